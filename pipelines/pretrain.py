@@ -1,0 +1,39 @@
+"""Trains a source network on a broad set of images and writes it as a universal network."""
+
+from absl import flags
+
+from pipelines import common
+from tailor_tf import backbones
+from tailor_tf.pretraining import pretrain
+
+FLAGS = flags.FLAGS
+
+common.define_task_flags()
+common.define_recipe_flags("", epochs=16, batch_size=128, learning_rate=0.2, schedule="cosine")
+flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
+flags.DEFINE_enum("backbone", "wide_resnet26", sorted(backbones.BACKBONES), "Network to train.")
+flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
+flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixels.")
+
+
+def main(argv: list[str]) -> None:
+    """Pre-trains and prints where the network is and how good it is."""
+    common.no_arguments(argv)
+    config = {"image_size": FLAGS.image_size}
+    if FLAGS.width is not None:
+        config["width"] = FLAGS.width
+    graph = backbones.create(FLAGS.backbone, **config)
+    task = common.task_from_flags(FLAGS.image_size)
+    record = pretrain(
+        graph,
+        task,
+        common.recipe_from_flags(""),
+        workdir=FLAGS.workdir,
+        seed=FLAGS.seed,
+        callbacks=common.progress_callbacks(FLAGS.workdir),
+    )
+    print(f"{FLAGS.workdir}/universal.safetensors: test accuracy {record['test_accuracy']:.2%}")
+
+
+if __name__ == "__main__":
+    common.run(main)

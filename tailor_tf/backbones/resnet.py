@@ -1,0 +1,91 @@
+"""ResNets in torchvision's layout, CIFAR ResNets and the decathlon's wide ResNet."""
+
+import functools
+from collections.abc import Sequence
+
+from keras import layers as kl
+
+from tailor_tf import blocks
+from tailor_tf.graph import BlockGraph, chain
+
+
+def _residual_blocks(block, widths: Sequence[int], depths: Sequence[int], first_stride: int):
+    """Build functions of all stages; each stage halves the resolution, the first by choice."""
+    for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        for index in range(depth):
+            downsamples = index == 0 and (stage > 0 or first_stride == 2)
+            yield functools.partial(block, filters=width, strides=2 if downsamples else 1)
+
+
+def _stem(x, *, name, layers, filters, kernel_size=3, strides=1, pool=False):
+    names = {"conv_name": f"{name}_conv", "bn_name": f"{name}_bn"}
+    x = blocks.conv_bn(x, filters, kernel_size, strides, **names, layers=layers)
+    return blocks.max_pool(x, 3, 2) if pool else x
+
+
+def _average(x, *, name, layers):
+    return kl.GlobalAveragePooling2D(name=f"{name}_average")(x)
+
+
+def _norm_average(x, *, name, layers):
+    return _average(layers.batch_norm(f"{name}_bn")(x), name=name, layers=layers)
+
+
+def _check_size(name: str, image_size: int, stride: int) -> None:
+    if image_size <= 0 or image_size % stride:
+        raise ValueError(
+            f"{name} got image_size {image_size}; expected a positive multiple of {stride}, "
+            "the product of its strides."
+        )
+
+
+def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) -> BlockGraph:
+    """ResNet in torchvision's layout: 7x7 stem, four stages from 64 channels (He et al. 2016)."""
+    _check_size(name, image_size, 32)
+    stem = functools.partial(_stem, filters=64, kernel_size=7, strides=2, pool=True)
+    return chain(
+        name,
+        {"name": name, "image_size": image_size},
+        (image_size, image_size, 3),
+        stem,
+        _residual_blocks(block, (64, 128, 256, 512), depths, 1),
+        _average,
+        bottleneck_proxies=block is blocks.bottleneck_block,
+    )
+
+
+def cifar_resnet(name: str, depth: int, *, image_size: int = 32) -> BlockGraph:
+    """CIFAR ResNet: three stages of `depth` basic blocks with 16, 32 and 64 channels."""
+    _check_size(name, image_size, 4)
+    return chain(
+        name,
+        {"name": name, "image_size": image_size},
+        (image_size, image_size, 3),
+        functools.partial(_stem, filters=16),
+        _residual_blocks(blocks.cifar_block, (16, 32, 64), (depth,) * 3, 1),
+        _average,
+    )
+
+
+def wide_resnet26(*, image_size: int = 64, width: float = 1.0) -> BlockGraph:
+    """The decathlon's wide ResNet: three stages of four blocks with 64, 128 and 256 channels.
+
+    Args:
+        image_size: side of the square input in pixels, a multiple of 8.
+        width: multiplier of all channel counts.
+
+    Raises:
+        ValueError: an image size that the strides do not divide, or a width that gives no channel.
+    """
+    _check_size("wide_resnet26", image_size, 8)
+    stem_filters, *widths = (int(width * filters) for filters in (32, 64, 128, 256))
+    if stem_filters < 1:
+        raise ValueError(f"wide_resnet26 got width {width}; expected at least {1 / 32}.")
+    return chain(
+        "wide_resnet26",
+        {"name": "wide_resnet26", "image_size": image_size, "width": width},
+        (image_size, image_size, 3),
+        functools.partial(_stem, filters=stem_filters),
+        _residual_blocks(blocks.wide_block, widths, (4, 4, 4), 2),
+        _norm_average,
+    )

@@ -1,0 +1,117 @@
+"""Weights in and out: safetensors files whose keys are `layer/variable`.
+
+A variable's key is its Keras path, such as `block3_conv1/kernel` or `stem_bn/moving_mean`. Arrays
+have Keras's layout: convolution kernels `[height, width, in, out]`, dense kernels `[in, out]`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tailor_tf.files import replacing
+
+CLASSIFIER_PREFIX = "classifier/"
+METADATA_KEY = "tailor_tf"
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be read or does not fit the network."""
+
+
+def variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """The weights of `model` by key; random-number state left out."""
+    return {variable.path: variable for variable in model.weights}
+
+
+def arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """The values of the weights of `model` by key, copied."""
+    return {key: np.array(variable) for key, variable in variables(model).items()}
+
+
+def write(
+    path: str | os.PathLike,
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes tensors and JSON-able metadata to one safetensors file, in one piece."""
+    contiguous = {key: np.array(value, order="C", copy=None) for key, value in tensors.items()}
+    with replacing(path) as temporary:
+        safetensors.numpy.save_file(
+            contiguous, temporary, metadata={METADATA_KEY: json.dumps(metadata)}
+        )
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads the tensors of a safetensors file, half precision widened to float32, and its metadata.
+
+    The metadata is empty for a file that another program wrote.
+
+    Raises:
+        WeightsError: there is no such file, or it is no safetensors file.
+    """
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(
+            f"Cannot read weights from {os.fspath(path)}: {error}. Expected a safetensors file."
+        ) from error
+    half = np.dtype(np.float16)
+    wide = {k: v.astype(np.float32) if v.dtype == half else v for k, v in tensors.items()}
+    return wide, metadata
+
+
+def assign(
+    model: keras.Model,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    origin: str,
+    wanted: Callable[[str], bool] = lambda key: True,
+) -> None:
+    """Sets the weights of `model` from tensors of the same keys.
+
+    Nothing is set unless everything fits.
+
+    Args:
+        model: the model, changed in place.
+        tensors: arrays by key; keys that the model does not have are left alone.
+        origin: where the tensors come from, for the error.
+        wanted: which of the model's keys to set; all of them by default.
+
+    Raises:
+        WeightsError: names the first weight of the model that is missing or of another shape.
+    """
+    todo = {key: v for key, v in variables(model).items() if wanted(key)}
+    for key, variable in todo.items():
+        received = tensors[key].shape if key in tensors else "no such tensor"
+        if key not in tensors or received != tuple(variable.shape):
+            raise WeightsError(
+                f"{origin} does not fit {model.name}: {key} should have shape "
+                f"{tuple(variable.shape)}, received {received}."
+            )
+    for key, variable in todo.items():
+        variable.assign(tensors[key])
+
+
+def is_universal(key: str) -> bool:
+    """Whether a weight of a network belongs to what tasks share: everything but the classifier."""
+    return not key.startswith(CLASSIFIER_PREFIX)
+
+
+def fingerprint(model: keras.Model) -> str:
+    """SHA-256 over keys, shapes and float32 values of a network's universal weights, in hex."""
+    digest = hashlib.sha256()
+    for key, variable in sorted(variables(model).items()):
+        if is_universal(key):
+            value = np.ascontiguousarray(np.array(variable), dtype="<f4")
+            digest.update(f"{key}{value.shape}".encode())
+            digest.update(value.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""Stems, universal blocks and proxies as functions from tensor to tensor.
+
+Every function takes the input `[batch, height, width, channels]`, the `name` that its layers' names
+start with, and a factory of layers (`tailor_tf.layers`). Convolutions and max-pools pad the same
+number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2.
+"""
+
+from keras import layers as kl
+from keras import ops
+
+BOTTLENECK_EXPANSION = 4  # output channels of a bottleneck block per inner channel
+
+
+def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, relu=True):
+    """Convolution padded by `kernel_size // 2`, batch norm and, unless told otherwise, ReLU."""
+    if kernel_size > 1:
+        x = kl.ZeroPadding2D(kernel_size // 2)(x)
+    x = layers.conv(conv_name, filters, kernel_size, strides)(x)
+    x = layers.batch_norm(bn_name)(x)
+    return kl.ReLU()(x) if relu else x
+
+
+def max_pool(x, kernel_size, strides):
+    """Max-pool padded by `kernel_size // 2`; zeros do as padding because `x` is never negative."""
+    return kl.MaxPooling2D(kernel_size, strides)(kl.ZeroPadding2D(kernel_size // 2)(x))
+
+
+def basic_residual(x, filters, strides, *, name, layers):
+    """The residual branch of a basic block: conv-bn-relu-conv-bn, 3x3 each (He et al. 2016)."""
+    for index, step in ((1, strides), (2, 1)):
+        names = {"conv_name": f"{name}_conv{index}", "bn_name": f"{name}_bn{index}"}
+        x = conv_bn(x, filters, 3, step, **names, layers=layers, relu=index == 1)
+    return x
+
+
+def projection_shortcut(x, filters, strides, *, name, layers):
+    """Option B: the input itself, or a strided 1x1 convolution and batch norm where it differs."""
+    if strides == 1 and x.shape[-1] == filters:
+        return x
+    names = {"conv_name": f"{name}_shortcut_conv", "bn_name": f"{name}_shortcut_bn"}
+    return conv_bn(x, filters, 1, strides, **names, layers=layers, relu=False)
+
+
+def basic_block(x, filters, strides, *, name, layers):
+    """Basic residual block of ResNet-18 and 34 before its last ReLU."""
+    shortcut = projection_shortcut(x, filters, strides, name=name, layers=layers)
+    return kl.Add()([basic_residual(x, filters, strides, name=name, layers=layers), shortcut])
+
+
+def bottleneck_block(x, filters, strides, *, name, layers):
+    """Bottleneck block of ResNet-50 before its last ReLU, stride on the 3x3 convolution.
+
+    `filters` is the inner width; the output has four times as many channels.
+    """
+    outer = BOTTLENECK_EXPANSION * filters
+    shortcut = projection_shortcut(x, outer, strides, name=name, layers=layers)
+    for index, (width, kernel, step) in enumerate(
+        ((filters, 1, 1), (filters, 3, strides), (outer, 1, 1)), start=1
+    ):
+        names = {"conv_name": f"{name}_conv{index}", "bn_name": f"{name}_bn{index}"}
+        x = conv_bn(x, width, kernel, step, **names, layers=layers, relu=index < 3)
+    return kl.Add()([x, shortcut])
+
+
+def cifar_block(x, filters, strides, *, name, layers):
+    """Basic block with an option-A shortcut before its last ReLU (He et al. 2016, section 4.2).
+
+    Where the stride is 2 the shortcut takes every second row and column; new channels are zero,
+    half of them before and half after the old ones.
+    """
+    shortcut = x[:, ::strides, ::strides, :] if strides > 1 else x
+    new_channels = filters - x.shape[-1]
+    if new_channels:
+        before = new_channels // 2
+        shortcut = ops.pad(shortcut, ((0, 0), (0, 0), (0, 0), (before, new_channels - before)))
+    return kl.Add()([basic_residual(x, filters, strides, name=name, layers=layers), shortcut])
+
+
+def wide_block(x, filters, strides, *, name, layers):
+    """Block of the decathlon's wide ResNet; its last ReLU belongs to it (Rebuffi et al. 2018).
+
+    The shortcut is a 2x2 average pool where the stride is 2, with zero channels appended.
+    """
+    shortcut = kl.AveragePooling2D(2)(x) if strides > 1 else x
+    new_channels = filters - x.shape[-1]
+    if new_channels:
+        shortcut = ops.pad(shortcut, ((0, 0), (0, 0), (0, 0), (0, new_channels)))
+    residual = basic_residual(x, filters, strides, name=name, layers=layers)
+    return kl.ReLU()(kl.Add()([residual, shortcut]))
+
+
+class Proxy:
+    """Task-specific path from one node to a later layer: max-pool, 1x1 convolution, batch norm.
+
+    The pool stands only where the resolution falls by a factor `s > 1`; it has kernel `s + 1`,
+    stride `s` and padding `s // 2`. A bottleneck proxy has a second 1x1 convolution and batch norm,
+    with a ReLU between and few channels there: `max(channels // 32, 16)`.
+
+    A class, because a student that keeps the teacher's gradient local applies the same layers to
+    its input twice.
+
+    Args:
+        source_shape: height, width and channels of the node that is read.
+        target_shape: those of the layer that the path leads into.
+        bottleneck: whether to squeeze channels in between.
+        name: what the names of its layers start with.
+        layers: where layers come from.
+    """
+
+    def __init__(self, source_shape, target_shape, *, bottleneck, name, layers):
+        self.strides = -(-source_shape[0] // target_shape[0])
+        channels = target_shape[-1]
+        widths = {"1": max(channels // 32, 16), "2": channels} if bottleneck else {"": channels}
+        self.stages = [
+            (
+                layers.conv(f"{name}_conv{suffix}", width, 1, 1),
+                layers.batch_norm(f"{name}_bn{suffix}"),
+            )
+            for suffix, width in widths.items()
+        ]
+
+    def pool(self, x):
+        """Brings the source node to the target's resolution."""
+        return max_pool(x, self.strides + 1, self.strides) if self.strides > 1 else x
+
+    def __call__(self, pooled, **call_args):
+        """The path behind the pool; `call_args` go to the batch norms."""
+        y = pooled
+        for index, (conv, batch_norm) in enumerate(self.stages):
+            y = batch_norm(conv(kl.ReLU()(y) if index else y), **call_args)
+        return y

@@ -1,0 +1,55 @@
+"""From a student to a plain network that holds what survived and nothing else."""
+
+import keras
+
+from tailor_tf.backbones import weights
+from tailor_tf.graph import Architecture, BlockGraph, Path, proxy
+from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers
+from tailor_tf.student import gate_values
+
+
+class PlainLayers(NewLayers):
+    """Makes stock Keras layers only, so that the network needs no code of this project."""
+
+    def batch_norm(self, name):
+        """Returns Keras's own batch norm."""
+        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)
+
+
+def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture) -> keras.Model:
+    """Builds a plain functional model that computes what a student computes.
+
+    Args:
+        student: the student, unchanged.
+        graph: the universal network's description.
+        architecture: the student's paths.
+
+    Returns:
+        A model of stock Keras layers and operations from images `[batch, height, width, 3]` to
+        logits `[batch, num_classes]`, gates as constant factors; a copy of the weights.
+    """
+    layers = PlainLayers()
+    gates = gate_values(student, architecture)
+    images = keras.Input(graph.input_shape, name="images")
+    nodes = {0: graph.stem(images, layers)}
+    for layer in architecture.layers:
+        paths = [
+            keras.layers.Rescaling(gates[path], name=f"{path.name}_gate")(
+                _path(graph, path, nodes[path.source], layers)
+            )
+            for path in architecture.into(layer)
+        ]
+        total = keras.layers.Add(name=f"block{layer}_sum")(paths) if paths[1:] else paths[0]
+        nodes[layer] = keras.layers.ReLU(name=f"block{layer}_output")(total)
+    classifier = keras.layers.Dense(student.output["logits"].shape[-1], name="classifier")
+    logits = classifier(graph.head(nodes[graph.num_blocks], layers))
+    model = keras.Model(images, logits, name=f"compact_{graph.name}")
+    weights.assign(model, weights.variables(student), origin="the student")
+    return model
+
+
+def _path(graph: BlockGraph, path: Path, x, layers: NewLayers):
+    if path.universal:
+        return graph.blocks[path.target - 1](x, layers)
+    built = proxy(graph, path, layers)
+    return built(built.pool(x))

@@ -1,0 +1,148 @@
+"""Multiply-adds and parameters.
+
+Conventions, once for the whole project. "FLOPs" in this literature are multiply-adds, and that is
+what is counted, for one image: a convolution costs `H_out * W_out * C_in * C_out * k * k`, a dense
+layer `C_in * C_out`, a batch norm 2 and a gate 1 per output element; pooling, activations, padding
+and the addition of a shortcut are free. Parameters are kernels, biases, scales, offsets and gate
+logits; moving statistics are no parameters of a network, but they are stored per task and count as
+task parameters.
+"""
+
+import dataclasses
+import functools
+import math
+
+import keras
+
+from tailor_tf.graph import Architecture, BlockGraph, Part, Path, proxy
+from tailor_tf.layers import GatedSum, NewLayers
+
+
+def layer_multiply_adds(layer: keras.layers.Layer) -> int:
+    """Multiply-adds of one call of a layer of a functional model, for one image."""
+    elements = math.prod(layer.output.shape[1:])
+    match layer:
+        case keras.layers.Conv2D() | keras.layers.Dense():
+            return elements * math.prod(layer.kernel.shape[:-1])
+        case keras.layers.BatchNormalization():
+            return 2 * elements
+        case keras.layers.Rescaling():
+            return elements
+        case GatedSum():
+            return elements * len(layer.initial_logits)
+        case _:
+            return 0
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of a functional model for one image, counted layer by layer.
+
+    The layers must belong to this model alone, or their output shapes are ambiguous.
+    """
+    return sum(layer_multiply_adds(layer) for layer in model.layers)
+
+
+def parameters(model: keras.Model) -> int:
+    """Parameters of a model, trainable or frozen, moving statistics left out."""
+    return sum(math.prod(weight.shape) for weight in model.weights if not is_statistic(weight.path))
+
+
+def statistics(model: keras.Model) -> int:
+    """Moving means and variances of a model, counted one by one."""
+    return sum(math.prod(weight.shape) for weight in model.weights if is_statistic(weight.path))
+
+
+def is_statistic(key: str) -> bool:
+    """Whether a weight's key is that of a batch norm's moving mean or variance."""
+    return key.endswith(("/moving_mean", "/moving_variance"))
+
+
+@functools.cache
+def _part_model(part: Part) -> keras.Model:
+    x = keras.Input(part.input_shape)
+    return keras.Model(x, part(x, NewLayers()))
+
+
+@functools.cache
+def _proxy_model(graph: BlockGraph, path: Path) -> keras.Model:
+    built = proxy(graph, path, NewLayers())
+    x = keras.Input(graph.node_shape(path.source))
+    return keras.Model(x, built(built.pool(x)))
+
+
+def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
+    return (
+        _part_model(graph.blocks[path.target - 1]) if path.universal else _proxy_model(graph, path)
+    )
+
+
+def universal_multiply_adds(graph: BlockGraph) -> int:
+    """Multiply-adds of stem and blocks: what `E[C]` is a share of."""
+    return sum(multiply_adds(_part_model(part)) for part in (graph.stem, *graph.blocks))
+
+
+def path_multiply_adds(graph: BlockGraph, path: Path) -> int:
+    """Multiply-adds of a path into a layer, its gate included."""
+    return multiply_adds(_path_model(graph, path)) + math.prod(graph.node_shape(path.target))
+
+
+def path_shares(graph: BlockGraph, architecture: Architecture) -> dict[Path, float]:
+    """Multiply-adds of every path as a share of the universal network's: `C` of eq. 5."""
+    total = universal_multiply_adds(graph)
+    return {path: path_multiply_adds(graph, path) / total for path in architecture.paths}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a network costs.
+
+    Attributes:
+        multiply_adds: for one image, classifier included.
+        parameters: of the whole network, moving statistics left out.
+        task_parameters: numbers stored for the task alone, moving statistics included.
+        universal_blocks: universal blocks that run.
+        proxies: proxies that run.
+    """
+
+    multiply_adds: int
+    parameters: int
+    task_parameters: int
+    universal_blocks: int
+    proxies: int
+
+
+def network_cost(graph: BlockGraph, num_classes: int) -> Cost:
+    """Cost of the network itself with a classifier of `num_classes`: a teacher's, all its own."""
+    classifier = graph.head.output_shape[-1] * num_classes
+    parts = [_part_model(part) for part in (graph.stem, *graph.blocks, graph.head)]
+    total = sum(parameters(part) for part in parts) + classifier + num_classes
+    return Cost(
+        multiply_adds=sum(multiply_adds(part) for part in parts) + classifier,
+        parameters=total,
+        task_parameters=total + sum(statistics(part) for part in parts),
+        universal_blocks=graph.num_blocks,
+        proxies=0,
+    )
+
+
+def student_cost(graph: BlockGraph, architecture: Architecture, num_classes: int) -> Cost:
+    """Cost of a student whose paths all run."""
+    classifier = graph.head.output_shape[-1] * num_classes
+    stem, head = _part_model(graph.stem), _part_model(graph.head)
+    blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
+    proxies = [_path_model(graph, path) for path in architecture.proxies]
+    own = [head, *proxies]  # the task's altogether; of the rest it owns the statistics
+    task = sum(parameters(part) for part in own) + classifier + num_classes
+    task += len(architecture.paths) + sum(statistics(part) for part in (stem, *blocks, *own))
+    return Cost(
+        multiply_adds=sum(multiply_adds(part) for part in (stem, head))
+        + sum(path_multiply_adds(graph, path) for path in architecture.paths)
+        + classifier,
+        parameters=sum(parameters(part) for part in (stem, *blocks, *own))
+        + len(architecture.paths)
+        + classifier
+        + num_classes,
+        task_parameters=task,
+        universal_blocks=len(blocks),
+        proxies=len(proxies),
+    )

@@ -1,0 +1,148 @@
+"""Batches of a split: a pure function of the split, the preprocessing, the seed and the epoch.
+
+All random choices of an epoch are drawn at once, one row per example, before any batch is made.
+An example is therefore augmented in the same way whatever the batch size, and an interrupted run
+continues with the batches that it would have seen.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.splits import Split
+
+
+def training_batches(
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    drop_remainder: bool = True,
+) -> tf.data.Dataset:
+    """Shuffled and augmented batches of one epoch.
+
+    Each image is normalised, padded with zeros by `crop_padding` pixels per side, cut back to its
+    size at a random place and, where `flip` is set, mirrored left to right with probability 1/2.
+
+    Args:
+        split: the examples; each is seen at most once.
+        preprocessing: normalisation and augmentation.
+        batch_size: examples per batch.
+        seed: chooses order and augmentation, together with `epoch`; 0 or more.
+        epoch: number of the epoch, 0 or more.
+        drop_remainder: whether to leave out the last batch if it is not full.
+
+    Returns:
+        Data set of images float32 `[batch, image_size, image_size, 3]` and labels int32 `[batch]`.
+        An image that cannot be decoded raises a `tf.errors.OpError` naming the file.
+
+    Raises:
+        DataError: if the images have another size than the preprocessing, if the batch size is
+            not positive, if the seed or the epoch is negative, or if no full batch exists and
+            `drop_remainder` is set.
+    """
+    _check(split, preprocessing, batch_size)
+    if drop_remainder and len(split) < batch_size:
+        raise DataError(
+            f"Split {split.name!r} has {len(split)} examples, too few for one batch of"
+            f" {batch_size}. Choose a smaller batch size, or keep the last partial batch."
+        )
+    if seed < 0 or epoch < 0:
+        raise DataError(f"seed is {seed} and epoch is {epoch}; expected 0 or more for both.")
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(split))
+    corners = random.integers(0, 2 * preprocessing.crop_padding + 1, (len(split), 2), np.int32)
+    mirrored = (random.random(len(split)) < 0.5) & preprocessing.flip
+    drawn = {"corner": corners[order], "mirrored": mirrored[order]}
+    return _batches(split, preprocessing, batch_size, order, drawn, drop_remainder)
+
+
+def evaluation_batches(
+    split: Split, preprocessing: Preprocessing, *, batch_size: int
+) -> tf.data.Dataset:
+    """Normalised batches in the order of the split, without augmentation.
+
+    Args:
+        split: the examples; each is seen once.
+        preprocessing: the normalisation; its augmentation is not used.
+        batch_size: examples per batch; the last one may have fewer.
+
+    Returns:
+        Data set of images float32 `[batch, image_size, image_size, 3]` and labels int32 `[batch]`.
+        An image that cannot be decoded raises a `tf.errors.OpError` naming the file.
+
+    Raises:
+        DataError: if the images have another size than the preprocessing or the batch size is not
+            positive.
+    """
+    _check(split, preprocessing, batch_size)
+    return _batches(split, preprocessing, batch_size, np.arange(len(split)), {}, False)
+
+
+def _check(split: Split, preprocessing: Preprocessing, batch_size: int) -> None:
+    if batch_size < 1:
+        raise DataError(f"batch_size is {batch_size}; expected 1 or more.")
+    side = preprocessing.image_size
+    found = split.image_shape
+    if found != (side, side, 3):
+        raise DataError(
+            f"Split {split.name!r} holds images of shape {found}; the preprocessing expects"
+            f" {(side, side, 3)}. Load the task with image_size={side}."
+        )
+
+
+def _batches(
+    split: Split,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    order: np.ndarray,
+    drawn: dict[str, np.ndarray],
+    drop_remainder: bool,
+) -> tf.data.Dataset:
+    """Reads the examples of `order`, augmenting each with its row of `drawn` if there is any."""
+    augmented = bool(drawn) and (preprocessing.flip or preprocessing.crop_padding > 0)
+
+    def prepare(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        images = preprocessing.normalise(_read(split, example["position"]))
+        if augmented:
+            images = augment(
+                images, example["corner"], example["mirrored"], preprocessing.crop_padding
+            )
+        return images, example["label"]
+
+    examples = {"position": order, "label": split.labels[order], **drawn}
+    dataset = tf.data.Dataset.from_tensor_slices(examples)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    return dataset.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
+    """Fetches uint8 images `[batch, height, width, 3]` from wherever the split holds them."""
+    images = tf.numpy_function(
+        lambda chosen: split.images[chosen], [positions], tf.uint8, stateful=False
+    )
+    return tf.ensure_shape(images, [*positions.shape, *split.image_shape])
+
+
+def augment(images: tf.Tensor, corners: tf.Tensor, mirrored: tf.Tensor, padding: int) -> tf.Tensor:
+    """Cuts a window out of each zero-padded image and mirrors some of them.
+
+    Args:
+        images: float `[batch, height, width, 3]`.
+        corners: int32 `[batch, 2]`, top row and left column of each window in the padded image,
+            from 0 to `2 * padding`.
+        mirrored: bool `[batch]`, which windows to flip left to right.
+        padding: pixels of zeros added on each side.
+
+    Returns:
+        Same shape and type as `images`.
+    """
+    height, width = images.shape[1:3]
+    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
+    across = tf.range(width)
+    across = tf.where(mirrored[:, None], width - 1 - across, across)
+    rows = tf.gather(padded, corners[:, :1] + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(rows, corners[:, 1:] + across, axis=2, batch_dims=1)

@@ -1,0 +1,153 @@
+"""Tasks from TensorFlow Datasets."""
+
+import difflib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.images import MEMORY_BUDGET, empty_images, fill_images, image_bytes
+from tailor_tf.data.splits import Split
+
+_SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
+_WITHHELD = -1
+
+
+def load_tfds(
+    name: str, image_size: int, data_dir: str | None
+) -> tuple[tuple[str, ...], dict[str, Split | None]]:
+    """Reads the splits of a data set, preparing it first where that is still to be done.
+
+    Images are decoded by this package and not by TensorFlow Datasets, whose JPEG decoder is the
+    fast, coarse one. They are decoded at once: into memory where all of them fit in
+    `images.MEMORY_BUDGET`, into a temporary file otherwise.
+
+    Args:
+        name: `NAME` or `NAME/CONFIG`, maybe with `:VERSION`.
+        image_size: side of the decoded images in pixels.
+        data_dir: where data sets are prepared; TensorFlow Datasets' default where None.
+
+    Returns:
+        The class names, and the splits found, by name; a test split whose labels are withheld is
+        None.
+
+    Raises:
+        DataError: if the data set is unknown, cannot be prepared, or is no image classification.
+    """
+    builder = _prepared_builder(name, data_dir)
+    _check_features(name, builder.info.features)
+    splits = _find_splits(name, builder.info.splits)
+    count = sum(builder.info.splits[split].num_examples for split in splits.values())
+    budget = MEMORY_BUDGET if image_bytes(count, image_size) <= MEMORY_BUDGET else 0
+    classes = tuple(builder.info.features["label"].names)
+    return classes, {
+        split: _load_split(builder, source, split, image_size, budget)
+        for split, source in splits.items()
+    }
+
+
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        raise DataError(
+            _unknown_name_message(name, tfds.list_builders(with_community_datasets=False))
+        ) from error
+    except (ValueError, AssertionError, ImportError) as error:
+        raise DataError(
+            f"TensorFlow Datasets cannot use {name!r}; expected NAME, NAME/CONFIG or NAME:VERSION."
+            f" It says: {error}"
+        ) from error
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # Anything may come out of the hundreds of downloaders behind this call.
+        raise DataError(
+            f"Data set {name!r} is not prepared in {builder.data_dir} and could not be prepared"
+            f" now ({type(error).__name__}: {error}). Expected a prepared data set, or a network"
+            f" and the packages that its download needs. Run 'tfds build {name} --data_dir={builder.data_dir_root}' where"
+            " there is one, and copy the folder if that is another machine."
+        ) from error
+    return builder
+
+
+def _unknown_name_message(name: str, known: list[str]) -> str:
+    base = name.partition("/")[0].partition(":")[0]
+    close = difflib.get_close_matches(base, known, n=5, cutoff=0.5)
+    hint = f"Close names: {', '.join(close)}." if close else "No known name is close."
+    return (
+        f"TensorFlow Datasets has no data set {base!r}; expected one of its {len(known)} names, or"
+        f" one prepared in data_dir. {hint}"
+    )
+
+
+def _check_features(name: str, features: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    expected = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    found = {key: type(feature).__name__ for key, feature in features.items()}
+    fits = all(isinstance(features.get(key), kind) for key, kind in expected.items())
+    if not fits or features["image"].dtype != np.uint8:
+        raise DataError(
+            f"Data set {name!r} has the features {found}; expected 'image' (Image, uint8) and"
+            " 'label' (ClassLabel). Choose a data set for image classification."
+        )
+    if features["label"].num_classes < 2:
+        raise DataError(
+            f"Data set {name!r} has {features['label'].num_classes} class(es); expected at least"
+            " two, as there is nothing to tell apart otherwise."
+        )
+
+
+def _find_splits(name: str, available: Any) -> dict[str, str]:
+    """Returns the data set's own name of each split that it has."""
+    found = {
+        split: source
+        for split, sources in _SPLIT_NAMES.items()
+        for source in reversed(sources)
+        if source in available
+    }
+    if "train" not in found:
+        raise DataError(
+            f"Data set {name!r} has the splits {', '.join(sorted(available))}; expected a split"
+            " 'train' among them. Choose another data set."
+        )
+    return found
+
+
+def _load_split(
+    builder: Any, source: str, split: str, image_size: int, budget: int
+) -> Split | None:
+    import tensorflow_datasets as tfds
+
+    # Files in order, so that both passes see the examples in the same order.
+    dataset = builder.as_dataset(
+        split=source, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    labels = _labels(dataset)
+    if (labels == _WITHHELD).any():
+        return _without_labels(builder.info.full_name, split)
+    images = empty_images(len(labels), image_size, budget)
+    encoded = dataset.map(lambda example: example["image"])
+    place = f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
+    fill_images(images, encoded, lambda position: f"image {position} of split {place}")
+    return Split(split, labels, images)
+
+
+def _labels(dataset: tf.data.Dataset) -> np.ndarray:
+    batches = dataset.map(lambda example: tf.cast(example["label"], tf.int32)).batch(1024)
+    return np.concatenate([np.zeros(0, np.int32), *batches.as_numpy_iterator()])
+
+
+def _without_labels(name: str, split: str) -> None:
+    """A test split may come without labels; the others are of no use then."""
+    if split != "test":
+        raise DataError(
+            f"Split {split!r} of data set {name!r} has examples without a label (-1); expected a"
+            " class for each of them. Choose another data set."
+        )
+    logging.info("The labels of the test split of %s are withheld; going on without it.", name)

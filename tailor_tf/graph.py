@@ -1,0 +1,246 @@
+"""The two words that everything else speaks: `BlockGraph` and `Architecture`."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+
+from tailor_tf.blocks import Proxy
+from tailor_tf.layers import NewLayers
+
+Shape = tuple[int, int, int]  # height, width, channels
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of a network with one input and one output tensor: the stem, a block or the head.
+
+    Attributes:
+        name: what the names of its layers start with.
+        build: function `(x, *, name, layers) -> y` that adds the piece to a functional model.
+        input_shape: height, width and channels of `x`.
+        output_shape: height, width and channels of `y`; channels alone for the head.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    input_shape: Shape
+    output_shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, build: Callable[..., Any], input_shape: Shape) -> "Part":
+        """Describes the piece that `build` makes of an input of `input_shape`."""
+        y = build(keras.KerasTensor((None, *input_shape)), name=name, layers=NewLayers())
+        return cls(name, build, input_shape, tuple(y.shape[1:]))
+
+    def __call__(self, x: Any, layers: NewLayers) -> Any:
+        """Adds the piece to a functional model, its layers taken from `layers`."""
+        return self.build(x, name=self.name, layers=layers)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BlockGraph:
+    """A universal network as stem, blocks `1..L` and head; frozen, without weights.
+
+    Node `x_0` is the stem's output and `x_l = ReLU(G_l(x_{l-1}))` that of layer `l`, where `G_l` is
+    `blocks[l - 1]`. The head turns `x_L` into a feature vector; the classifier stands behind it.
+
+    Attributes:
+        name: the backbone's name, such as "resnet34".
+        config: arguments that build the same graph again through `backbones.create`; JSON values.
+        input_shape: height, width and channels of the images, after preprocessing.
+        stem: from images to `x_0`.
+        blocks: the universal blocks `G_1..G_L`, each before the layer's last ReLU.
+        head: from `x_L` to features `[batch, channels]`.
+        bottleneck_proxies: whether proxies squeeze channels in between (ResNet-50 and deeper).
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    input_shape: Shape
+    stem: Part
+    blocks: tuple[Part, ...]
+    head: Part
+    bottleneck_proxies: bool = False
+
+    @property
+    def num_blocks(self) -> int:
+        """`L`, the number of universal blocks."""
+        return len(self.blocks)
+
+    def node_shape(self, node: int) -> Shape:
+        """Height, width and channels of `x_node`; node 0 is the stem's output."""
+        return self.blocks[node - 1].output_shape if node else self.stem.output_shape
+
+
+def chain(
+    name: str,
+    config: Mapping[str, Any],
+    input_shape: Shape,
+    stem: Callable[..., Any],
+    blocks: Iterable[Callable[..., Any]],
+    head: Callable[..., Any],
+    *,
+    bottleneck_proxies: bool = False,
+) -> BlockGraph:
+    """Describes a network from its build functions, each fed the shape that the last one gives."""
+    parts = [Part.of("stem", stem, input_shape)]
+    for index, build in enumerate(blocks, start=1):
+        parts.append(Part.of(f"block{index}", build, parts[-1].output_shape))
+    end = Part.of("head", head, parts[-1].output_shape)
+    return BlockGraph(
+        name, config, input_shape, parts[0], tuple(parts[1:]), end, bottleneck_proxies
+    )
+
+
+def build_network(
+    graph: BlockGraph, num_classes: int, *, layers: NewLayers | None = None
+) -> keras.Model:
+    """Builds the network itself: the source network, a universal network or a teacher.
+
+    Args:
+        graph: the description.
+        num_classes: width of the classifier.
+        layers: where layers come from; new trainable ones by default.
+
+    Returns:
+        A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
+        `[batch, num_classes]` and `"nodes"`, the list `x_1..x_L` of
+        `[batch, height, width, channels]`.
+    """
+    layers = layers or NewLayers()
+    images = keras.Input(graph.input_shape, name="images")
+    x = graph.stem(images, layers)
+    nodes = []
+    for block in graph.blocks:
+        x = keras.layers.ReLU(name=f"{block.name}_output")(block(x, layers))
+        nodes.append(x)
+    logits = keras.layers.Dense(num_classes, name="classifier")(graph.head(x, layers))
+    return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
+
+
+class Path(NamedTuple):
+    """One path into a layer: its universal block or a proxy.
+
+    Attributes:
+        target: the layer `l` that the path leads into, `1..L`.
+        source: the node that it reads, `0..L-1`; `target - 1` for a universal block.
+        universal: whether it is the universal block `G_l`.
+    """
+
+    target: int
+    source: int
+    universal: bool
+
+    @property
+    def name(self) -> str:
+        """`block3` for the universal block of layer 3, `block3_proxy1` for its proxy from `x_1`."""
+        return f"block{self.target}" + ("" if self.universal else f"_proxy{self.source}")
+
+
+def proxy(graph: BlockGraph, path: Path, layers: NewLayers) -> Proxy:
+    """The proxy of a network that a path stands for."""
+    return Proxy(
+        graph.node_shape(path.source),
+        graph.node_shape(path.target),
+        bottleneck=graph.bottleneck_proxies,
+        name=path.name,
+        layers=layers,
+    )
+
+
+def _gate_order(path: Path) -> tuple[int, bool, int]:
+    return path.target, not path.universal, -path.source
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Which paths of a student exist; plain data.
+
+    Attributes:
+        num_blocks: `L`, the number of layers of the universal network.
+        paths: the paths, layer by layer: the universal block first, then the proxies from the
+            nearest source to the farthest. That is also the order of a layer's gates.
+    """
+
+    num_blocks: int
+    paths: tuple[Path, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "paths", tuple(sorted(set(self.paths), key=_gate_order)))
+        for path in self.paths:
+            proxy_ok = 0 <= path.source < path.target <= self.num_blocks
+            if not proxy_ok or (path.universal and path.source != path.target - 1):
+                raise ValueError(
+                    f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
+                    "source below the target, and the node before it for a universal block."
+                )
+
+    @classmethod
+    def full(cls, num_blocks: int, max_skip: int | None = 3) -> "Architecture":
+        """Every universal block, and a proxy from each of the last `max_skip` nodes.
+
+        Args:
+            num_blocks: `L`.
+            max_skip: how many layers back a proxy may read; `None` for all (dense).
+
+        Raises:
+            ValueError: `max_skip` is below one.
+        """
+        if max_skip is not None and max_skip < 1:
+            raise ValueError(f"max_skip is {max_skip}; expected 1 or more, or None for dense.")
+        reach = num_blocks if max_skip is None else max_skip
+        layers = range(1, num_blocks + 1)
+        universal = [Path(layer, layer - 1, True) for layer in layers]
+        proxies = [
+            Path(layer, source, False)
+            for layer in layers
+            for source in range(max(layer - reach, 0), layer)
+        ]
+        return cls(num_blocks, tuple(universal + proxies))
+
+    @functools.cached_property
+    def _into(self) -> dict[int, tuple[Path, ...]]:
+        layers = range(1, self.num_blocks + 1)
+        return {layer: tuple(p for p in self.paths if p.target == layer) for layer in layers}
+
+    def into(self, layer: int) -> tuple[Path, ...]:
+        """The paths into `layer`, in gate order."""
+        return self._into[layer]
+
+    def out_of(self, node: int) -> tuple[Path, ...]:
+        """The paths that read `x_node`."""
+        return tuple(path for path in self.paths if path.source == node)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that have at least one path into them."""
+        return tuple(layer for layer in range(1, self.num_blocks + 1) if self.into(layer))
+
+    @property
+    def universal_blocks(self) -> tuple[int, ...]:
+        """The layers whose universal block exists."""
+        return tuple(path.target for path in self.paths if path.universal)
+
+    @property
+    def proxies(self) -> tuple[Path, ...]:
+        """The proxies."""
+        return tuple(path for path in self.paths if not path.universal)
+
+    def without(self, removed: Iterable[Path]) -> "Architecture":
+        """The architecture without some paths; nothing else is removed with them."""
+        gone = set(removed)
+        return Architecture(self.num_blocks, tuple(p for p in self.paths if p not in gone))
+
+    def to_json(self) -> str:
+        """The architecture as one JSON object."""
+        return json.dumps({"num_blocks": self.num_blocks, "paths": [list(p) for p in self.paths]})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Architecture":
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        return cls(data["num_blocks"], tuple(Path(*path) for path in data["paths"]))

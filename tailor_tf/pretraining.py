@@ -1,0 +1,85 @@
+"""Trains a source network from scratch and writes it as a universal network."""
+
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import keras
+
+from tailor_tf import costs, training
+from tailor_tf.backbones.universal import save_universal
+from tailor_tf.data import Task, evaluation_batches, training_batches
+from tailor_tf.files import write_text
+from tailor_tf.graph import BlockGraph, build_network
+
+
+def pretrain(
+    graph: BlockGraph,
+    task: Task,
+    recipe: training.Recipe,
+    *,
+    workdir: str | os.PathLike,
+    seed: int = 0,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+) -> dict[str, Any]:
+    """Trains `graph` on a source task and writes `universal.safetensors` and `pretrain.json`.
+
+    Started again on the same working directory it goes on after the last finished epoch.
+
+    Args:
+        graph: the network to train.
+        task: the source images.
+        recipe: optimisation settings.
+        workdir: where everything lands.
+        seed: of the initial weights, the order of the images and their augmentation.
+        callbacks: Keras callbacks.
+
+    Returns:
+        The record that `pretrain.json` holds.
+    """
+    workdir = pathlib.Path(workdir)
+    keras.utils.set_random_seed(seed)
+    model = build_network(graph, task.num_classes)
+    trainer = training.Trainer(
+        model,
+        training.classification(recipe),
+        recipe,
+        steps_per_epoch=len(task.train) // recipe.batch_size,
+        checkpoint=workdir / "checkpoint.safetensors",
+    )
+    started = time.monotonic()
+
+    def epoch_batches(epoch):
+        return training_batches(
+            task.train, task.preprocessing, batch_size=recipe.batch_size, seed=seed, epoch=epoch
+        )
+
+    infer = training.inference(model)
+
+    def accuracy(split):
+        return training.evaluate(
+            infer, evaluation_batches(split, task.preprocessing, batch_size=recipe.batch_size)
+        )
+
+    history = trainer.fit(
+        epoch_batches,
+        validate=lambda: {"validation_accuracy": accuracy(task.validation)},
+        callbacks=callbacks,
+    )
+    record = {
+        "backbone": dict(graph.config),
+        "task": task.name,
+        "classes": task.num_classes,
+        "training_images": len(task.train),
+        "test_accuracy": accuracy(task.test) if task.test else None,
+        "validation_accuracy": accuracy(task.validation),
+        "parameters": costs.parameters(model),
+        "multiply_adds": costs.multiply_adds(model),
+        "seconds": time.monotonic() - started,
+        "history": history,
+    }
+    save_universal(workdir / "universal.safetensors", graph, model)
+    write_text(workdir / "pretrain.json", json.dumps(record, indent=1))
+    return record

@@ -1,0 +1,97 @@
+"""Which paths to remove (NetTailor, section 3.4)."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from tailor_tf.graph import Architecture, Path
+
+PROXY_THRESHOLD = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruning:
+    """What pruning left.
+
+    Attributes:
+        architecture: the surviving paths; they connect the stem to the classifier.
+        restored: paths that had to stay against their gates because nothing connected the stem to
+            the classifier without them.
+    """
+
+    architecture: Architecture
+    restored: tuple[Path, ...] = ()
+
+
+def prune(
+    architecture: Architecture,
+    gates: Mapping[Path, float],
+    *,
+    num_blocks: int,
+    proxy_threshold: float = PROXY_THRESHOLD,
+) -> Pruning:
+    """Removes the least important universal blocks and the proxies with little attention.
+
+    Args:
+        architecture: the student's paths.
+        gates: their gates.
+        num_blocks: how many universal blocks to remove, those with the smallest gates.
+        proxy_threshold: proxies with a smaller gate go.
+
+    Returns:
+        What is left, closed over the exclusion rules. If that connects the stem to the classifier
+        no more, the strongest chain of paths between them stays as well.
+
+    Raises:
+        ValueError: more blocks are to be removed than there are, or a threshold outside 0..1.
+    """
+    blocks = sorted((p for p in architecture.paths if p.universal), key=lambda p: gates[p])
+    if not 0 <= num_blocks <= len(blocks):
+        raise ValueError(
+            f"Cannot remove {num_blocks} universal blocks; expected 0 to {len(blocks)}."
+        )
+    if not 0 <= proxy_threshold <= 1:
+        raise ValueError(f"The proxy threshold is {proxy_threshold}; expected 0 to 1.")
+    weak = [path for path in architecture.proxies if gates[path] < proxy_threshold]
+    left = architecture.without([*blocks[:num_blocks], *weak])
+    closed = close(left)
+    if closed.paths:
+        return Pruning(closed)
+    chain = strongest_chain(architecture, gates)
+    restored = tuple(path for path in chain if path not in left.paths)
+    return Pruning(close(Architecture(left.num_blocks, left.paths + restored)), restored)
+
+
+def close(architecture: Architecture) -> Architecture:
+    """Applies the exclusion rules until nothing changes.
+
+    A path is gone if its source has no path into it (the stem always counts), or if its target is
+    read by nobody (the classifier reads the last layer). What is left are the paths on some way
+    from the stem to the classifier; nothing if there is no such way.
+    """
+    paths = set(architecture.paths)
+    while True:
+        fed = {0} | {path.target for path in paths}
+        read = {architecture.num_blocks} | {path.source for path in paths}
+        alive = {path for path in paths if path.source in fed and path.target in read}
+        if alive == paths:
+            return Architecture(architecture.num_blocks, tuple(alive))
+        paths = alive
+
+
+def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> Sequence[Path]:
+    """The way from the stem to the classifier with the largest product of gates.
+
+    Raises:
+        ValueError: the architecture has no way from the stem to the classifier.
+    """
+    best: dict[int, tuple[float, tuple[Path, ...]]] = {0: (0.0, ())}
+    for path in architecture.paths:  # layer by layer, so sources come before their targets
+        if path.source in best:
+            score, chain = best[path.source]
+            score += math.log(max(gates[path], 1e-30))
+            if path.target not in best or score > best[path.target][0]:
+                best[path.target] = (score, (*chain, path))
+    if architecture.num_blocks not in best:
+        raise ValueError("The architecture does not connect the stem to the classifier.")
+    return best[architecture.num_blocks][1]

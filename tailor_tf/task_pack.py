@@ -1,0 +1,97 @@
+"""What is stored per task: everything but the universal weights, in one safetensors file."""
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import keras
+
+from tailor_tf.backbones import weights
+from tailor_tf.backbones.universal import Universal
+from tailor_tf.data import Preprocessing
+from tailor_tf.graph import Architecture
+from tailor_tf.student import build_student, is_task_weight, task_weights
+
+FORMAT_VERSION = 1
+
+
+class TaskPackError(ValueError):
+    """A task pack that cannot be read or belongs to another universal network."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tailored:
+    """A task over a universal network, ready to predict.
+
+    Attributes:
+        name: the task's name.
+        classes: class names, in the order of the logits.
+        preprocessing: what images go through before the network.
+        architecture: the paths of the student.
+        student: functional model from images to `"logits"` and `"nodes"`; its universal kernels
+            are those of the universal network, shared in memory.
+        universal: that network.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    architecture: Architecture
+    student: keras.Model
+    universal: Universal
+
+
+def save_task_pack(path: str | os.PathLike, tailored: Tailored) -> None:
+    """Writes gates, proxies, statistics, classifier and what is needed to use them."""
+    metadata = {
+        "task_pack": FORMAT_VERSION,
+        "name": tailored.name,
+        "classes": list(tailored.classes),
+        "preprocessing": json.loads(tailored.preprocessing.to_json()),
+        "architecture": json.loads(tailored.architecture.to_json()),
+        "universal": {
+            "backbone": dict(tailored.universal.graph.config),
+            "fingerprint": tailored.universal.fingerprint,
+        },
+    }
+    tensors = {key: v.numpy() for key, v in task_weights(tailored.student).items()}
+    weights.write(path, tensors, metadata)
+
+
+def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
+    """Reads a task pack onto the universal network that it was made for.
+
+    Raises:
+        TaskPackError: the file is no task pack of this version, or belongs to another universal
+            network.
+        weights.WeightsError: the file cannot be read, or a tensor is missing.
+    """
+    tensors, metadata = weights.read(path)
+    if metadata.get("task_pack") != FORMAT_VERSION:
+        raise TaskPackError(
+            f"{os.fspath(path)} is no task pack of version {FORMAT_VERSION}; expected a file that "
+            "pipelines.tailor wrote."
+        )
+    _check_universal(path, metadata["universal"], universal)
+    architecture = Architecture.from_json(json.dumps(metadata["architecture"]))
+    student = build_student(universal, architecture, len(metadata["classes"]))
+    weights.assign(student, tensors, origin=os.fspath(path), wanted=is_task_weight)
+    return Tailored(
+        name=metadata["name"],
+        classes=tuple(metadata["classes"]),
+        preprocessing=Preprocessing.from_json(json.dumps(metadata["preprocessing"])),
+        architecture=architecture,
+        student=student,
+        universal=universal,
+    )
+
+
+def _check_universal(path: Any, expected: dict[str, Any], universal: Universal) -> None:
+    if expected["fingerprint"] != universal.fingerprint:
+        raise TaskPackError(
+            f"{os.fspath(path)} belongs to the universal network {expected['backbone']} with "
+            f"fingerprint {expected['fingerprint'][:16]}; received {dict(universal.graph.config)} "
+            f"with fingerprint {universal.fingerprint[:16]}. Load it with the network that it was "
+            "trained on."
+        )

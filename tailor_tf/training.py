@@ -1,0 +1,246 @@
+"""The training loop: one for source networks, teachers and students."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tailor_tf.backbones import weights
+from tailor_tf.losses import accuracy, cross_entropy
+
+# (model, images [batch, height, width, 3], labels [batch]) -> (loss to minimise, scalars to show)
+Objective = Callable[[keras.Model, tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to optimise: SGD with momentum, coupled weight decay and a learning-rate schedule.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step.
+        learning_rate: at the start, after the warm-up.
+        schedule: "step" multiplies the rate by `decay` every `decay_epochs`; "cosine" lowers it to
+            zero over all epochs.
+        decay: factor of the "step" schedule.
+        decay_epochs: epochs between the steps of the "step" schedule.
+        warmup_epochs: epochs of linear rise from zero, "cosine" only.
+        momentum: of SGD.
+        weight_decay: L2 penalty factor, added to the gradient as in PyTorch's SGD, so that it
+            passes through the momentum; gate logits are exempt.
+        label_smoothing: probability mass of the target spread over all classes.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    schedule: str = "step"
+    decay: float = 0.1
+    decay_epochs: int = 8
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if self.schedule not in ("step", "cosine"):
+            raise ValueError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
+        for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number.")
+
+    def learning_rates(self, steps_per_epoch: int):
+        """The schedule as a Keras object that maps the step to the learning rate."""
+        schedules = keras.optimizers.schedules
+        if self.schedule == "cosine":
+            warmup = round(self.warmup_epochs * steps_per_epoch)
+            return schedules.CosineDecay(
+                0.0 if warmup else self.learning_rate,
+                max(self.epochs * steps_per_epoch - warmup, 1),
+                warmup_target=self.learning_rate if warmup else None,
+                warmup_steps=warmup,
+            )
+        drops = range(1, math.ceil(self.epochs / self.decay_epochs))
+        if not drops:
+            return schedules.ExponentialDecay(self.learning_rate, 1, 1.0)
+        return schedules.PiecewiseConstantDecay(
+            [drop * self.decay_epochs * steps_per_epoch - 1 for drop in drops],
+            [self.learning_rate * self.decay**drop for drop in (0, *drops)],
+        )
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became infinite or not a number."""
+
+
+def classification(recipe: Recipe) -> Objective:
+    """The objective of source networks and teachers: cross-entropy of the logits."""
+
+    def objective(model, images, labels):
+        logits = model(images, training=True)["logits"]
+        loss = cross_entropy(labels, logits, recipe.label_smoothing)
+        return loss, {"accuracy": accuracy(labels, logits)}
+
+    return objective
+
+
+def inference(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The compiled forward pass of a model: images `[batch, ...]` to logits `[batch, classes]`."""
+    return tf.function(
+        lambda images: model(images, training=False)["logits"], reduce_retracing=True
+    )
+
+
+def predict(
+    infer: Callable[[tf.Tensor], tf.Tensor], batches: tf.data.Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits `[examples, classes]` and labels `[examples]` of all batches, in order."""
+    pairs = [(infer(images).numpy(), labels.numpy()) for images, labels in batches]
+    logits, labels = zip(*pairs, strict=True)
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate(infer: Callable[[tf.Tensor], tf.Tensor], batches: tf.data.Dataset) -> float:
+    """Top-1 accuracy, 0..1, of a forward pass as `inference` returns it."""
+    logits, labels = predict(infer, batches)
+    return float(np.mean(logits.argmax(-1) == labels))
+
+
+class Trainer:
+    """One model, its optimizer and how far they have come; saved and restored as one file.
+
+    Args:
+        model: the model to train, in place.
+        objective: what to minimise.
+        recipe: how.
+        steps_per_epoch: steps that one epoch has.
+        checkpoint: the file that holds the state after each epoch; none is kept by default.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: Objective,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        checkpoint: str | os.PathLike | None = None,
+    ):
+        self.model = model
+        self.recipe = recipe
+        self.steps_per_epoch = steps_per_epoch
+        self.checkpoint = pathlib.Path(checkpoint) if checkpoint else None
+        self.history: list[dict[str, float]] = []
+        self.optimizer = keras.optimizers.SGD(
+            recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
+        )
+        self.optimizer.build(model.trainable_variables)
+        self._step = tf.function(self._make_step(objective))
+        if self.checkpoint and self.checkpoint.exists():
+            self._restore()
+
+    def _make_step(self, objective):
+        trained = self.model.trainable_variables
+        decays = [0.0 if v.name == "logits" else self.recipe.weight_decay for v in trained]
+
+        def step(images, labels):
+            with tf.GradientTape() as tape:
+                loss, metrics = objective(self.model, images, labels)
+            gradients = tape.gradient(loss, [v.value for v in trained])
+            decayed = [
+                g + decay * v for g, v, decay in zip(gradients, trained, decays, strict=True)
+            ]
+            self.optimizer.apply_gradients(zip(decayed, trained, strict=True))
+            return {"loss": loss, **metrics}
+
+        return step
+
+    def fit(
+        self,
+        batches: Callable[[int], tf.data.Dataset],
+        *,
+        validate: Callable[[], Mapping[str, float]] = dict,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[dict[str, float]]:
+        """Trains for the epochs that are still to do.
+
+        Args:
+            batches: the epoch's number, from 0, to its batches of images and labels.
+            validate: called after each epoch for figures to record with it.
+            callbacks: Keras callbacks.
+
+        Returns:
+            Per epoch the mean of each figure, those of earlier runs included.
+
+        Raises:
+            NonFiniteLossError: names step and learning rate; the checkpoint keeps the state of the
+                last good epoch.
+        """
+        hooks = keras.callbacks.CallbackList(
+            list(callbacks),
+            model=self.model,
+            epochs=self.recipe.epochs,
+            steps=self.steps_per_epoch,
+            verbose=1 if sys.stdout.isatty() else 2,  # Keras: a bar, or a line per epoch
+        )
+        hooks.on_train_begin()
+        for epoch in range(len(self.history), self.recipe.epochs):
+            hooks.on_epoch_begin(epoch)
+            figures = {**self._run_epoch(batches(epoch), hooks), **validate()}
+            self.history.append(figures)
+            self._save()
+            hooks.on_epoch_end(epoch, figures)
+        hooks.on_train_end()
+        return self.history
+
+    def _run_epoch(self, batches, hooks) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        count = 0
+        for count, (images, labels) in enumerate(batches, start=1):
+            hooks.on_train_batch_begin(count - 1)
+            figures = {name: float(value) for name, value in self._step(images, labels).items()}
+            self._check_finite(figures["loss"])
+            for name, value in figures.items():
+                sums[name] = sums.get(name, 0.0) + value
+            hooks.on_train_batch_end(count - 1, {name: s / count for name, s in sums.items()})
+        return {name: total / count for name, total in sums.items()}
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            step = int(self.optimizer.iterations)
+            raise NonFiniteLossError(
+                f"The loss is {loss} at step {step} with learning rate "
+                f"{float(self.optimizer.learning_rate):.3g}; the state of the last finished epoch "
+                "is kept. Lower the learning rate and start again."
+            )
+
+    def _optimizer_arrays(self) -> dict[str, keras.Variable]:
+        return {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
+
+    def _save(self) -> None:
+        if self.checkpoint:
+            state = {**weights.variables(self.model), **self._optimizer_arrays()}
+            tensors = {key: np.array(variable) for key, variable in state.items()}
+            weights.write(self.checkpoint, tensors, self._metadata())
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"recipe": dataclasses.asdict(self.recipe), "history": self.history}
+
+    def _restore(self) -> None:
+        tensors, metadata = weights.read(self.checkpoint)
+        if metadata.get("recipe") != json.loads(json.dumps(dataclasses.asdict(self.recipe))):
+            raise ValueError(
+                f"{self.checkpoint} was written with other training settings; start again with "
+                "those, or delete it to train anew."
+            )
+        weights.assign(self.model, tensors, origin=str(self.checkpoint))
+        for key, variable in self._optimizer_arrays().items():
+            variable.assign(tensors[key])
+        self.history = metadata["history"]
