@@ -6,20 +6,39 @@ from collections.abc import Callable, Mapping
 
 from tailor_tf import blocks
 from tailor_tf.backbones import resnet as _resnet
+from tailor_tf.backbones import torch_names
 from tailor_tf.graph import BlockGraph
 
-BACKBONES: Mapping[str, Callable[..., BlockGraph]] = {
-    "resnet18": functools.partial(_resnet.resnet, "resnet18", blocks.basic_block, (2, 2, 2, 2)),
-    "resnet34": functools.partial(_resnet.resnet, "resnet34", blocks.basic_block, (3, 4, 6, 3)),
-    "resnet50": functools.partial(
-        _resnet.resnet, "resnet50", blocks.bottleneck_block, (3, 4, 6, 3)
-    ),
-    "wide_resnet26": _resnet.wide_resnet26,
-    "cifar_resnet20": functools.partial(_resnet.cifar_resnet, "cifar_resnet20", 3),
-    "cifar_resnet32": functools.partial(_resnet.cifar_resnet, "cifar_resnet32", 5),
-    "cifar_resnet44": functools.partial(_resnet.cifar_resnet, "cifar_resnet44", 7),
-    "cifar_resnet56": functools.partial(_resnet.cifar_resnet, "cifar_resnet56", 9),
+# Blocks per stage. A 26-layer wide ResNet has no variants, so that its depths stand in its function.
+DEPTHS: Mapping[str, tuple[int, ...]] = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "cifar_resnet20": (3, 3, 3),
+    "cifar_resnet32": (5, 5, 5),
+    "cifar_resnet44": (7, 7, 7),
+    "cifar_resnet56": (9, 9, 9),
 }
+
+
+def _describe(name: str) -> Callable[..., BlockGraph]:
+    if name.startswith("cifar"):
+        return functools.partial(_resnet.cifar_resnet, name, DEPTHS[name])
+    block = blocks.bottleneck_block if name == "resnet50" else blocks.basic_block
+    return functools.partial(_resnet.resnet, name, block, DEPTHS[name])
+
+
+BACKBONES: Mapping[str, Callable[..., BlockGraph]] = {
+    "wide_resnet26": _resnet.wide_resnet26,
+    **{name: _describe(name) for name in DEPTHS},
+}
+
+
+def torch_naming(name: str) -> Callable[[str], str]:
+    """How PyTorch programs name the weights of the backbone `name`: a function of a weight's key."""
+    if name == "wide_resnet26":
+        return torch_names.wide_name
+    return torch_names.staged_name(DEPTHS[name], "linear" if name.startswith("cifar") else "fc")
 
 
 def create(name: str, **config) -> BlockGraph:

@@ -54,15 +54,15 @@ def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) ->
     )
 
 
-def cifar_resnet(name: str, depth: int, *, image_size: int = 32) -> BlockGraph:
-    """CIFAR ResNet: three stages of `depth` basic blocks with 16, 32 and 64 channels."""
+def cifar_resnet(name: str, depths: Sequence[int], *, image_size: int = 32) -> BlockGraph:
+    """CIFAR ResNet: three stages of basic blocks with 16, 32 and 64 channels (ibid., 4.2)."""
     _check_size(name, image_size, 4)
     return chain(
         name,
         {"name": name, "image_size": image_size},
         (image_size, image_size, 3),
         functools.partial(_stem, filters=16),
-        _residual_blocks(blocks.cifar_block, (16, 32, 64), (depth,) * 3, 1),
+        _residual_blocks(blocks.cifar_block, (16, 32, 64), depths, 1),
         _average,
     )
 

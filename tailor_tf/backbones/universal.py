@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from tailor_tf import backbones
-from tailor_tf.backbones import weights
+from tailor_tf.backbones import torch_names, weights
 from tailor_tf.graph import BlockGraph, build_network
 
 SHIPPED = {
@@ -51,30 +52,63 @@ def save_universal(
     weights.write(path, tensors, {"backbone": dict(graph.config)})
 
 
-def load_universal(source: str | os.PathLike, **config: Any) -> Universal:
+def load_universal(
+    source: str | os.PathLike, *, backbone: str | None = None, **config: Any
+) -> Universal:
     """Reads a universal network.
 
     Args:
-        source: the name of a shipped network, or the path of a file of `save_universal`.
-        **config: overrides what the file says of the backbone, such as `image_size`.
+        source: the name of a shipped network, or the path of a safetensors file: of
+            `save_universal`, or of a PyTorch program if `backbone` is given.
+        backbone: which network a file without description holds; weights are found by their
+            PyTorch names then (`backbones.torch_names`).
+        **config: settings of the backbone, such as `image_size`, over what the file says.
 
     Raises:
-        weights.WeightsError: no such name or file, or a file that does not fit its backbone.
+        weights.WeightsError: no such name or file, a file that does not say what it holds, or one
+            that does not fit its backbone.
+        ValueError: an unknown backbone or setting.
     """
     path = SHIPPED.get(str(source), pathlib.Path(source))
     if not path.exists():
         raise weights.WeightsError(
             f"No universal network {str(source)!r}; expected {', '.join(SHIPPED)} or the path of "
-            "a file that pipelines.pretrain wrote."
+            "a safetensors file."
         )
     tensors, metadata = weights.read(path)
-    if "backbone" not in metadata:
+    described = metadata.get("backbone", {})
+    if not described and backbone is None:
         raise weights.WeightsError(
-            f"{path} does not say which backbone it holds; name the backbone to load it."
+            f"{path} does not say which network it holds; name the backbone: one of "
+            f"{', '.join(backbones.BACKBONES)}."
         )
-    graph = backbones.create(**{**metadata["backbone"], **config})
-    classes = tensors["classifier/bias"].shape[0] if "classifier/bias" in tensors else 1
-    model = build_network(graph, classes)
-    weights.assign(model, tensors, origin=str(path))
+    if described and backbone not in (None, described["name"]):
+        raise weights.WeightsError(f"{path} holds a {described['name']}, not a {backbone}.")
+    graph = backbones.create(**{"name": backbone, **described, **config})
+    naming = None if described else backbones.torch_naming(graph.name)
+    return universal_from_tensors(graph, tensors, origin=str(path), torch_naming=naming)
+
+
+def universal_from_tensors(
+    graph: BlockGraph,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    origin: str,
+    torch_naming: Callable[[str], str] | None = None,
+) -> Universal:
+    """Builds a universal network from tensors by key, or by PyTorch name.
+
+    The classifier has as many classes as the tensors say, or one of its own if they have none.
+
+    Raises:
+        weights.WeightsError: names the first tensor that is missing or has another shape.
+    """
+    keys = list(weights.variables(build_network(graph, 1)))
+    if torch_naming:
+        tensors = torch_names.rename(tensors, keys, torch_naming)
+    bias = tensors.get(f"{weights.CLASSIFIER_PREFIX}bias")
+    model = build_network(graph, 1 if bias is None else bias.shape[0])
+    wanted = weights.is_universal if bias is None else (lambda key: True)
+    weights.assign(model, tensors, origin=origin, wanted=wanted)
     model.trainable = False
     return Universal(graph, model)

@@ -36,8 +36,9 @@ def load_tfds(
     Raises:
         DataError: if the data set is unknown, cannot be prepared, or is no image classification.
     """
-    builder = _prepared_builder(name, data_dir)
+    builder = _builder(name, data_dir)
     _check_features(name, builder.info.features)
+    _prepare(builder, name)
     splits = _find_splits(name, builder.info.splits)
     count = sum(builder.info.splits[split].num_examples for split in splits.values())
     budget = MEMORY_BUDGET if image_bytes(count, image_size) <= MEMORY_BUDGET else 0
@@ -48,11 +49,11 @@ def load_tfds(
     }
 
 
-def _prepared_builder(name: str, data_dir: str | None) -> Any:
+def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         raise DataError(
             _unknown_name_message(name, tfds.list_builders(with_community_datasets=False))
@@ -62,6 +63,9 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
             f"TensorFlow Datasets cannot use {name!r}; expected NAME, NAME/CONFIG or NAME:VERSION."
             f" It says: {error}"
         ) from error
+
+
+def _prepare(builder: Any, name: str) -> None:
     try:
         builder.download_and_prepare()
     except Exception as error:
@@ -69,10 +73,10 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
         raise DataError(
             f"Data set {name!r} is not prepared in {builder.data_dir} and could not be prepared"
             f" now ({type(error).__name__}: {error}). Expected a prepared data set, or a network"
-            f" and the packages that its download needs. Run 'tfds build {name} --data_dir={builder.data_dir_root}' where"
-            " there is one, and copy the folder if that is another machine."
+            " and the packages that its download needs. Where there are, run"
+            f" 'tfds build {name} --data_dir={builder.data_dir_root}', and copy the folder if that"
+            " is another machine."
         ) from error
-    return builder
 
 
 def _unknown_name_message(name: str, known: list[str]) -> str:
@@ -90,7 +94,7 @@ def _check_features(name: str, features: Any) -> None:
 
     expected = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     found = {key: type(feature).__name__ for key, feature in features.items()}
-    fits = all(isinstance(features.get(key), kind) for key, kind in expected.items())
+    fits = all(key in found and isinstance(features[key], kind) for key, kind in expected.items())
     if not fits or features["image"].dtype != np.uint8:
         raise DataError(
             f"Data set {name!r} has the features {found}; expected 'image' (Image, uint8) and"

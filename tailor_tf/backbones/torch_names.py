@@ -1,0 +1,99 @@
+"""PyTorch names and layouts of the weights, both ways.
+
+Three programs name the same weights differently: torchvision and the CIFAR networks
+(`layer2.0.downsample.1.running_mean`), the authors' wide network (`layers.4.bn2.weight`) and the
+authors' students (`layers.4.main.conv_res.weight`, `layers.4.proxies.0.conv.weight`). Kernels are
+`[out, in, height, width]` there and `[height, width, in, out]` here, dense kernels `[out, in]` and
+`[in, out]`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+_VARIABLES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def _split(key: str) -> tuple[int, str, str]:
+    """Block number (0 outside of blocks), layer name without the block, and PyTorch's variable."""
+    layer, variable = key.split("/")
+    match = re.fullmatch(r"block(\d+)_(.+)", layer)
+    block, name = (int(match[1]), match[2]) if match else (0, layer)
+    return block, name, _VARIABLES.get(variable, variable)
+
+
+def staged_name(depths: Sequence[int], classifier: str) -> Callable[[str], str]:
+    """Names of torchvision's ResNets and of the CIFAR ones.
+
+    Args:
+        depths: blocks per stage.
+        classifier: what the classifier is called, "fc" or "linear".
+
+    Returns:
+        A function from this project's key, such as `block3_shortcut_bn/gamma`, to PyTorch's.
+    """
+    stages = [(s, i) for s, depth in enumerate(depths, start=1) for i in range(depth)]
+    names = {"stem_conv": "conv1", "stem_bn": "bn1", "classifier": classifier}
+    inner = {"shortcut_conv": "downsample.0", "shortcut_bn": "downsample.1"}
+
+    def name(key: str) -> str:
+        block, layer, variable = _split(key)
+        if not block:
+            return f"{names[layer]}.{variable}"
+        stage, index = stages[block - 1]
+        return f"layer{stage}.{index}.{inner.get(layer, layer)}.{variable}"
+
+    return name
+
+
+def wide_name(key: str) -> str:
+    """Name of a weight in the authors' wide ResNet."""
+    block, layer, variable = _split(key)
+    names = {"stem_conv": "conv1", "stem_bn": "bn1", "head_bn": "ends_bn", "classifier": "linear"}
+    return f"layers.{block - 1}.{layer}.{variable}" if block else f"{names[layer]}.{variable}"
+
+
+def student_name(key: str) -> str:
+    """Name of a weight in the authors' students: ResNet-18, 34, 50 and the wide ResNet.
+
+    Their proxies count from the nearest source, `x_{l-1}`, upwards.
+    """
+    block, layer, variable = _split(key)
+    if not block:
+        names = {"stem_conv": "conv1", "stem_bn": "bn1", "head_bn": "ends_bn"}
+        return f"{names.get(layer, layer)}.{variable}"
+    if layer == "gate":
+        return f"layers.{block - 1}.alphas_params"
+    if proxy := re.fullmatch(r"proxy(\d+)_(.+)", layer):
+        return f"layers.{block - 1}.proxies.{block - 1 - int(proxy[1])}.{proxy[2]}.{variable}"
+    inner = {"shortcut_conv": "conv_res", "shortcut_bn": "bn_res"}
+    return f"layers.{block - 1}.main.{inner.get(layer, layer)}.{variable}"
+
+
+def to_keras_layout(value: np.ndarray) -> np.ndarray:
+    """Turns a kernel from PyTorch's layout to Keras's; vectors stay as they are."""
+    axes = {2: (1, 0), 4: (2, 3, 1, 0)}
+    return value.transpose(axes[value.ndim]) if value.ndim in axes else value
+
+
+def rename(
+    tensors: Mapping[str, np.ndarray], keys: Sequence[str], name: Callable[[str], str]
+) -> dict[str, np.ndarray]:
+    """Takes PyTorch-named tensors to this project's keys and layouts.
+
+    Args:
+        tensors: arrays by PyTorch name; a leading `module.` is left out.
+        keys: the keys wanted; one whose tensor is missing is missing in the result.
+        name: one of the naming functions above.
+    """
+    plain = {torch_key.removeprefix("module."): value for torch_key, value in tensors.items()}
+    found = {key: plain[name(key)] for key in keys if name(key) in plain}
+    return {key: to_keras_layout(value) for key, value in found.items()}

@@ -1,0 +1,49 @@
+"""Options and fixtures of all tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # tolerances below 1e-4 hold without TF32
+
+import keras
+import numpy as np
+import pytest
+
+from tailor_tf import backbones
+from tests import helpers
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rewrite-snapshots",
+        action="store_true",
+        help="write tests/snapshots anew from the code as it is, instead of comparing with them",
+    )
+
+
+@pytest.fixture
+def rewrite_snapshots(request):
+    return request.config.getoption("--rewrite-snapshots")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Universal network of 12 blocks with 8 to 32 channels on 16-pixel images; read-only."""
+    graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
+    return helpers.universal(graph, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Universal network of `helpers.small_graph`; read-only."""
+    return helpers.universal(helpers.small_graph(), np.random.default_rng(2))

@@ -1,0 +1,60 @@
+"""Normalisation, its statistics and its JSON form."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tailor_tf.data import DataError, Preprocessing
+from tailor_tf.data.preprocessing import SMALLEST_STD, channel_statistics
+
+GIVEN = Preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), flip=True, crop_padding=1)
+
+
+def random_images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
+
+
+def test_normalisation_equals_its_formula():
+    images = random_images(3)
+    expected = (images / 255 - np.array(GIVEN.mean)) / np.array(GIVEN.std)
+    np.testing.assert_allclose(GIVEN.normalise(images), expected, atol=1e-6)
+
+
+def test_statistics_equal_numpys():
+    images = random_images(600)
+    mean, std = channel_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)))
+
+
+def test_statistics_of_one_colour_can_be_divided_by():
+    mean, std = channel_statistics(np.full((2, 8, 8, 3), 51, np.uint8))
+    np.testing.assert_allclose(mean, 51 / 255)
+    np.testing.assert_allclose(std, SMALLEST_STD)
+
+
+def test_json_round_trip():
+    assert Preprocessing.from_json(GIVEN.to_json()) == GIVEN
+
+
+def test_json_with_other_fields():
+    data = json.loads(GIVEN.to_json())
+    del data["mean"]
+    with pytest.raises(DataError, match=r"received the fields \['crop_padding', .*expected"):
+        Preprocessing.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size": 0}, "image_size is 0; expected 1 or more"),
+        ({"crop_padding": -1}, "crop_padding is -1; expected 0 or more"),
+        ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
+        ({"mean": (1.0,)}, "three numbers each"),
+    ],
+)
+def test_values_out_of_range(change: dict, message: str):
+    with pytest.raises(DataError, match=message):
+        dataclasses.replace(GIVEN, **change)

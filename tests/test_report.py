@@ -1,0 +1,210 @@
+"""The report: its table against hand computed figures, its pictures by the artists in them."""
+
+import json
+import re
+
+import pytest
+
+from tailor_tf import report
+from tailor_tf.graph import Architecture, Path
+
+FULL = Architecture.full(4, max_skip=2)
+
+# stem -> 1 -> 2 -.proxy 2->4.-> classifier, and a proxy from the stem into layer 2; 3 and 4 are gone
+KEPT = Architecture(4, (Path(1, 0, True), Path(2, 1, True), Path(2, 0, False), Path(4, 2, False)))
+GATES = [[1, 0, True, 1.0], [2, 1, True, 0.7], [2, 0, False, 0.3], [4, 2, False, 1.0]]
+
+
+def _record(phase, accuracy, multiply_adds, parameters, task_parameters, architecture, **more):
+    cost = {"multiply_adds": multiply_adds, "parameters": parameters}
+    cost |= {"task_parameters": task_parameters, "universal_blocks": 4, "proxies": 0}
+    data = None
+    if architecture:
+        cost["universal_blocks"] = len(architecture.universal_blocks)
+        cost["proxies"] = len(architecture.proxies)
+        data = json.loads(architecture.to_json())
+    history = [
+        {"loss": 1.5, "accuracy": 0.5, "validation_accuracy": 0.6},
+        {"loss": 0.5, "accuracy": 0.9, "validation_accuracy": 0.9},
+    ]
+    return {
+        "phase": phase,
+        "seconds": 1234.4,
+        "accuracy": accuracy,
+        "cost": cost,
+        "architecture": data,
+        "history": [] if phase == "pruned" else history,
+        **more,
+    }
+
+
+def _records():
+    run = {
+        "task": {
+            "name": "digits",
+            "num_classes": 10,
+            "images": {"train": 1200, "validation": 240, "test": 357},
+        },
+        "universal": {
+            "name": "tiny",
+            "num_blocks": 4,
+            "node_shapes": [[8, 8, 4], [8, 8, 4], [4, 4, 8], [4, 4, 8], [2, 2, 16]],
+            "multiply_adds": 990_000,
+            "parameters": 50_000,
+        },
+        "tolerance": 0.5,
+        "levels": [3, 2, 1],
+        "chosen": 2,
+        "within_tolerance": True,
+    }
+    both = {"validation": 0.97, "test": 0.96}
+    records = {
+        "run": run,
+        "teacher": _record("teacher", both, 1_000_000, 51_000, 51_500, None),
+        "student": _record("student", {"validation": 0.975}, 1_100_000, 60_000, 12_300, FULL),
+    }
+    for level in run["levels"]:
+        accuracy = {"validation": 0.9 + 0.01 * (3 - level)}
+        if level == run["chosen"]:
+            accuracy = {"validation": 0.9675, "test": 0.9625}
+        counts = (600_000 - 10_000 * level, 30_600, 2_345, KEPT)
+        low = {"validation": 0.5}
+        restored = [[4, 2, False]]
+        records[f"pruned_{level}"] = _record("pruned", low, *counts, gates=GATES, restored=restored)
+        records[f"finetuned_{level}"] = _record("finetuned", accuracy, *counts, gates=GATES)
+    return records
+
+
+def _write(workdir, records):
+    (workdir / "records").mkdir(exist_ok=True)
+    for name, record in records.items():
+        (workdir / "records" / f"{name}.json").write_text(json.dumps(record))
+    return workdir
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return _write(tmp_path, _records())
+
+
+def _cells(text, row):
+    line = next(line for line in text.splitlines() if line.startswith(f"| {row} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_rows_hold_the_figures_of_the_records(workdir):
+    text = report.table(report.load(workdir))
+    assert _cells(text, "teacher")[1:] == (
+        ["97.00", "96.00", "0.0510", "0.0515", "1.00", "4 of 4", "0", "1,234"]
+    )
+    assert _cells(text, "student")[1:] == (
+        # 4 layers, 2 proxies each but for the first, which has the stem alone behind it
+        ["97.50", "-", "0.0600", "0.0123", "1.10", "4 of 4", str(1 + 3 * 2), "1,234"]
+    )
+    assert _cells(text, "pruned")[1:3] == ["50.00", "-"]
+    assert _cells(text, "fine-tuned")[1:] == (
+        ["96.75", "96.25", "0.0306", "0.00234", "0.580", "2 of 4", "2", "1,234"]
+    )
+
+
+def test_columns_are_aligned_and_name_their_units(workdir):
+    lines = [x for x in report.table(report.load(workdir)).splitlines() if x.startswith("|")]
+    assert len(lines) == 1 + 1 + 4  # header, rule, phases
+    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
+    assert all(places == bars[0] for places in bars)
+    for column in ("validation (%)", "parameters (M)", "multiply-adds (M)", "seconds"):
+        assert column in lines[0]
+
+
+def test_text_around_the_table(workdir):
+    text = report.table(report.load(workdir))
+    first, *_ = text.splitlines()
+    assert "digits" in first and "tiny" in first
+    assert "50.0 k parameters, 0.990 M multiply-adds" in first
+    assert "-0.25 points on validation, +0.25 points on test" in text  # 96.75-97.00, 96.25-96.00
+    assert "42.0 % fewer multiply-adds" in text  # 1 - 580_000 / 1_000_000
+    assert "40.0 % fewer parameters" in text  # 1 - 30_600 / 51_000
+    assert "; within the tolerance of 0.5 points" in text
+    others = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(others) == 3 - 1
+    # 600_000 - 10_000 * 3 and 600_000 - 10_000 * 1 multiply-adds
+    assert "3 universal blocks" in others[0] and "90.00 %, 0.570 M multiply-adds" in others[0]
+    assert "1 universal block " in others[1] and "92.00 %, 0.590 M multiply-adds" in others[1]
+
+
+def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
+    records = _records()
+    records["run"]["within_tolerance"] = False
+    del records["teacher"]["accuracy"]["test"]
+    records["finetuned_2"]["cost"]["multiply_adds"] = 1_050_000
+    text = report.table(report.load(_write(tmp_path, records)))
+    assert "on test" not in text
+    assert "5.0 % more multiply-adds" in text
+    assert "NOT within the tolerance" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [
+        ("teacher", "the teacher phase"),
+        ("student", "the student phase"),
+        ("run", "the selection"),
+        ("pruned_3", "pruning 3"),
+        ("finetuned_1", "fine-tuning after pruning 1"),
+    ],
+)
+def test_a_missing_record_names_file_and_phase(workdir, name, phase):
+    (workdir / "records" / f"{name}.json").unlink()
+    with pytest.raises(ValueError, match=rf"{name}\.json does not exist: {phase}.* has not run"):
+        report.load(workdir)
+
+
+def test_a_chosen_level_that_was_not_tried_is_refused(tmp_path):
+    records = _records()
+    records["run"]["chosen"] = 5
+    with pytest.raises(ValueError, match=r"level 5; expected one of \[3, 2, 1\]"):
+        report.load(_write(tmp_path, records))
+
+
+def _identities(svg):
+    found = re.findall(r'id="(block\d+(?:_proxy\d+)?(?:_removed)?)"', svg.read_text())
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def test_the_picture_has_one_artist_per_path_with_its_state(workdir):
+    report.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    assert _identities(workdir / "picture.svg") == {
+        path.name if path in KEPT.paths else f"{path.name}_removed" for path in FULL.paths
+    }
+
+
+def test_a_dense_picture_leaves_out_the_longest_removed_proxies(tmp_path):
+    records = _records()
+    dense = Architecture.full(12, max_skip=None)
+    kept = Architecture(12, (*(Path(n, n - 1, True) for n in range(1, 13)), Path(12, 0, False)))
+    records["run"]["universal"] |= {"num_blocks": 12, "node_shapes": [[8, 8, 4]] * 13}
+    records["student"]["architecture"] = json.loads(dense.to_json())
+    records["finetuned_2"]["architecture"] = json.loads(kept.to_json())
+    records["finetuned_2"]["gates"] = [[*path, 0.5] for path in kept.paths]
+    workdir = _write(tmp_path, records)
+    report.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    found = _identities(workdir / "picture.svg")
+    assert {path.name for path in kept.paths} <= found
+    removed = {name for name in found if name.endswith("_removed")}
+    assert len(removed) == 4 * 12  # of 12 * 13 / 2 - 1
+    assert "block2_proxy1_removed" in removed and "block12_proxy1_removed" not in removed
+
+
+def test_write_leaves_the_files_and_returns_the_table(workdir):
+    text = report.write(workdir)
+    folder = workdir / "report"
+    assert (folder / "table.md").read_text() == text
+    assert {path.name for path in folder.iterdir()} == {
+        "table.md",
+        "architecture.png",
+        "architecture.svg",
+        "history.png",
+    }
+    for name in ("architecture.png", "history.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
