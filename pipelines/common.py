@@ -1,64 +1,78 @@
 """Flags and behaviour that the programs share."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import keras
 from absl import app, flags, logging
 
 from tailor_tf import data, training
-from tailor_tf.backbones.weights import WeightsError
+from tailor_tf.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
+ERROR_STATUS = 2
 
 
 def define_task_flags() -> None:
     """Defines the flags that say which images to use and how to prepare them."""
-    flags.DEFINE_string(
-        "task", "digits", "Images: digits, folder:PATH or tfds:NAME[/CONFIG].", short_name="t"
-    )
+    flags.DEFINE_string("task", "digits", "Images: digits, folder:PATH or tfds:NAME[/CONFIG].")
     flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its data.")
     flags.DEFINE_float(
         "validation_fraction",
         0.15,
-        "Share of the training images held out "
-        "for validation where the task has no validation split.",
+        "Share of the training images held out for validation where the task has none.",
     )
     flags.DEFINE_bool(
         "flip",
         None,
-        "Flip training images left to right at random; by default "
-        "wherever the task is not known to hold characters or signs.",
+        "Mirror training images at random; by default unless the task is known to show characters.",
     )
     flags.DEFINE_integer(
         "crop_padding",
         None,
-        "Pixels of padding around training images for "
-        "random crops; an eighth of the image's side by default.",
+        "Pixels of padding per side for random crops; an eighth of the side by default.",
     )
-    flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+    flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 
 
 def task_from_flags(image_size: int) -> data.Task:
     """Loads the task that the flags name, its images `image_size` pixels wide and high."""
-    return data.load_task(
-        FLAGS.task,
-        image_size=image_size,
-        data_dir=FLAGS.data_dir,
-        validation_fraction=FLAGS.validation_fraction,
-        seed=FLAGS.seed,
-        flip=FLAGS.flip,
-        crop_padding=FLAGS.crop_padding,
+    names = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding")
+    options = {name: FLAGS[name].value for name in names}
+    return data.load_task(FLAGS.task, image_size=image_size, **options)
+
+
+def define_universal_flags() -> None:
+    """Defines the flags that say which universal network to use."""
+    flags.DEFINE_string(
+        "universal",
+        "tiny_imagenet",
+        "Universal network: tiny_imagenet, which the project ships, or a safetensors file.",
     )
+    flags.DEFINE_string(
+        "backbone", None, "What a weights file of a PyTorch program holds, such as resnet34."
+    )
+    flags.DEFINE_integer(
+        "image_size", None, "Side of the network's square input, pixels; the network's own if None."
+    )
+
+
+def universal_config() -> dict[str, Any]:
+    """Arguments for `load_universal` from the flags of `define_universal_flags`."""
+    config = {"backbone": FLAGS.backbone}
+    return config | ({"image_size": FLAGS.image_size} if FLAGS.image_size else {})
 
 
 _RECIPE_HELP = {
     "epochs": "passes over the training images",
     "batch_size": "images per step",
     "learning_rate": "learning rate at the start",
-    "schedule": "step or cosine decay of the learning rate",
+    "schedule": "decay of the learning rate: step or cosine",
     "decay": "factor of the step schedule",
     "decay_epochs": "epochs between drops of the step schedule",
     "warmup_epochs": "epochs of linear warm-up before the cosine schedule",
@@ -66,16 +80,14 @@ _RECIPE_HELP = {
     "weight_decay": "L2 penalty, added to the gradients; gate logits are exempt",
     "label_smoothing": "probability mass of the target spread over all classes",
 }
+_DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
-def define_recipe_flags(prefix: str, **defaults: Any) -> None:
-    """Defines a flag per setting of `Recipe`, their names starting with `prefix`."""
-    for field in dataclasses.fields(training.Recipe):
-        default = defaults.get(field.name, field.default)
-        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-        define[field.type](
-            prefix + field.name, default, _RECIPE_HELP[field.name].capitalize() + "."
-        )
+def define_recipe_flags(prefix: str, default: training.Recipe) -> None:
+    """Defines a flag per setting of a recipe, their names starting with `prefix`."""
+    what = f"{prefix.removesuffix('_')}: " if prefix else ""
+    for name, value in dataclasses.asdict(default).items():
+        _DEFINE[type(value)](prefix + name, value, what + _RECIPE_HELP[name] + ".")
 
 
 def recipe_from_flags(prefix: str) -> training.Recipe:
@@ -84,15 +96,51 @@ def recipe_from_flags(prefix: str) -> training.Recipe:
     return training.Recipe(**{name: FLAGS[prefix + name].value for name in names})
 
 
-def progress_callbacks(logdir: str) -> tuple[keras.callbacks.Callback, ...]:
-    """A progress bar, and TensorBoard logs under `logdir`."""
-    return (keras.callbacks.ProgbarLogger(),)
+def integers(flag: flags.Flag) -> tuple[int, ...] | None:
+    """The value of a list flag as integers; `None` if the flag is not set."""
+    if flag.value is None:
+        return None
+    try:
+        return tuple(int(item) for item in flag.value)
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag.name} got {','.join(flag.value)!r}; expected integers by comma."
+        ) from error
+
+
+def integer_or(flag: flags.Flag, **words: Any) -> Any:
+    """The value of a string flag as an integer, or what one of `words` stands for."""
+    if flag.value in words:
+        return words[flag.value]
+    try:
+        return int(flag.value)
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag.name} got {flag.value!r}; expected an integer or {', '.join(words)}."
+        ) from error
+
+
+def phase_callbacks(workdir: str) -> Callable[[str], Sequence[keras.callbacks.Callback]]:
+    """A progress bar, and TensorBoard logs in a folder of `workdir` per phase."""
+
+    def callbacks(phase: str) -> Sequence[keras.callbacks.Callback]:
+        return keras.callbacks.ProgbarLogger(), ScalarLogs(os.path.join(workdir, "logs", phase))
+
+    return callbacks
+
+
+def flags_into_string() -> str:
+    """The flags of the running program as a flag file."""
+    module = FLAGS.find_module_defining_flag("workdir")
+    own = [f for m in (module, __name__) for f in FLAGS.flags_by_module_dict().get(m, [])]
+    lines = {f.serialize() for f in own if f.value is not None and f.name != "redo"}
+    return "".join(f"{line}\n" for line in sorted(lines))
 
 
 def no_arguments(argv: Sequence[str]) -> None:
     """Refuses arguments that are no flags, such as a value after a blank."""
     if len(argv) > 1:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}; everything is given by flags.")
+        raise ValueError(f"Unexpected argument {argv[1]!r}; everything is given by flags.")
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -102,9 +150,11 @@ def run(main: Callable[[list[str]], None]) -> None:
         logging.set_verbosity(logging.WARNING)
         try:
             main(argv)
-        except (data.DataError, WeightsError, training.NonFiniteLossError, ValueError) as error:
-            sys.exit(f"Error: {error}")
+        except (ValueError, OSError, training.NonFiniteLossError) as error:
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(ERROR_STATUS)
         except KeyboardInterrupt:
-            sys.exit("Interrupted; the same command continues.")
+            print("\nInterrupted; the same command continues.", file=sys.stderr)
+            sys.exit(130)
 
     app.run(guarded)

@@ -3,13 +3,15 @@
 from absl import flags
 
 from pipelines import common
-from tailor_tf import backbones
+from tailor_tf import backbones, training
 from tailor_tf.pretraining import pretrain
 
 FLAGS = flags.FLAGS
 
 common.define_task_flags()
-common.define_recipe_flags("", epochs=16, batch_size=128, learning_rate=0.2, schedule="cosine")
+common.define_recipe_flags(
+    "", training.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
+)
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
 flags.DEFINE_enum("backbone", "wide_resnet26", sorted(backbones.BACKBONES), "Network to train.")
 flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
@@ -30,7 +32,7 @@ def main(argv: list[str]) -> None:
         common.recipe_from_flags(""),
         workdir=FLAGS.workdir,
         seed=FLAGS.seed,
-        callbacks=common.progress_callbacks(FLAGS.workdir),
+        callbacks=common.phase_callbacks(FLAGS.workdir)("pretrain"),
     )
     print(f"{FLAGS.workdir}/universal.safetensors: test accuracy {record['test_accuracy']:.2%}")
 

@@ -1,4 +1,4 @@
-"""What a student is trained for: the labels, the teacher's activations, and to be cheap (eq. 11-12)."""
+"""What a student is trained for: labels, the teacher's activations, low cost (eq. 11-12)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def teacher_loss(
     """Distance between the activations of student and teacher, Ω (eq. 11, as the program scales it).
 
     Args:
-        student_nodes: `x_l` of the layers that the student has, `[batch, height, width, channels]`.
+        student_nodes: `x_l` of the layers that the student has, `[batch, height, width, channels]`
         teacher_nodes: `x_l^t` of the same layers.
         student_logits: `[batch, classes]`.
         teacher_logits: `[batch, classes]`.

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import time
 from typing import Any
 
 import keras
@@ -48,19 +47,17 @@ def pretrain(
         recipe,
         steps_per_epoch=len(task.train) // recipe.batch_size,
         checkpoint=workdir / "checkpoint.safetensors",
+        settings={"backbone": dict(graph.config), "task": task.name, "seed": seed},
     )
-    started = time.monotonic()
 
     def epoch_batches(epoch):
         return training_batches(
             task.train, task.preprocessing, batch_size=recipe.batch_size, seed=seed, epoch=epoch
         )
 
-    infer = training.inference(model)
-
     def accuracy(split):
         return training.evaluate(
-            infer, evaluation_batches(split, task.preprocessing, batch_size=recipe.batch_size)
+            model, evaluation_batches(split, task.preprocessing, batch_size=recipe.batch_size)
         )
 
     history = trainer.fit(
@@ -77,7 +74,7 @@ def pretrain(
         "validation_accuracy": accuracy(task.validation),
         "parameters": costs.parameters(model),
         "multiply_adds": costs.multiply_adds(model),
-        "seconds": time.monotonic() - started,
+        "seconds": sum(epoch["seconds"] for epoch in history),
         "history": history,
     }
     save_universal(workdir / "universal.safetensors", graph, model)

@@ -40,7 +40,8 @@ def prune(
 
     Returns:
         What is left, closed over the exclusion rules. If that connects the stem to the classifier
-        no more, the strongest chain of paths between them stays as well.
+        no more, the strongest chain of paths between them stays as well: one without the removed
+        blocks where the proxies allow it, so that `num_blocks` means what it says.
 
     Raises:
         ValueError: more blocks are to be removed than there are, or a threshold outside 0..1.
@@ -57,7 +58,9 @@ def prune(
     closed = close(left)
     if closed.paths:
         return Pruning(closed)
-    chain = strongest_chain(architecture, gates)
+    without_blocks = architecture.without(blocks[:num_blocks])
+    connected = close(without_blocks).paths
+    chain = strongest_chain(without_blocks if connected else architecture, gates)
     restored = tuple(path for path in chain if path not in left.paths)
     return Pruning(close(Architecture(left.num_blocks, left.paths + restored)), restored)
 

@@ -256,7 +256,7 @@ def _draw_block(axes: "Axes", picture: _Picture, path: Path) -> None:
     if path not in picture.gates:
         axes.plot(*wire, zorder=1, **_REMOVED)
         _box(axes, x, 0.62, 0.56, gid=gid, **_REMOVED_BOX)
-        axes.text(x, 0, str(x), color=_PALE, fontsize=7, **_CENTERED)
+        axes.text(x, 0, str(x), color=_PALE, fontsize=7, zorder=5, **_CENTERED)
         return
     gate = picture.gates[path]
     axes.plot(*wire, color=_DARK, linewidth=1.2, zorder=1)
@@ -320,8 +320,8 @@ def _legend(figure: "Figure", picture: _Picture) -> None:
         handles += [Line2D([], [], label="kept against its gate: nothing else connects", **star)]
     columns = 2 if figure.get_figwidth() < 11 else len(handles)
     style = {"fontsize": 7, "frameon": False, "borderaxespad": 0}
-    below = (0.5, 0.55 / figure.get_figheight())
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=below, ncols=columns, **style)
+    below = (0.5, 0.28 / figure.get_figheight())
+    figure.legend(handles=handles, loc="center", bbox_to_anchor=below, ncols=columns, **style)
 
 
 def _title(report: Report) -> str:
@@ -368,7 +368,9 @@ def draw_architecture(report: Report, path: str | os.PathLike) -> None:
         _draw_block(axes, picture, block)
     for proxy in picture.proxies:
         _draw_proxy(axes, picture, proxy)
-    figure.text(0.5, 1 - 0.2 / size[1], _title(report), fontsize=9, **_CENTERED)
+    title = _title(report)
+    fitting = 72 * size[0] / (0.65 * len(title))  # points; a letter is about 0.6 of them wide
+    figure.text(0.5, 1 - 0.2 / size[1], title, fontsize=min(9, fitting), **_CENTERED)
     _legend(figure, picture)
     _save(figure, path)
 
@@ -380,7 +382,7 @@ def _phases(report: Report) -> Iterable[tuple[str, dict[str, Any], dict[str, Any
     for level, record in report.finetuned.items():
         chosen = level == report.run["chosen"]
         style = {} if chosen else {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
-        name = f"fine-tuned, level {level}" + (" (chosen)" if chosen else "")
+        name = f"fine-tuned, {level} blocks to remove" + (" (chosen)" if chosen else "")
         yield name, record, {"color": _ORANGE} | style
 
 

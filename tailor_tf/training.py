@@ -1,11 +1,12 @@
 """The training loop: one for source networks, teachers and students."""
 
 import dataclasses
-import json
+import functools
 import math
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from tailor_tf.backbones import weights
+from tailor_tf.costs import is_statistic
 from tailor_tf.losses import accuracy, cross_entropy
+from tailor_tf.records import check_same_settings
 
 # (model, images [batch, height, width, 3], labels [batch]) -> (loss to minimise, scalars to show)
 Objective = Callable[[keras.Model, tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
@@ -92,25 +95,29 @@ def classification(recipe: Recipe) -> Objective:
     return objective
 
 
+@functools.lru_cache(maxsize=4)
 def inference(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """The compiled forward pass of a model: images `[batch, ...]` to logits `[batch, classes]`."""
+    images = tf.TensorSpec(model.input.shape, model.input.dtype)
     return tf.function(
-        lambda images: model(images, training=False)["logits"], reduce_retracing=True
+        lambda images: model(images, training=False)["logits"], input_signature=[images]
     )
 
 
-def predict(
-    infer: Callable[[tf.Tensor], tf.Tensor], batches: tf.data.Dataset
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits `[examples, classes]` and labels `[examples]` of all batches, in order."""
+def predict(model: keras.Model, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Logits `[examples, classes]` and labels `[examples]` of all batches, in order.
+
+    The model has `"logits"` among its outputs.
+    """
+    infer = inference(model)
     pairs = [(infer(images).numpy(), labels.numpy()) for images, labels in batches]
     logits, labels = zip(*pairs, strict=True)
     return np.concatenate(logits), np.concatenate(labels)
 
 
-def evaluate(infer: Callable[[tf.Tensor], tf.Tensor], batches: tf.data.Dataset) -> float:
-    """Top-1 accuracy, 0..1, of a forward pass as `inference` returns it."""
-    logits, labels = predict(infer, batches)
+def evaluate(model: keras.Model, batches: tf.data.Dataset) -> float:
+    """Top-1 accuracy, 0..1, of a model with `"logits"` among its outputs."""
+    logits, labels = predict(model, batches)
     return float(np.mean(logits.argmax(-1) == labels))
 
 
@@ -123,6 +130,11 @@ class Trainer:
         recipe: how.
         steps_per_epoch: steps that one epoch has.
         checkpoint: the file that holds the state after each epoch; none is kept by default.
+        settings: what else the result depends on, JSON-able; a checkpoint that was written with
+            other settings is refused.
+
+    Raises:
+        ValueError: the checkpoint was written with other settings or another recipe.
     """
 
     def __init__(
@@ -132,11 +144,13 @@ class Trainer:
         recipe: Recipe,
         steps_per_epoch: int,
         checkpoint: str | os.PathLike | None = None,
+        settings: Mapping[str, Any] | None = None,
     ):
         self.model = model
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.checkpoint = pathlib.Path(checkpoint) if checkpoint else None
+        self.settings = {**(settings or {}), "recipe": dataclasses.asdict(recipe)}
         self.history: list[dict[str, float]] = []
         self.optimizer = keras.optimizers.SGD(
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
@@ -192,8 +206,10 @@ class Trainer:
         )
         hooks.on_train_begin()
         for epoch in range(len(self.history), self.recipe.epochs):
+            started = time.monotonic()
             hooks.on_epoch_begin(epoch)
             figures = {**self._run_epoch(batches(epoch), hooks), **validate()}
+            figures["seconds"] = time.monotonic() - started
             self.history.append(figures)
             self._save()
             hooks.on_epoch_end(epoch, figures)
@@ -221,26 +237,28 @@ class Trainer:
                 "is kept. Lower the learning rate and start again."
             )
 
+    def _changing(self) -> dict[str, keras.Variable]:
+        """The weights that training changes; frozen universal ones are kept elsewhere."""
+        found = weights.variables(self.model).items()
+        return {key: v for key, v in found if v.trainable or is_statistic(key)}
+
     def _optimizer_arrays(self) -> dict[str, keras.Variable]:
         return {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
 
     def _save(self) -> None:
         if self.checkpoint:
-            state = {**weights.variables(self.model), **self._optimizer_arrays()}
+            state = {**self._changing(), **self._optimizer_arrays()}
             tensors = {key: np.array(variable) for key, variable in state.items()}
-            weights.write(self.checkpoint, tensors, self._metadata())
-
-    def _metadata(self) -> dict[str, Any]:
-        return {"recipe": dataclasses.asdict(self.recipe), "history": self.history}
+            metadata = {"settings": self.settings, "history": self.history}
+            weights.write(self.checkpoint, tensors, metadata)
 
     def _restore(self) -> None:
         tensors, metadata = weights.read(self.checkpoint)
-        if metadata.get("recipe") != json.loads(json.dumps(dataclasses.asdict(self.recipe))):
-            raise ValueError(
-                f"{self.checkpoint} was written with other training settings; start again with "
-                "those, or delete it to train anew."
-            )
-        weights.assign(self.model, tensors, origin=str(self.checkpoint))
+        check_same_settings(self.checkpoint, metadata.get("settings", {}), self.settings)
+        changing = self._changing()
+        weights.assign(
+            self.model, tensors, origin=str(self.checkpoint), wanted=changing.__contains__
+        )
         for key, variable in self._optimizer_arrays().items():
             variable.assign(tensors[key])
         self.history = metadata["history"]

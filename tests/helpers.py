@@ -11,6 +11,7 @@ from keras import layers as kl
 from tailor_tf import blocks
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.graph import Architecture, build_network, chain
+from tailor_tf.pruning import close
 from tailor_tf.student import build_student
 
 
@@ -87,7 +88,7 @@ def small_graph():
 
 
 def walks(architecture):
-    """Every way from the stem to the last layer, each a tuple of paths."""
+    """Every way from the stem to the last layer, each a tuple of paths; for small graphs."""
     found, open_walks = [], [((), 0)]
     while open_walks:
         walk, node = open_walks.pop()
@@ -113,11 +114,10 @@ def random_subset(architecture, rng):
 
 def random_architecture(num_blocks, rng, max_skip=None):
     """A random architecture whose paths all stand on a way from the stem to the last layer."""
-    full = Architecture.full(num_blocks, max_skip)
-    kept = set()
-    while not kept:
-        kept = surviving(random_subset(full, rng))
-    return Architecture(num_blocks, tuple(kept))
+    full, kept = Architecture.full(num_blocks, max_skip), Architecture(num_blocks, ())
+    while not kept.paths:
+        kept = close(random_subset(full, rng))
+    return kept
 
 
 def random_gates(architecture, rng):

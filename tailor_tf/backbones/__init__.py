@@ -9,7 +9,7 @@ from tailor_tf.backbones import resnet as _resnet
 from tailor_tf.backbones import torch_names
 from tailor_tf.graph import BlockGraph
 
-# Blocks per stage. A 26-layer wide ResNet has no variants, so that its depths stand in its function.
+# Blocks per stage; the wide ResNet has no variants and keeps its depths in its function.
 DEPTHS: Mapping[str, tuple[int, ...]] = {
     "resnet18": (2, 2, 2, 2),
     "resnet34": (3, 4, 6, 3),
@@ -35,7 +35,7 @@ BACKBONES: Mapping[str, Callable[..., BlockGraph]] = {
 
 
 def torch_naming(name: str) -> Callable[[str], str]:
-    """How PyTorch programs name the weights of the backbone `name`: a function of a weight's key."""
+    """A function from the key of a weight of the backbone `name` to its name in PyTorch."""
     if name == "wide_resnet26":
         return torch_names.wide_name
     return torch_names.staged_name(DEPTHS[name], "linear" if name.startswith("cifar") else "fc")

@@ -1,0 +1,83 @@
+"""Tailors a universal network to a task: teacher, student, pruning, fine-tuning, report."""
+
+import pathlib
+
+from absl import flags
+
+from pipelines import common
+from tailor_tf import Run, Settings, files, load_universal, tailoring
+
+FLAGS = flags.FLAGS
+DEFAULTS = Settings()
+
+common.define_task_flags()
+common.define_universal_flags()
+flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
+flags.DEFINE_multi_enum(
+    "phase", ["finetune"], tailoring.PHASES, "Run up to this phase; missing earlier ones run too."
+)
+flags.DEFINE_enum(
+    "redo", None, tailoring.PHASES, "Forget what this phase and the later ones left, and run anew."
+)
+for phase in ("teacher", "student", "finetune"):
+    common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
+flags.DEFINE_string("max_skip", "3", "How many layers back a proxy may read, or dense.")
+flags.DEFINE_float("complexity_weight", DEFAULTS.complexity_weight, "Gamma 1: weight of E[C].")
+flags.DEFINE_float("teacher_weight", DEFAULTS.teacher_weight, "Gamma 2: weight of the teacher.")
+flags.DEFINE_enum(
+    "teacher_gradient",
+    DEFAULTS.teacher_gradient,
+    tailoring.student.TEACHER_GRADIENTS,
+    "Whether the teacher's term trains the layer it belongs to or all layers before it, too.",
+)
+flags.DEFINE_enum(
+    "estimator",
+    DEFAULTS.estimator,
+    sorted(tailoring.distillation.complexity.ESTIMATORS),
+    "How the expected complexity is computed.",
+)
+flags.DEFINE_list("prune_blocks", None, "Numbers of universal blocks to try to remove, by comma.")
+flags.DEFINE_float("proxy_threshold", DEFAULTS.proxy_threshold, "Remove proxies with a lower gate.")
+flags.DEFINE_float("tolerance", DEFAULTS.tolerance, "Points of validation accuracy to give away.")
+
+
+def settings_from_flags() -> Settings:
+    """The settings that the flags describe."""
+    return Settings(
+        teacher=common.recipe_from_flags("teacher_"),
+        student=common.recipe_from_flags("student_"),
+        finetune=common.recipe_from_flags("finetune_"),
+        max_skip=common.integer_or(FLAGS["max_skip"], dense=None),
+        prune_blocks=common.integers(FLAGS["prune_blocks"]),
+        **{
+            name: FLAGS[name].value
+            for name in (
+                "complexity_weight",
+                "teacher_weight",
+                "teacher_gradient",
+                "estimator",
+                "proxy_threshold",
+                "tolerance",
+                "seed",
+            )
+        },
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Runs the phases and prints the report's table."""
+    common.no_arguments(argv)
+    universal = load_universal(FLAGS.universal, **common.universal_config())
+    task = common.task_from_flags(universal.graph.input_shape[0])
+    run = Run(
+        universal, task, FLAGS.workdir, settings_from_flags(), common.phase_callbacks(FLAGS.workdir)
+    )
+    files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
+    if FLAGS.redo:
+        run.forget(FLAGS.redo)
+    if result := run.run(FLAGS.phase):
+        print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,426 @@
+"""The whole job for one task: teacher, student, prune, fine-tune, select (NetTailor, section 3)."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from tailor_tf import costs, distillation, pruning, report, student, training
+from tailor_tf.backbones.universal import Universal
+from tailor_tf.data import Split, Task, evaluation_batches, training_batches
+from tailor_tf.graph import Architecture
+from tailor_tf.records import Records
+from tailor_tf.task_pack import Tailored, save_task_pack
+
+EVALUATION_BATCH = 256
+PHASES = ("teacher", "student", "prune", "finetune")
+
+# The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
+TEACHER_RECIPE = training.Recipe(20, batch_size=64, learning_rate=0.01)
+STUDENT_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.1)
+FINETUNE_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.01)
+
+Callbacks = Callable[[str], Sequence[keras.callbacks.Callback]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that a run can be told; the defaults are the paper's where they carry over.
+
+    Attributes:
+        teacher: how to fine-tune the teacher.
+        student: how to train the student.
+        finetune: how to fine-tune what pruning leaves.
+        max_skip: how many layers back a proxy may read; `None` for all of them.
+        complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
+        teacher_weight: `gamma2` of eq. 12.
+        teacher_gradient: "local" or "end_to_end", see `student.build_student`.
+        estimator: "reachability" or "paper", see `complexity`.
+        prune_blocks: numbers of universal blocks to try to remove. Tried from the largest down
+            until one is within the tolerance; `None` tries 3/4, 1/2 and 1/4 of the blocks.
+        proxy_threshold: proxies with a smaller gate are removed.
+        tolerance: how many points of validation accuracy the tailored network may lie below its
+            teacher.
+        seed: of initial weights, order of the images and augmentation.
+    """
+
+    teacher: training.Recipe = TEACHER_RECIPE
+    student: training.Recipe = STUDENT_RECIPE
+    finetune: training.Recipe = FINETUNE_RECIPE
+    max_skip: int | None = 3
+    complexity_weight: float = 0.3
+    teacher_weight: float = 10.0
+    teacher_gradient: str = "end_to_end"
+    estimator: str = "reachability"
+    prune_blocks: tuple[int, ...] | None = None
+    proxy_threshold: float = pruning.PROXY_THRESHOLD
+    tolerance: float = 0.5
+    seed: int = 0
+
+    def levels(self, num_blocks: int) -> tuple[int, ...]:
+        """The numbers of universal blocks to remove, in the order in which they are tried.
+
+        Raises:
+            ValueError: a number below 0 or above `num_blocks`.
+        """
+        if self.prune_blocks is None:
+            return tuple(sorted({num_blocks * part // 4 for part in (1, 2, 3)}, reverse=True))
+        for level in self.prune_blocks:
+            if not 0 <= level <= num_blocks:
+                raise ValueError(
+                    f"Cannot remove {level} universal blocks; expected 0 to {num_blocks}."
+                )
+        return tuple(sorted(set(self.prune_blocks), reverse=True))
+
+
+def no_callbacks(phase: str) -> Sequence[keras.callbacks.Callback]:
+    """No callbacks for any phase."""
+    return ()
+
+
+class Run:
+    """One task's run over a universal network, in one working directory.
+
+    Every phase leaves a record and a checkpoint, and a finished phase is read from them instead of
+    being run again; an unfinished one goes on after its last epoch.
+
+    Args:
+        universal: the universal network; not changed.
+        task: the images.
+        workdir: where everything lands.
+        settings: how to do it.
+        callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
+    """
+
+    def __init__(
+        self,
+        universal: Universal,
+        task: Task,
+        workdir: str | os.PathLike,
+        settings: Settings | None = None,
+        callbacks: Callbacks = no_callbacks,
+    ):
+        self.universal = universal
+        self.task = task
+        self.workdir = pathlib.Path(workdir)
+        self.settings = settings or Settings()
+        self.callbacks = callbacks
+        self.records = Records(workdir)
+        self._models: dict[str, keras.Model] = {}
+        self.levels = self.settings.levels(universal.graph.num_blocks)
+        self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
+
+    def forget(self, phase: str) -> None:
+        """Removes what `phase` and the phases after it left, so that they run anew.
+
+        Raises:
+            ValueError: an unknown phase.
+        """
+        stems = ("teacher", "student", "pruned_", "finetuned_")
+        for stem in stems[_phase_index(phase) :]:
+            for path in self.workdir.glob(f"records/{stem}*.json"):
+                path.unlink()
+            for path in self.workdir.glob(f"checkpoints/{stem}*.safetensors"):
+                path.unlink()
+            for path in self.workdir.glob(f"logs/{stem}*"):
+                shutil.rmtree(path)
+
+    def run(self, phases: Sequence[str] = PHASES) -> "Result | None":
+        """Runs the phases up to the last one named; earlier ones only where they are missing.
+
+        Returns:
+            The result, or `None` if fine-tuning was not among the phases.
+
+        Raises:
+            ValueError: an unknown phase.
+            records.SettingsChangedError: the directory was made with other settings.
+            training.NonFiniteLossError: training diverged.
+        """
+        last = max(_phase_index(phase) for phase in phases)
+        self.teacher()
+        if last >= 1:
+            self.student()
+        if last == 2:
+            for level in self.levels:
+                self.pruned(level)
+        return self.result() if last == 3 else None
+
+    def teacher(self) -> keras.Model:
+        """The universal network fine-tuned, all weights, on the task."""
+        if "teacher" not in self._models:
+            recipe = self.settings.teacher
+            keras.utils.set_random_seed(self.settings.seed)
+            model = student.build_teacher(self.universal, self.task.num_classes)
+            objective = training.classification(recipe)
+            cost = costs.network_cost(self.universal.graph, self.task.num_classes)
+            self._train("teacher", model, objective, recipe, self._teacher_settings(), cost)
+            model.trainable = False
+            self._models["teacher"] = model
+        return self._models["teacher"]
+
+    def student(self) -> keras.Model:
+        """The student with all paths, its gates trained."""
+        if "student" not in self._models:
+            keras.utils.set_random_seed(self.settings.seed)
+            model = student.build_student(
+                self.universal,
+                self.full,
+                self.task.num_classes,
+                teacher_gradient=self.settings.teacher_gradient,
+            )
+            objective = self._objective(self.full, self.settings.complexity_weight)
+            self._train(
+                "student",
+                model,
+                objective,
+                self.settings.student,
+                self._student_settings(),
+                self._student_cost(self.full),
+                self.full,
+            )
+            self._models["student"] = model
+        return self._models["student"]
+
+    def pruning(self, level: int) -> pruning.Pruning:
+        """What removing `level` universal blocks and the weak proxies leaves."""
+        return pruning.prune(
+            self.full,
+            student.gate_values(self.student(), self.full),
+            num_blocks=level,
+            proxy_threshold=self.settings.proxy_threshold,
+        )
+
+    def pruned(self, level: int) -> keras.Model:
+        """The student with `level` universal blocks removed, before fine-tuning."""
+        kept = self.pruning(level)
+        keras.utils.set_random_seed(self.settings.seed)
+        model = student.prune_student(
+            self.student(),
+            self.universal,
+            self.full,
+            kept.architecture,
+            teacher_gradient=self.settings.teacher_gradient,
+        )
+        name, settings = f"pruned_{level}", self._pruning_settings()
+        if not self.records.read_if_same(name, settings):
+            restored = [list(path) for path in kept.restored]
+            cost = self._student_cost(kept.architecture)
+            self._record(name, model, settings, cost, kept.architecture, restored=restored)
+        return model
+
+    def finetuned(self, level: int) -> keras.Model:
+        """The pruned student, fine-tuned without the complexity term."""
+        name, recipe = f"finetuned_{level}", self.settings.finetune
+        if name not in self._models:
+            model = self.pruned(level)
+            architecture = self.pruning(level).architecture
+            settings = {**self._pruning_settings(), "finetune": dataclasses.asdict(recipe)}
+            objective = self._objective(architecture, 0.0)
+            cost = self._student_cost(architecture)
+            self._train(name, model, objective, recipe, settings, cost, architecture)
+            self._models[name] = model
+        return self._models[name]
+
+    def result(self) -> "Result":
+        """Fine-tunes levels until one is within the tolerance, and writes pack and report.
+
+        The choice is made on validation images: the first level, from the leanest, within the
+        tolerance of the teacher; the most accurate one if there is none.
+        """
+        self.teacher()
+        goal = self._validation("teacher") - self.settings.tolerance / 100
+        tried: list[int] = []
+        for level in self.levels:
+            self.finetuned(level)
+            tried.append(level)
+            if self._validation(f"finetuned_{level}") >= goal:
+                break
+        within = self._validation(f"finetuned_{tried[-1]}") >= goal
+        most_accurate = max(tried, key=lambda level: self._validation(f"finetuned_{level}"))
+        chosen = tried[-1] if within else most_accurate
+        self._measure_test_accuracy(chosen)
+        self._record_run(tried, chosen, within)
+        tailored = Tailored(
+            name=self.task.name,
+            classes=self.task.classes,
+            preprocessing=self.task.preprocessing,
+            architecture=self.pruning(chosen).architecture,
+            student=self.finetuned(chosen),
+            universal=self.universal,
+        )
+        save_task_pack(self.workdir / "task_pack.safetensors", tailored)
+        return Result(tailored, report.write(self.workdir))
+
+    def _objective(self, architecture: Architecture, complexity_weight: float):
+        graph = self.universal.graph
+        return distillation.StudentObjective(
+            self.teacher(),
+            architecture,
+            costs.path_shares(graph, architecture),
+            complexity_weight=complexity_weight,
+            teacher_weight=self.settings.teacher_weight,
+            estimator=self.settings.estimator,
+        )
+
+    def _student_cost(self, architecture: Architecture) -> costs.Cost:
+        return costs.student_cost(self.universal.graph, architecture, self.task.num_classes)
+
+    # What a phase depends on; a record made with anything else is refused.
+
+    def _teacher_settings(self) -> dict[str, Any]:
+        return {
+            "task": self.task.name,
+            "classes": list(self.task.classes),
+            "images": _image_counts(self.task),
+            "preprocessing": json.loads(self.task.preprocessing.to_json()),
+            "universal": self.universal.fingerprint,
+            "seed": self.settings.seed,
+            "teacher": dataclasses.asdict(self.settings.teacher),
+        }
+
+    def _student_settings(self) -> dict[str, Any]:
+        names = ("max_skip", "complexity_weight", "teacher_weight", "teacher_gradient", "estimator")
+        return {
+            **self._teacher_settings(),
+            **{name: getattr(self.settings, name) for name in names},
+            "student": dataclasses.asdict(self.settings.student),
+        }
+
+    def _pruning_settings(self) -> dict[str, Any]:
+        threshold = self.settings.proxy_threshold
+        return {**self._student_settings(), "proxy_threshold": threshold}
+
+    def _train(self, name, model, objective, recipe, settings, cost, architecture=None) -> None:
+        """Trains a model in place, or reads its weights where the phase was finished."""
+        finished = self.records.read_if_same(name, settings)
+        trainer = training.Trainer(
+            model,
+            objective,
+            recipe,
+            steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
+            checkpoint=self.workdir / "checkpoints" / f"{name}.safetensors",
+            settings=settings,
+        )
+        if finished:
+            return
+        print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
+        history = trainer.fit(
+            lambda epoch: training_batches(
+                self.task.train,
+                self.task.preprocessing,
+                batch_size=recipe.batch_size,
+                seed=self.settings.seed,
+                epoch=epoch,
+            ),
+            validate=lambda: {"validation_accuracy": self._accuracy(model, self.task.validation)},
+            callbacks=self.callbacks(name),
+        )
+        self._record(name, model, settings, cost, architecture, history=history)
+
+    def _accuracy(self, model: keras.Model, split: Split) -> float:
+        batches = evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
+        return training.evaluate(model, batches)
+
+    def _record(self, name, model, settings, cost, architecture, **extra) -> None:
+        history = extra.get("history", [])
+        gates = student.gate_values(model, architecture) if architecture else {}
+        self.records.write(
+            name,
+            {
+                "phase": name.split("_")[0],
+                "seconds": sum(epoch["seconds"] for epoch in history),
+                "accuracy": {"validation": self._accuracy(model, self.task.validation)},
+                "cost": dataclasses.asdict(cost),
+                "architecture": architecture and json.loads(architecture.to_json()),
+                "gates": [[*path, gate] for path, gate in gates.items()],
+                "settings": settings,
+                "history": [],
+                **extra,
+            },
+        )
+
+    def _validation(self, name: str) -> float:
+        return self.records.read(name)["accuracy"]["validation"]
+
+    def _measure_test_accuracy(self, chosen: int) -> None:
+        """Adds test accuracy to the records that the table shows, after everything is chosen."""
+        models = {
+            "teacher": self.teacher,
+            "student": self.student,
+            f"pruned_{chosen}": functools.partial(self.pruned, chosen),
+            f"finetuned_{chosen}": functools.partial(self.finetuned, chosen),
+        }
+        for name, model in models.items():
+            record = self.records.read(name)
+            if self.task.test and "test" not in record["accuracy"]:
+                record["accuracy"]["test"] = self._accuracy(model(), self.task.test)
+                self.records.write(name, record)
+
+    def _record_run(self, tried: Sequence[int], chosen: int, within: bool) -> None:
+        graph = self.universal.graph
+        cost = costs.network_cost(graph, self.task.num_classes)
+        self.records.write(
+            "run",
+            {
+                "task": {
+                    "name": self.task.name,
+                    "num_classes": self.task.num_classes,
+                    "images": _image_counts(self.task),
+                },
+                "universal": {
+                    "name": graph.name,
+                    "num_blocks": graph.num_blocks,
+                    "node_shapes": [graph.node_shape(n) for n in range(graph.num_blocks + 1)],
+                    "multiply_adds": cost.multiply_adds,
+                    "parameters": cost.parameters,
+                },
+                "tolerance": self.settings.tolerance,
+                "levels": list(tried),
+                "chosen": chosen,
+                "within_tolerance": within,
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a finished run gives.
+
+    Attributes:
+        tailored: the tailored network.
+        table: the report's table, Markdown.
+    """
+
+    tailored: Tailored
+    table: str
+
+
+def _image_counts(task: Task) -> dict[str, int]:
+    splits = (task.train, task.validation, task.test)
+    return {split.name: len(split) for split in splits if split is not None}
+
+
+def _phase_index(phase: str) -> int:
+    if phase not in PHASES:
+        raise ValueError(f"Unknown phase {phase!r}; known are {', '.join(PHASES)}.")
+    return PHASES.index(phase)
+
+
+def tailor(
+    universal: Universal,
+    task: Task,
+    workdir: str | os.PathLike,
+    settings: Settings | None = None,
+    callbacks: Callbacks = no_callbacks,
+) -> Result:
+    """Tailors a universal network to a task: runs what is missing in `workdir`, all phases.
+
+    Args are those of `Run`. Raises what `Run.run` raises.
+    """
+    return Run(universal, task, workdir, settings, callbacks).result()

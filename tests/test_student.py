@@ -1,0 +1,334 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tailor_tf import backbones, distillation
+from tailor_tf.backbones import weights
+from tailor_tf.blocks import Proxy
+from tailor_tf.graph import Architecture, Path
+from tailor_tf.layers import NewLayers
+from tailor_tf.student import (
+    build_student,
+    build_teacher,
+    gate_logits,
+    gate_name,
+    gate_values,
+    initial_logit,
+    is_task_weight,
+    prune_student,
+    task_weights,
+)
+from tests.helpers import images, random_architecture, random_student, universal
+
+CLASSES = 5
+MODES = ("local", "end_to_end")
+EPSILON = 1e-5
+
+
+def _twins(network, architecture, rng):
+    """The same random student in both modes: local, end to end."""
+    local = random_student(network, architecture, rng, CLASSES, teacher_gradient="local")
+    end_to_end = build_student(network, architecture, CLASSES, teacher_gradient="end_to_end")
+    weights.assign(end_to_end, weights.arrays(local), origin="the other twin")
+    return local, end_to_end
+
+
+class _NumpyStudent:
+    """Forward pass of a student of `helpers.small_graph` in NumPy (eq. 2 to 4), inference mode."""
+
+    STRIDES = (1, 2, 1, 2)
+
+    def __init__(self, student):
+        self.values = {
+            key: value.astype("float64") for key, value in weights.arrays(student).items()
+        }
+
+    def __call__(self, x, architecture):
+        nodes = [np.maximum(self.conv_bn(x, "stem_conv", "stem_bn", 1), 0)]
+        for layer in range(1, 5):
+            logits = self.values[f"block{layer}_gate/logits"]
+            gates = np.exp(logits) / np.exp(logits).sum()
+            paths = [self.path(path, nodes) for path in architecture.into(layer)]
+            nodes.append(np.maximum(sum(g * y for g, y in zip(gates, paths, strict=True)), 0))
+        features = self.batch_norm(nodes[-1], "head_bn").mean((1, 2))
+        logits = features @ self.values["classifier/kernel"] + self.values["classifier/bias"]
+        return logits, nodes[1:]
+
+    def path(self, path, nodes):
+        x, name = nodes[path.source], path.name
+        if path.universal:
+            return self.conv_bn(x, f"{name}_conv", f"{name}_bn", self.STRIDES[path.target - 1])
+        factor = int(np.prod(self.STRIDES[path.source : path.target]))
+        return self.conv_bn(self.max_pool(x, factor), f"{name}_conv", f"{name}_bn", 1)
+
+    def conv_bn(self, x, conv, batch_norm, stride):
+        kernel = self.values[f"{conv}/kernel"]
+        windows = self.windows(x, kernel.shape[0], stride)
+        return self.batch_norm(np.einsum("bhwcij,ijco->bhwo", windows, kernel), batch_norm)
+
+    def batch_norm(self, x, name):
+        gamma, beta, mean, variance = (
+            self.values[f"{name}/{kind}"]
+            for kind in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        return gamma * (x - mean) / np.sqrt(variance + EPSILON) + beta
+
+    def max_pool(self, x, factor):
+        return self.windows(x, factor + 1, factor).max((-2, -1)) if factor > 1 else x
+
+    @staticmethod
+    def windows(x, size, stride):
+        """`[batch, height, width, channels, size, size]`, zeros added on every side."""
+        x = np.pad(x, ((0, 0), (size // 2,) * 2, (size // 2,) * 2, (0, 0)))
+        views = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
+        return views[:, ::stride, ::stride]
+
+
+class TestForward:
+    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize("max_skip", [1, 3, None])
+    def test_is_the_equation(self, small, rng, mode, max_skip):
+        architecture = Architecture.full(4, max_skip)
+        student = random_student(small, architecture, rng, CLASSES, teacher_gradient=mode)
+        x = images(small.graph, rng)
+        logits, nodes = _NumpyStudent(student)(x, architecture)
+        outputs = student(x, training=False)
+        np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-4)
+        for received, expected in zip(outputs["nodes"], nodes, strict=True):
+            np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize("network", ["small", "tiny"])
+    def test_modes_compute_the_same(self, request, rng, network, training):
+        network = request.getfixturevalue(network)
+        architecture = random_architecture(network.graph.num_blocks, rng, 3)
+        x = images(network.graph, rng, batch=4)
+        local, end_to_end = (s(x, training=training) for s in _twins(network, architecture, rng))
+        np.testing.assert_allclose(local["logits"], end_to_end["logits"], rtol=1e-5, atol=1e-5)
+        for a, b in zip(local["nodes"], end_to_end["nodes"], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+    def test_nodes_are_those_of_the_layers_left(self, small, rng):
+        # layer 2 is gone: x_0 => x_1 -> x_3 => x_4
+        architecture = Architecture.full(4, 3)
+        architecture = architecture.without([*architecture.into(2), *architecture.out_of(2)])
+        outputs = build_student(small, architecture, CLASSES)(images(small.graph, rng))
+        shapes = [tuple(node.shape[1:]) for node in outputs["nodes"]]
+        assert shapes == [(8, 8, 4), (4, 4, 6), (2, 2, 8)]
+
+    def test_starts_close_to_the_universal_network(self, small):
+        student = build_student(small, Architecture.full(4, 3), CLASSES)
+        gates = gate_values(student, Architecture.full(4, 3))
+        # softmax of +2 for the universal block and -2 for each of n proxies
+        for path, proxies in ((Path(1, 0, True), 1), (Path(3, 2, True), 3)):
+            expected = np.exp(2) / (np.exp(2) + proxies * np.exp(-2))
+            assert gates[path] == pytest.approx(expected, rel=1e-5)
+        assert initial_logit(Path(3, 0, False)) == -2.0
+
+
+def _own_layer(variable, layer):
+    """Whether a variable is a proxy's or a gate of `layer`."""
+    return variable.path.startswith((f"block{layer}_proxy", gate_name(layer) + "/"))
+
+
+def _gradients(student, x, node):
+    """Gradient of the teacher's term of one node, by variable."""
+    with tf.GradientTape() as tape:
+        received = student(x, training=True)["nodes"][node - 1]
+        loss = distillation.mean_squared_error(received, tf.ones_like(received))
+    variables = student.trainable_variables
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    return [
+        (variable, gradient is not None and bool(np.any(gradient)))
+        for variable, gradient in zip(variables, gradients, strict=True)
+    ]
+
+
+class TestTeacherGradient:
+    @pytest.mark.parametrize("node", [1, 2, 4])
+    def test_local_term_trains_its_own_layer_alone(self, small, rng, node):
+        student, _ = _twins(small, Architecture.full(4, 3), rng)
+        for variable, reached in _gradients(student, images(small.graph, rng, 4), node):
+            assert reached == _own_layer(variable, node), variable.path
+
+    @pytest.mark.parametrize("node", [1, 2, 4])
+    def test_end_to_end_term_trains_all_layers_before(self, small, rng, node):
+        _, student = _twins(small, Architecture.full(4, 3), rng)
+        for variable, reached in _gradients(student, images(small.graph, rng, 4), node):
+            layers = range(1, node + 1)
+            assert reached == any(_own_layer(variable, layer) for layer in layers), variable.path
+
+    def test_modes_agree_on_the_gradient_of_the_labels(self, small, rng):
+        x = images(small.graph, rng, 4)
+        gradients = []
+        for student in _twins(small, Architecture.full(4, 3), rng):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(student(x, training=True)["logits"] ** 2)
+            variables = {v.path: v.value for v in student.trainable_variables}
+            gradients.append(tape.gradient(loss, variables))
+        assert gradients[0].keys() == gradients[1].keys()
+        for key, gradient in gradients[0].items():
+            np.testing.assert_allclose(gradient, gradients[1][key], rtol=1e-3, atol=1e-5)
+
+
+class TestUniversalWeights:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_kernels_are_the_universal_networks_and_frozen(self, tiny, mode):
+        student = build_student(tiny, Architecture.full(12, 3), CLASSES, teacher_gradient=mode)
+        trainable = {id(variable) for variable in student.trainable_variables}
+        kernels = [v for v in tiny.model.weights if v.path.endswith("_conv/kernel")]
+        kernels += [v for v in tiny.model.weights if v.path.split("/")[0][-6:-1] == "_conv"]
+        assert len(kernels) == 1 + 2 * 12
+        own = weights.variables(student)
+        for kernel in kernels:
+            assert own[kernel.path] is kernel
+            assert id(kernel) not in trainable
+
+    def test_task_trains_proxies_gates_head_and_classifier(self, tiny):
+        student = build_student(tiny, Architecture.full(12, 3), CLASSES)
+        for variable in student.trainable_variables:
+            assert is_task_weight(variable.path), variable.path
+        kinds = {variable.path for variable in student.trainable_variables}
+        assert {"head_bn/gamma", "head_bn/beta", "classifier/kernel", "classifier/bias"} <= kinds
+        universal_affine = {"stem_bn/gamma", "block1_bn1/gamma", "block12_bn2/beta"}
+        assert universal_affine <= {v.path for v in student.non_trainable_variables}
+        proxies = [path for path in kinds if "_proxy" in path]
+        assert len(proxies) == 3 * len(Architecture.full(12, 3).proxies)  # kernel, gamma, beta
+
+    def test_statistics_move_once_in_both_modes(self, tiny, rng):
+        architecture = Architecture.full(12, 3)
+        x = images(tiny.graph, rng, batch=4)
+        twins = _twins(tiny, architecture, rng)
+        before = weights.arrays(twins[0])
+        universal_before = weights.arrays(tiny.model)
+        for student in twins:
+            student(x, training=True)
+        local, end_to_end = map(weights.arrays, twins)
+        for key, value in local.items():
+            moved = key.endswith(("/moving_mean", "/moving_variance"))
+            assert np.array_equal(value, before[key]) != moved, key
+            np.testing.assert_allclose(value, end_to_end[key], rtol=1e-4, atol=1e-5, err_msg=key)
+        for key, value in weights.arrays(tiny.model).items():
+            np.testing.assert_array_equal(value, universal_before[key])
+
+    def test_stem_statistics_after_one_call(self, small, rng):
+        student = random_student(small, Architecture.full(4, 3), rng, CLASSES)
+        x = images(small.graph, rng, batch=4)
+        mean = student.get_layer("stem_bn").moving_mean.numpy()
+        kernel = student.get_layer("stem_conv").kernel.numpy()
+        windows = _NumpyStudent.windows(x, 3, 1)
+        batch = np.einsum("bhwcij,ijco->bhwo", windows, kernel).mean((0, 1, 2))
+        student(x, training=True)
+        received = student.get_layer("stem_bn").moving_mean.numpy()
+        np.testing.assert_allclose(received, 0.9 * mean + 0.1 * batch, rtol=1e-4, atol=1e-6)
+
+    def test_two_students_share_kernels_and_nothing_else(self, small):
+        a, b = (build_student(small, Architecture.full(4, 3), CLASSES) for _ in range(2))
+        shared = {id(v) for v in a.weights} & {id(v) for v in b.weights}
+        names = {v.path for v in a.weights if id(v) in shared}
+        assert names == {
+            "stem_conv/kernel",
+            *(f"block{layer}_conv/kernel" for layer in range(1, 5)),
+        }
+
+
+def test_teacher_is_a_trainable_copy(tiny, rng):
+    teacher = build_teacher(tiny, CLASSES)
+    source = weights.variables(tiny.model)
+    for key, variable in weights.variables(teacher).items():
+        assert variable is not source[key]
+        if weights.is_universal(key):
+            np.testing.assert_array_equal(variable, source[key])
+    assert teacher.output["logits"].shape[-1] == CLASSES
+    trainable = {variable.path for variable in teacher.trainable_variables}
+    assert {"stem_conv/kernel", "block3_bn1/gamma", "classifier/bias"} <= trainable
+
+
+class TestBottleneckProxies:
+    def test_resnet50_has_them(self, rng):
+        graph = backbones.create("resnet50", image_size=32)
+        path = Path(4, 3, False)  # from 8x8x256 to 4x4x512
+        architecture = Architecture(16, (*(Path(j, j - 1, True) for j in range(1, 17)), path))
+        student = build_student(universal(graph, rng), architecture, CLASSES)
+        shapes = {v.path: tuple(v.shape) for v in student.weights if v.path.startswith(path.name)}
+        assert shapes["block4_proxy3_conv1/kernel"] == (1, 1, 256, 16)
+        assert shapes["block4_proxy3_conv2/kernel"] == (1, 1, 16, 512)
+        assert len(shapes) == 2 + 2 * 4
+
+    @pytest.mark.parametrize(
+        ("channels", "width"), [(64, 16), (512, 16), (544, 17), (1024, 32), (2048, 64)]
+    )
+    def test_width_in_between(self, channels, width):
+        proxy = Proxy(
+            (2, 2, 8), (2, 2, channels), bottleneck=True, name="proxy", layers=NewLayers()
+        )
+        assert [conv.filters for conv, _ in proxy.stages] == [width, channels]
+
+
+class TestPruneStudent:
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("mode", MODES)
+    def test_keeps_weights_and_renormalises_gates(self, small, seed, mode):
+        rng = np.random.default_rng(seed)
+        before, after = Architecture.full(4, None), random_architecture(4, rng)
+        student = random_student(small, before, rng, CLASSES)
+        values = weights.arrays(student)
+        pruned = prune_student(student, small, before, after, teacher_gradient=mode)
+
+        for key, variable in weights.variables(pruned).items():
+            if not key.endswith("_gate/logits"):
+                np.testing.assert_array_equal(variable, values[key], err_msg=key)
+        old, new = gate_values(student, before), gate_values(pruned, after)
+        assert set(new) == set(after.paths)
+        for layer in after.layers:
+            total = sum(old[path] for path in after.into(layer))
+            for path in after.into(layer):
+                assert new[path] == pytest.approx(old[path] / total, rel=1e-5)
+
+    def test_student_before_is_unchanged(self, small, rng):
+        before = Architecture.full(4, 3)
+        student = random_student(small, before, rng, CLASSES)
+        values = weights.arrays(student)
+        pruned = prune_student(student, small, before, random_architecture(4, rng, 3))
+        pruned(images(small.graph, rng, 4), training=True)
+        for key, value in weights.arrays(student).items():
+            np.testing.assert_array_equal(value, values[key], err_msg=key)
+
+    def test_logits_by_path(self, small, rng):
+        architecture = Architecture.full(4, 3)
+        student = random_student(small, architecture, rng, CLASSES)
+        logits, gates = gate_logits(student, architecture), gate_values(student, architecture)
+        for layer in architecture.layers:
+            exponentials = {path: np.exp(logits[path]) for path in architecture.into(layer)}
+            for path, value in exponentials.items():
+                assert gates[path] == pytest.approx(value / sum(exponentials.values()), rel=1e-5)
+
+
+def test_task_weights_and_universal_weights_are_everything(small):
+    student = build_student(small, Architecture.full(4, 3), CLASSES)
+    rest = set(weights.variables(student)) - set(task_weights(student))
+    kinds = {key.split("/")[-1] for key in rest}
+    assert kinds == {"kernel", "gamma", "beta"}
+    assert rest <= set(weights.variables(small.model))
+
+
+class TestErrors:
+    def test_unknown_teacher_gradient(self, small):
+        message = r"Unknown teacher_gradient 'global'; known are local, end_to_end"
+        with pytest.raises(ValueError, match=message):
+            build_student(small, Architecture.full(4, 3), CLASSES, teacher_gradient="global")
+
+    def test_another_number_of_blocks(self, small):
+        message = r"The architecture is for 5 blocks and small has 4"
+        with pytest.raises(ValueError, match=message):
+            build_student(small, Architecture.full(5, 3), CLASSES)
+
+    def test_source_that_nothing_produces(self, small):
+        architecture = Architecture(4, (Path(4, 2, False), Path(4, 0, False)))
+        with pytest.raises(ValueError, match=r"block4_proxy2 reads x_2, which no path produces"):
+            build_student(small, architecture, CLASSES)
+
+    def test_nothing_for_the_classifier_to_read(self, small):
+        message = r"No path leads into the last layer"
+        with pytest.raises(ValueError, match=message):
+            build_student(small, Architecture(4, (Path(1, 0, True),)), CLASSES)

@@ -1,0 +1,147 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import safetensors
+
+from tailor_tf.backbones import weights
+from tailor_tf.backbones.universal import Universal
+from tailor_tf.backbones.weights import WeightsError
+from tailor_tf.data import Preprocessing
+from tailor_tf.graph import build_network
+from tailor_tf.student import build_student
+from tailor_tf.task_pack import Tailored, TaskPackError, load_task_pack, save_task_pack
+from tests.helpers import images, random_architecture, random_student, randomise
+
+CLASSES = ("airplane", "ship", "tram", "vélo")
+PREPROCESSING = Preprocessing(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), flip=True, crop_padding=2)
+
+
+@pytest.fixture(scope="module")
+def tailored(tiny):
+    rng = np.random.default_rng(4)
+    architecture = random_architecture(12, rng, 3)
+    student = random_student(tiny, architecture, rng, len(CLASSES), teacher_gradient="local")
+    return Tailored("vehicles", CLASSES, PREPROCESSING, architecture, student, tiny)
+
+
+@pytest.fixture
+def pack(tailored, tmp_path):
+    save_task_pack(tmp_path / "vehicles.safetensors", tailored)
+    return tmp_path / "vehicles.safetensors"
+
+
+def _keys(file):
+    with safetensors.safe_open(file, framework="numpy") as tensors:
+        return {key: tensors.get_tensor(key).size for key in tensors.keys()}  # noqa: SIM118
+
+
+def _copy(network):
+    model = build_network(network.graph, 7)
+    weights.assign(model, weights.arrays(network.model), origin="the universal network")
+    return Universal(network.graph, model)
+
+
+def test_round_trip_gives_the_same_logits(pack, tailored, tiny, rng):
+    again = load_task_pack(pack, tiny)
+    for field in ("name", "classes", "preprocessing", "architecture"):
+        assert getattr(again, field) == getattr(tailored, field)
+    assert again.universal is tiny
+    x = images(tiny.graph, rng)
+    expected, received = tailored.student(x), again.student(x)
+    np.testing.assert_array_equal(received["logits"], expected["logits"])
+
+
+def test_universal_network_with_the_same_weights_will_do(pack, tailored, tiny, rng):
+    again = load_task_pack(pack, _copy(tiny))
+    x = images(tiny.graph, rng)
+    np.testing.assert_array_equal(again.student(x)["logits"], tailored.student(x)["logits"])
+
+
+def test_loaded_student_holds_no_kernels_of_its_own(pack, tiny):
+    again = load_task_pack(pack, tiny)
+    kernel = tiny.model.get_layer("block5_conv1").kernel
+    assert all(
+        variable is kernel
+        for variable in again.student.weights
+        if variable.path == "block5_conv1/kernel"
+    )
+
+
+def test_file_holds_the_task_and_nothing_universal(pack, tailored, tiny):
+    sizes = _keys(pack)
+    in_student = set(weights.variables(tailored.student))
+    shared = {
+        key
+        for key in set(weights.variables(tiny.model)) & in_student
+        if not key.startswith(("classifier/", "head"))
+        and not key.endswith(("/moving_mean", "/moving_variance"))
+    }
+    assert any(key.endswith("_conv1/kernel") for key in shared)
+    assert set(sizes) == in_student - shared
+    header = 8 + int.from_bytes(pack.read_bytes()[:8], "little")
+    assert pack.stat().st_size == header + 4 * sum(sizes.values())
+    kernels = sum(math.prod(v.shape) for v in tiny.model.weights if v.path.endswith("/kernel"))
+    assert pack.stat().st_size < 4 * kernels
+
+
+def test_pack_of_a_pruned_block_does_not_store_its_statistics(tiny, rng, tmp_path):
+    full = random_architecture(12, rng, 3)
+    last = max(path for path in full.paths if path.universal and len(full.into(path.target)) > 1)
+    left = full.without([last])
+    student = build_student(tiny, left, len(CLASSES))
+    save_task_pack(tmp_path / "pack", Tailored("task", CLASSES, PREPROCESSING, left, student, tiny))
+    assert not [key for key in _keys(tmp_path / "pack") if key.startswith(f"{last.name}_bn")]
+
+
+class TestErrors:
+    def test_another_universal_network(self, pack, tiny):
+        other = _copy(tiny)
+        randomise(other.model, np.random.default_rng(99))
+        message = (
+            rf"vehicles.safetensors belongs to the universal network .*wide_resnet26.* with "
+            rf"fingerprint {tiny.fingerprint[:16]}; received .*{other.fingerprint[:16]}"
+        )
+        with pytest.raises(TaskPackError, match=message):
+            load_task_pack(pack, other)
+
+    def test_another_backbone(self, pack, small):
+        with pytest.raises(TaskPackError, match=r"belongs to .*wide_resnet26.*received .*small"):
+            load_task_pack(pack, small)
+
+    def test_universal_weights_are_no_pack(self, tiny, tmp_path):
+        weights.write(tmp_path / "file", weights.arrays(tiny.model), {"backbone": {}})
+        with pytest.raises(TaskPackError, match=r"file is no task pack of version 1"):
+            load_task_pack(tmp_path / "file", tiny)
+
+    def test_pack_of_another_version(self, pack, tiny):
+        tensors, metadata = weights.read(pack)
+        weights.write(pack, tensors, {**metadata, "task_pack": 99})
+        with pytest.raises(TaskPackError, match=r"is no task pack of version 1"):
+            load_task_pack(pack, tiny)
+
+    @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+    def test_truncated_file(self, pack, tiny, share):
+        content = pack.read_bytes()
+        pack.write_bytes(content[: int(share * len(content))])
+        message = r"Cannot read weights from .*vehicles.safetensors.*Expected a safetensors file"
+        with pytest.raises(WeightsError, match=message):
+            load_task_pack(pack, tiny)
+
+    def test_missing_file(self, tiny, tmp_path):
+        with pytest.raises(WeightsError, match=r"Cannot read weights from .*none"):
+            load_task_pack(tmp_path / "none", tiny)
+
+    def test_missing_tensor_is_named(self, pack, tiny):
+        tensors, metadata = weights.read(pack)
+        del tensors["classifier/bias"]
+        weights.write(pack, tensors, metadata)
+        with pytest.raises(WeightsError, match=r"vehicles.safetensors does not fit .*classifier/b"):
+            load_task_pack(pack, tiny)
+
+    def test_number_of_classes_and_classifier_must_agree(self, tailored, tiny, tmp_path):
+        fewer = dataclasses.replace(tailored, classes=CLASSES[:-1])
+        save_task_pack(tmp_path / "pack", fewer)
+        with pytest.raises(WeightsError, match=r"classifier/kernel should have shape \(32, 3\)"):
+            load_task_pack(tmp_path / "pack", tiny)
