@@ -25,10 +25,10 @@ def teacher_loss(
     teacher_logits: Any,
     num_layers: int,
 ) -> Any:
-    """Distance between the activations of student and teacher, Ω (eq. 11, as the program scales it).
+    """Distance of a student from its teacher, Ω (eq. 11, scaled as in the authors' program).
 
     Args:
-        student_nodes: `x_l` of the layers that the student has, `[batch, height, width, channels]`
+        student_nodes: `x_l` of the student's layers, `[batch, height, width, channels]`
         teacher_nodes: `x_l^t` of the same layers.
         student_logits: `[batch, classes]`.
         teacher_logits: `[batch, classes]`.

@@ -13,7 +13,6 @@ PACKAGES = ("tailor_tf", "export", "pipelines")
 FLOORS = (
     # 0: facts and tensors
     (
-        "tailor_tf",
         "tailor_tf.layers",
         "tailor_tf.blocks",
         "tailor_tf.graph",
@@ -34,12 +33,14 @@ FLOORS = (
         "tailor_tf.compaction",
         "tailor_tf.task_pack",
     ),
-    # 3: acts
+    # 3: acts, and the package's own face, which names what users import
     (
+        "tailor_tf",
         "tailor_tf.training",
         "tailor_tf.pretraining",
         "tailor_tf.tailoring",
         "tailor_tf.selection",
+        "tailor_tf.logs",
     ),
     # 4: artifacts
     ("export.*",),
@@ -64,12 +65,12 @@ TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MOD
 
 
 def floor(module):
-    """Number of the floor that a module lives on, or `None`."""
+    """Number of the floor that a module lives on; -1 for none."""
     for number, names in enumerate(FLOORS):
         packages = [name.removesuffix(".*") for name in names if name.endswith(".*")]
         if module in names or any(f"{module}.".startswith(f"{name}.") for name in packages):
             return number
-    return None
+    return -1
 
 
 def imports(nodes, package):
@@ -123,7 +124,7 @@ def _imports_package(names, package):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_has_a_floor(module):
-    assert floor(module) is not None, f"{module} is on no floor; enter it in FLOORS"
+    assert floor(module) >= 0, f"{module} is on no floor; enter it in FLOORS"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -186,7 +187,7 @@ class TestTheCheckItself:
         assert floor("tailor_tf.graph") == 0
         assert floor("tailor_tf.backbones") == floor("tailor_tf.backbones.weights") == 1
         assert floor("pipelines.pretrain") == 5
-        assert floor("tailor_tf.something_new") is None
+        assert floor("tailor_tf.something_new") == -1
 
     def test_finds_the_projects_own_imports(self):
         assert {"tailor_tf.graph", "tailor_tf.backbones.weights"} <= project_imports(

@@ -1,0 +1,167 @@
+"""The whole job on a tiny network and real digits: phases, restart, bad input."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tailor_tf import (
+    Recipe,
+    Run,
+    Settings,
+    Universal,
+    backbones,
+    compact,
+    costs,
+    load_task,
+    load_task_pack,
+    tailor,
+    training,
+)
+from tailor_tf.backbones import weights
+from tailor_tf.data import evaluation_batches
+from tailor_tf.graph import build_network
+from tailor_tf.records import SettingsChangedError
+from tests.helpers import randomise
+
+QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
+SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_task("digits", image_size=16)
+
+
+@pytest.fixture(scope="module")
+def universal():
+    graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
+    model = build_network(graph, 10)
+    randomise(model, np.random.default_rng(0))
+    model.trainable = False
+    return Universal(graph, model)
+
+
+@pytest.fixture(scope="module")
+def finished(universal, digits, tmp_path_factory):
+    """A finished run: its working directory and result."""
+    workdir = tmp_path_factory.mktemp("run")
+    before = weights.fingerprint(universal.model)
+    result = tailor(universal, digits, workdir, SETTINGS)
+    assert weights.fingerprint(universal.model) == before, "the universal network was changed"
+    return workdir, result
+
+
+def record(workdir, name):
+    return json.loads((workdir / "records" / f"{name}.json").read_text())
+
+
+def test_every_phase_leaves_its_files(finished):
+    workdir, result = finished
+    for name in ("teacher", "student", "pruned_6", "finetuned_6", "run"):
+        assert record(workdir, name)
+    assert (workdir / "task_pack.safetensors").exists()
+    for picture in ("architecture.png", "architecture.svg", "history.png"):
+        assert (workdir / "report" / picture).stat().st_size > 1000
+    assert "fine-tuned" in result.table
+
+
+def test_recorded_accuracy_is_that_of_the_saved_pack(finished, universal, digits):
+    workdir, _ = finished
+    tailored = load_task_pack(workdir / "task_pack.safetensors", universal)
+    batches = evaluation_batches(digits.test, tailored.preprocessing, batch_size=100)
+    plain = compact(tailored.student, universal.graph, tailored.architecture)
+    hits = [plain(images).numpy().argmax(-1) == labels.numpy() for images, labels in batches]
+    accuracy = record(workdir, "finetuned_6")["accuracy"]["test"]
+    assert np.concatenate(hits).mean() == pytest.approx(accuracy)
+
+
+def test_recorded_costs_are_those_of_the_compacted_network(finished, universal):
+    workdir, result = finished
+    tailored = result.tailored
+    plain = compact(tailored.student, universal.graph, tailored.architecture)
+    cost = record(workdir, "finetuned_6")["cost"]
+    assert cost["multiply_adds"] == costs.multiply_adds(plain)
+    assert cost["parameters"] == costs.parameters(plain) + len(tailored.architecture.paths)
+    assert cost["universal_blocks"] <= 12 - 6
+
+
+def test_finished_phases_are_read_and_not_run(finished, universal, digits, monkeypatch):
+    workdir, result = finished
+    monkeypatch.setattr(
+        training.Trainer, "fit", lambda *args, **kwargs: pytest.fail("a finished phase ran again")
+    )
+    again = tailor(universal, digits, workdir, SETTINGS)
+    images = next(iter(evaluation_batches(digits.test, digits.preprocessing, batch_size=8)))[0]
+    one, two = (r.tailored.student(images, training=False)["logits"] for r in (result, again))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_other_settings_are_refused(finished, universal, digits):
+    workdir, _ = finished
+    changed = dataclasses.replace(SETTINGS, teacher_weight=1.0)
+    with pytest.raises(SettingsChangedError, match=r"teacher_weight was 10.0 and is 1.0"):
+        tailor(universal, digits, workdir, changed)
+    assert record(workdir, "finetuned_6")
+
+
+def test_redo_forgets_later_phases_only(universal, digits, tmp_path):
+    run = Run(universal, digits, tmp_path, SETTINGS)
+    run.run(["prune"])
+    assert record(tmp_path, "pruned_6")
+    assert not (tmp_path / "records" / "finetuned_6.json").exists()
+    run.forget("student")
+    assert record(tmp_path, "teacher")
+    assert not (tmp_path / "records" / "student.json").exists()
+    assert not (tmp_path / "records" / "pruned_6.json").exists()
+
+
+def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_path):
+    class Diverge(training.keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.get_layer("classifier").bias.assign(np.full(10, np.nan))
+
+    settings = dataclasses.replace(SETTINGS, teacher=dataclasses.replace(QUICK, epochs=2))
+    with pytest.raises(
+        training.NonFiniteLossError, match=r"nan at step 19 with learning rate 0.05"
+    ):
+        tailor(universal, digits, tmp_path, settings, callbacks=lambda phase: [Diverge()])
+    tensors, metadata = weights.read(tmp_path / "checkpoints" / "teacher.safetensors")
+    assert len(metadata["history"]) == 1
+    assert all(np.isfinite(value).all() for value in tensors.values())
+
+
+def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_path):
+    """Killed after its first epoch and started again, a phase ends as if nothing had happened."""
+
+    class Stop(training.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    recipe = dataclasses.replace(QUICK, epochs=2)
+    settings = dataclasses.replace(SETTINGS, teacher=recipe)
+    straight = Run(universal, digits, tmp_path / "straight", settings).teacher()
+    with pytest.raises(KeyboardInterrupt):
+        Run(universal, digits, tmp_path / "cut", settings, lambda phase: [Stop()]).teacher()
+    resumed = Run(universal, digits, tmp_path / "cut", settings).teacher()
+    for key, value in weights.arrays(straight).items():
+        np.testing.assert_allclose(weights.arrays(resumed)[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"prune_blocks": (13,)}, "Cannot remove 13 universal blocks; expected 0 to 12"),
+        ({"max_skip": 0}, "max_skip is 0"),
+    ],
+)
+def test_settings_that_make_no_sense(universal, digits, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        Run(universal, digits, tmp_path, dataclasses.replace(SETTINGS, **change))
+
+
+def test_unknown_phase(universal, digits, tmp_path):
+    with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
+        Run(universal, digits, tmp_path, SETTINGS).run(["prine"])
