@@ -1,5 +1,6 @@
 """Records of a run: one JSON file per phase, the only thing that reports are made from."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -68,3 +69,62 @@ class Records:
             return None
         check_same_settings(self.path(name), record["settings"], settings)
         return record
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The records of a finished run.
+
+    Attributes:
+        run: task, universal network, tolerance in points, levels tried and the level chosen.
+        teacher: the teacher's record.
+        student: the record of the student with all its paths.
+        pruned: the record after pruning, by the number of universal blocks to remove.
+        finetuned: the record after fine-tuning what was left, by the same number.
+    """
+
+    run: dict[str, Any]
+    teacher: dict[str, Any]
+    student: dict[str, Any]
+    pruned: dict[int, dict[str, Any]]
+    finetuned: dict[int, dict[str, Any]]
+
+    @property
+    def tailored(self) -> dict[str, Any]:
+        """The record of the chosen network."""
+        return self.finetuned[self.run["chosen"]]
+
+    def fewer(self, count: str) -> str:
+        """How much less than its teacher the chosen network has of a count of `costs.Cost`."""
+        before, after = self.teacher["cost"][count], self.tailored["cost"][count]
+        share, word = 1 - after / before, "fewer" if after <= before else "more"
+        return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
+
+
+def _read(workdir: str | os.PathLike, name: str, phase: str) -> dict[str, Any]:
+    records = Records(workdir)
+    record = records.read(name)
+    if record is None:
+        raise ValueError(
+            f"{records.path(name)} does not exist: {phase} has not run to its end in this workdir."
+        )
+    return record
+
+
+def load(workdir: str | os.PathLike) -> Report:
+    """Reads the record files in `<workdir>/records`.
+
+    Raises:
+        ValueError: a record is missing, or the chosen level is none of those tried.
+    """
+    teacher = _read(workdir, "teacher", "the teacher phase")
+    student = _read(workdir, "student", "the student phase")
+    run = _read(workdir, "run", "the selection among the levels")
+    levels = run["levels"]
+    if run["chosen"] not in levels:
+        raise ValueError(f"run.json chooses level {run['chosen']}; expected one of {levels}.")
+    pruned = {n: _read(workdir, f"pruned_{n}", f"pruning {n} blocks") for n in levels}
+    finetuned = {
+        n: _read(workdir, f"finetuned_{n}", f"fine-tuning after pruning {n} blocks") for n in levels
+    }
+    return Report(run, teacher, student, pruned, finetuned)

@@ -1,81 +1,18 @@
-"""A run's report from its record files alone: a table, the learned architecture and the curves.
+"""A run's report from its record files alone: the table, and where its parts are written.
 
 Accuracies are fractions in the records and percent here, differences of accuracies are percentage
 points. Complexity is counted in multiply-adds; M is a million, k a thousand.
 """
 
-import dataclasses
-import itertools
-import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from tailor_tf.files import replacing, write_text
-from tailor_tf.graph import Architecture, Path
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_LAYER_INCHES = 0.62  # width of one layer in the picture; its coordinates are in layers
-_REMOVED_PER_LAYER = 4  # removed proxies drawn, on average over the layers; the shortest
-_BLUE, _ORANGE, _DARK, _PALE = "#1f5fa8", "#d1580b", "#3c4650", "#a6adb5"
-_CENTERED = {"ha": "center", "va": "center"}
-_REMOVED = {"color": _PALE, "linestyle": (0, (3, 2)), "linewidth": 0.7}
-_REMOVED_BOX = {"facecolor": "white", "edgecolor": _PALE, "linestyle": "--"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The records of a finished run.
-
-    Attributes:
-        run: task, universal network, tolerance in points, levels tried and the level chosen.
-        teacher: the teacher's record.
-        student: the record of the student with all its paths.
-        pruned: the record after pruning, by the number of universal blocks to remove.
-        finetuned: the record after fine-tuning what was left, by the same number.
-    """
-
-    run: dict[str, Any]
-    teacher: dict[str, Any]
-    student: dict[str, Any]
-    pruned: dict[int, dict[str, Any]]
-    finetuned: dict[int, dict[str, Any]]
-
-    @property
-    def tailored(self) -> dict[str, Any]:
-        """The record of the chosen network."""
-        return self.finetuned[self.run["chosen"]]
-
-
-def _read(workdir: str | os.PathLike, name: str, phase: str) -> dict[str, Any]:
-    path = pathlib.Path(workdir) / "records" / f"{name}.json"
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist: {phase} has not run to its end in this workdir.")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def load(workdir: str | os.PathLike) -> Report:
-    """Reads the record files in `<workdir>/records`.
-
-    Raises:
-        ValueError: a record is missing, or the chosen level is none of those tried.
-    """
-    teacher = _read(workdir, "teacher", "the teacher phase")
-    student = _read(workdir, "student", "the student phase")
-    run = _read(workdir, "run", "the selection among the levels")
-    levels = run["levels"]
-    if run["chosen"] not in levels:
-        raise ValueError(f"run.json chooses level {run['chosen']}; expected one of {levels}.")
-    pruned = {n: _read(workdir, f"pruned_{n}", f"pruning {n} blocks") for n in levels}
-    finetuned = {
-        n: _read(workdir, f"finetuned_{n}", f"fine-tuning after pruning {n} blocks") for n in levels
-    }
-    return Report(run, teacher, student, pruned, finetuned)
+from tailor_tf.files import write_text
+from tailor_tf.pictures import draw_architecture, draw_history
+from tailor_tf.records import Report, load
 
 
 def _significant(value: float) -> str:
@@ -113,12 +50,6 @@ def _row(report: Report, name: str, record: Mapping[str, Any]) -> list[str]:
     return [name, *accuracies, *amounts, kept, str(cost["proxies"]), f"{record['seconds']:,.0f}"]
 
 
-def _fewer(report: Report, count: str) -> str:
-    before, after = report.teacher["cost"][count], report.tailored["cost"][count]
-    share, word = 1 - after / before, "fewer" if after <= before else "more"
-    return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
-
-
 def _points(report: Report, split: str) -> str | None:
     ours, teachers = (r["accuracy"].get(split) for r in (report.tailored, report.teacher))
     if ours is None or teachers is None:
@@ -143,7 +74,7 @@ def _verdict(report: Report) -> str:
     met = "within" if run["within_tolerance"] else "NOT within"
     return (
         f"The tailored network against its teacher: {distance}; "
-        f"{_fewer(report, 'multiply_adds')}, {_fewer(report, 'parameters')}; "
+        f"{report.fewer('multiply_adds')}, {report.fewer('parameters')}; "
         f"{met} the tolerance of {run['tolerance']:g} points on validation."
     )
 
@@ -176,235 +107,6 @@ def table(report: Report) -> str:
     others = [_other_level(report, level) for level in run["levels"] if level != run["chosen"]]
     lines = [_headline(run), "", *_aligned(rows), "", _verdict(report)]
     return "\n".join(lines + ([""] if others else []) + others) + "\n"
-
-
-def _architecture(record: Mapping[str, Any]) -> Architecture:
-    data = record["architecture"]
-    return Architecture(data["num_blocks"], tuple(Path(*path) for path in data["paths"]))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Picture:
-    """What the picture shows, and the signed height of the arcs of each skip distance in layers."""
-
-    before: Architecture
-    gates: Mapping[Path, float]  # of the paths that survive
-    restored: frozenset[Path]
-    proxies: tuple[Path, ...]
-    heights: Mapping[int, float]
-
-    @classmethod
-    def of(cls, report: Report) -> "_Picture":
-        before, kept = _architecture(report.student), set(_architecture(report.tailored).paths)
-        gates = {Path(*path): gate for *path, gate in report.tailored["gates"]}
-        restored = report.pruned[report.run["chosen"]].get("restored", [])
-        removed = sorted(set(before.proxies) - kept, key=lambda path: (_skip(path), path))
-        shown = removed[: _REMOVED_PER_LAYER * before.num_blocks]
-        shown += [path for path in before.proxies if path in kept]
-        return cls(
-            before,
-            {path: gates[path] for path in kept},
-            frozenset(Path(*path) for path in restored) & kept,
-            tuple(shown),
-            _arc_heights(set(map(_skip, shown))),
-        )
-
-    def gid(self, path: Path) -> str:
-        """The identity of the path's artist in an SVG file."""
-        return path.name if path in self.gates else f"{path.name}_removed"
-
-    def label(self, path: Path) -> str:
-        """The path's gate, with a star where it was kept against it."""
-        return f"{self.gates[path]:.2f}" + ("*" if path in self.restored else "")
-
-
-def _skip(path: Path) -> int:
-    return path.target - path.source
-
-
-def _arc_heights(skips: Iterable[int]) -> dict[int, float]:
-    """Short arcs near the row of blocks, long ones far out, above and below it by turns."""
-    skips = sorted(skips)
-    step = min(0.6, 8.0 / max(len(skips), 1))
-    signs = itertools.cycle((1, -1))
-    return {s: next(signs) * (0.68 + step * (rank // 2)) for rank, s in enumerate(skips)}
-
-
-def _draw_stages(axes: "Axes", shapes: list[list[int]], bottom: float, top: float) -> None:
-    """A band behind the layers of each resolution; `shapes` are those of `x_0..x_L`."""
-    for index, (shape, group) in enumerate(itertools.groupby(enumerate(shapes), lambda n: n[1])):
-        nodes = [node for node, _ in group]
-        left, right = nodes[0] - 0.5, nodes[-1] + 0.5
-        color = ("#f1f4f8", "#e6ebf1")[index % 2]
-        axes.fill_between([left, right], bottom, top + 0.62, color=color, linewidth=0, zorder=0)
-        height, width, channels = shape
-        text = f"{height}x{width}\n{channels} channels"
-        axes.text((left + right) / 2, top + 0.3, text, fontsize=6.5, **_CENTERED)
-
-
-def _box(axes: "Axes", x: float, width: float, height: float, **style: Any) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = (x - width / 2, -height / 2)
-    shape = "round,pad=0,rounding_size=0.07"
-    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle=shape, zorder=4, **style))
-
-
-def _draw_block(axes: "Axes", picture: _Picture, path: Path) -> None:
-    x, gid = path.target, picture.gid(path)
-    wire = ([x - 0.5, x - 0.31, math.nan, x + 0.31, x + 0.5], [0] * 5)
-    if path not in picture.gates:
-        axes.plot(*wire, zorder=1, **_REMOVED)
-        _box(axes, x, 0.62, 0.56, gid=gid, **_REMOVED_BOX)
-        axes.text(x, 0, str(x), color=_PALE, fontsize=7, zorder=5, **_CENTERED)
-        return
-    gate = picture.gates[path]
-    axes.plot(*wire, color=_DARK, linewidth=1.2, zorder=1)
-    _box(axes, x, 0.62, 0.56, gid=gid, facecolor=_shade(gate), edgecolor=_BLUE)
-    text = {"color": "white" if gate > 0.5 else _DARK, "zorder": 5, **_CENTERED}
-    axes.text(x, 0.11, str(x), fontsize=7, weight="bold", **text)
-    axes.text(x, -0.12, picture.label(path), fontsize=6.5, **text)
-
-
-def _shade(gate: float) -> tuple[str, float]:
-    return _BLUE, 0.12 + 0.88 * gate  # color and opacity
-
-
-def _draw_proxy(axes: "Axes", picture: _Picture, path: Path) -> None:
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path as Curve
-
-    height = picture.heights[_skip(path)]
-    left, right, bend = path.source + 0.54, path.target + 0.46, height / 0.75  # cubic's apex: 3/4
-    foot = math.copysign(0.05, height)
-    points = [(left, foot), (left, bend), (right, bend), (right, foot)]
-    curve = Curve(points, [Curve.MOVETO] + 3 * [Curve.CURVE4])
-    style = {"arrowstyle": "-", "zorder": 2} | _REMOVED
-    if path in picture.gates:
-        gate = picture.gates[path]
-        style = {"color": _ORANGE, "linewidth": 0.8 + 2.4 * gate, "alpha": 0.4 + 0.6 * gate}
-        style |= {"arrowstyle": "-|>", "mutation_scale": 5 + 4 * gate, "zorder": 3}
-        box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-        text = {"fontsize": 6, "color": "#8f3900", "bbox": box | {"alpha": 0.9}, **_CENTERED}
-        axes.text((left + right) / 2, height, picture.label(path), zorder=6, **text)
-    axes.add_patch(FancyArrowPatch(path=curve, gid=picture.gid(path), shrinkA=0, **style))
-
-
-def _draw_ends(axes: "Axes", picture: _Picture) -> None:
-    """The stem, the classifier and the nodes `x_0..x_L`; hollow where nothing arrives."""
-    last = picture.before.num_blocks
-    for x, name, wire in ((0, "stem", [0, 0.5]), (last + 1, "classifier", [last + 0.5, last + 1])):
-        axes.plot(wire, [0, 0], color=_DARK, linewidth=1.2, zorder=1)
-        _box(axes, x, 0.36, 1.0, facecolor="white", edgecolor=_DARK, gid=name)
-        axes.text(x, 0, name, fontsize=6.5, rotation=90, zorder=5, **_CENTERED)
-    reached = {0} | {path.target for path in picture.gates}
-    for node in range(last + 1):
-        style = {"color": _DARK} if node in reached else {"color": _PALE, "fillstyle": "none"}
-        axes.plot(node + 0.5, 0, "o", markersize=3, zorder=5, **style)
-
-
-def _legend(figure: "Figure", picture: _Picture) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    hidden = len(set(picture.before.proxies) - set(picture.proxies))
-    hidden_text = f" (the {hidden} longest are not drawn)" if hidden else ""
-    handles = [
-        Patch(facecolor=_shade(0.8), edgecolor=_BLUE, label="universal block; shade, number: gate"),
-        Patch(label="removed universal block", **_REMOVED_BOX),
-        Line2D([], [], color=_ORANGE, linewidth=1.8, label="proxy; width, number: gate"),
-        Line2D([], [], label=f"removed proxy{hidden_text}", **_REMOVED),
-    ]
-    if picture.restored:
-        star = {"marker": "$*$", "color": _DARK, "linestyle": "none"}
-        handles += [Line2D([], [], label="kept against its gate: nothing else connects", **star)]
-    columns = 2 if figure.get_figwidth() < 11 else len(handles)
-    style = {"fontsize": 7, "frameon": False, "borderaxespad": 0}
-    below = (0.5, 0.28 / figure.get_figheight())
-    figure.legend(handles=handles, loc="center", bbox_to_anchor=below, ncols=columns, **style)
-
-
-def _title(report: Report) -> str:
-    run, kept = report.run, report.tailored["cost"]["universal_blocks"]
-    return (
-        f"{run['task']['name']} on {run['universal']['name']}: {kept} of "
-        f"{run['universal']['num_blocks']} universal blocks kept, "
-        f"{_fewer(report, 'multiply_adds')} than the teacher"
-    )
-
-
-def _save(figure: "Figure", path: str | os.PathLike) -> None:
-    import matplotlib
-
-    with replacing(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "tailor_tf"}):
-        figure.savefig(temporary, format=pathlib.Path(path).suffix[1:], dpi=160)
-
-
-def draw_architecture(report: Report, path: str | os.PathLike) -> None:
-    """Draws the learned architecture, and what was removed as removed.
-
-    Each path's artist carries its name as identity in an SVG file, `block5_proxy2`, with `_removed`
-    behind it where the path is gone.
-
-    Args:
-        report: the run.
-        path: the picture to write; its extension names the format, such as .png or .svg.
-    """
-    from matplotlib.figure import Figure
-
-    picture = _Picture.of(report)
-    layers = picture.before.num_blocks
-    top = max([0.6, *picture.heights.values()]) + 0.25
-    bottom = min([-0.6, *picture.heights.values()]) - 0.25
-    width, height = layers + 2.0, top + 0.62 - bottom  # in layers
-    size = (width * _LAYER_INCHES, height * _LAYER_INCHES + 0.95)  # title and legend: 0.95 inches
-    figure = Figure(figsize=size, facecolor="white")
-    axes = figure.add_axes((0, 0.55 / size[1], 1, height * _LAYER_INCHES / size[1]))
-    axes.set(xlim=(-0.5, layers + 1.5), ylim=(bottom, top + 0.62))
-    axes.axis("off")
-    _draw_stages(axes, report.run["universal"]["node_shapes"], bottom, top)
-    _draw_ends(axes, picture)
-    for block in (p for p in picture.before.paths if p.universal):
-        _draw_block(axes, picture, block)
-    for proxy in picture.proxies:
-        _draw_proxy(axes, picture, proxy)
-    title = _title(report)
-    fitting = 72 * size[0] / (0.65 * len(title))  # points; a letter is about 0.6 of them wide
-    figure.text(0.5, 1 - 0.2 / size[1], title, fontsize=min(9, fitting), **_CENTERED)
-    _legend(figure, picture)
-    _save(figure, path)
-
-
-def _phases(report: Report) -> Iterable[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name, record and line style of each phase that has epochs; the chosen level stands out."""
-    yield "teacher", report.teacher, {"color": _DARK}
-    yield "student", report.student, {"color": _BLUE}
-    for level, record in report.finetuned.items():
-        chosen = level == report.run["chosen"]
-        style = {} if chosen else {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
-        name = f"fine-tuned, {level} blocks to remove" + (" (chosen)" if chosen else "")
-        yield name, record, {"color": _ORANGE} | style
-
-
-def draw_history(report: Report, path: str | os.PathLike) -> None:
-    """Draws training loss and validation accuracy in percent by epoch, a line for each phase."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(9, 3.6), facecolor="white", layout="constrained")
-    sides = {"loss": ("training loss", 1), "validation_accuracy": ("validation accuracy (%)", 100)}
-    for axes, (key, (label, scale)) in zip(figure.subplots(1, 2), sides.items(), strict=True):
-        for name, record, style in _phases(report):
-            values = [scale * epoch.get(key, math.nan) for epoch in record.get("history", [])]
-            axes.plot(range(1, len(values) + 1), values, marker=".", label=name, **style)
-        axes.set(xlabel="epoch of the phase", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{report.run['task']['name']} on {report.run['universal']['name']}")
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    _save(figure, path)
 
 
 def write(workdir: str | os.PathLike) -> str:

@@ -21,6 +21,7 @@ FLOORS = (
         "tailor_tf.losses",
         "tailor_tf.records",
         "tailor_tf.report",
+        "tailor_tf.pictures",
     ),
     # 1: sources
     ("tailor_tf.backbones.*", "tailor_tf.data.*"),

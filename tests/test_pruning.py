@@ -98,7 +98,8 @@ class TestPrune:
         left = architecture.without([*blocks[:num_blocks], *weak])
         restored = ()
         if not surviving(left):
-            chain = max(walks(architecture), key=lambda w: math.prod(gates[path] for path in w))
+            spared = walks(architecture.without(blocks[:num_blocks])) or walks(architecture)
+            chain = max(spared, key=lambda walk: math.prod(gates[path] for path in walk))
             restored = tuple(path for path in chain if path not in left.paths)
             left = Architecture(left.num_blocks, left.paths + restored)
             assert set(chain) <= set(pruning.architecture.paths)
@@ -113,13 +114,20 @@ class TestPrune:
             outcomes.add(bool(prune(architecture, gates, num_blocks=count).restored))
         assert outcomes == {True, False}
 
-    def test_disconnection_keeps_the_strongest_chain(self):
+    def test_disconnection_keeps_the_strongest_chain_of_what_may_stay(self):
         architecture = Architecture.full(2, None)
         gates = dict(zip(architecture.paths, (0.9, 0.1, 0.5, 0.2, 0.3), strict=True))
-        pruning = prune(architecture, gates, num_blocks=2, proxy_threshold=1.0)
-        # 0.9 * 0.5 through both blocks beats 0.3 past them
-        assert pruning.restored == (Path(1, 0, True), Path(2, 1, True))
+        # without the second block: 0.9 * 0.2 through the first and a proxy, 0.3 past both layers
+        pruning = prune(architecture, gates, num_blocks=1, proxy_threshold=1.0)
+        assert pruning.restored == (Path(2, 0, False),)
         assert pruning.architecture.paths == pruning.restored
+
+    def test_disconnection_keeps_blocks_where_no_proxy_leads_past_them(self):
+        architecture = Architecture(2, (Path(1, 0, True), Path(2, 1, True), Path(2, 1, False)))
+        gates = dict(zip(architecture.paths, (1.0, 0.6, 0.4), strict=True))
+        pruning = prune(architecture, gates, num_blocks=2)
+        assert pruning.restored == (Path(1, 0, True), Path(2, 1, True))
+        assert set(pruning.architecture.paths) == set(architecture.paths)
 
     def test_architecture_given_is_left_alone(self):
         architecture, gates = _random_case(3)

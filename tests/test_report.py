@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tailor_tf import report
+from tailor_tf import pictures, report
 from tailor_tf.graph import Architecture, Path
 
 FULL = Architecture.full(4, max_skip=2)
@@ -173,7 +173,7 @@ def _identities(svg):
 
 
 def test_the_picture_has_one_artist_per_path_with_its_state(workdir):
-    report.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    pictures.draw_architecture(report.load(workdir), workdir / "picture.svg")
     assert _identities(workdir / "picture.svg") == {
         path.name if path in KEPT.paths else f"{path.name}_removed" for path in FULL.paths
     }
@@ -188,7 +188,7 @@ def test_a_dense_picture_leaves_out_the_longest_removed_proxies(tmp_path):
     records["finetuned_2"]["architecture"] = json.loads(kept.to_json())
     records["finetuned_2"]["gates"] = [[*path, 0.5] for path in kept.paths]
     workdir = _write(tmp_path, records)
-    report.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    pictures.draw_architecture(report.load(workdir), workdir / "picture.svg")
     found = _identities(workdir / "picture.svg")
     assert {path.name for path in kept.paths} <= found
     removed = {name for name in found if name.endswith("_removed")}

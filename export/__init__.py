@@ -1,0 +1,1 @@
+"""Artifacts per task: from a tailored network to what runs elsewhere."""
