@@ -12,6 +12,7 @@ import keras
 from absl import app, flags, logging
 
 from tailor_tf import data, training
+from tailor_tf.errors import TailorError
 from tailor_tf.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
@@ -103,7 +104,7 @@ def integers(flag: flags.Flag) -> tuple[int, ...] | None:
     try:
         return tuple(int(item) for item in flag.value)
     except ValueError as error:
-        raise ValueError(
+        raise TailorError(
             f"--{flag.name} got {','.join(flag.value)!r}; expected integers by comma."
         ) from error
 
@@ -115,7 +116,7 @@ def integer_or(flag: flags.Flag, **words: Any) -> Any:
     try:
         return int(flag.value)
     except ValueError as error:
-        raise ValueError(
+        raise TailorError(
             f"--{flag.name} got {flag.value!r}; expected an integer or {', '.join(words)}."
         ) from error
 
@@ -140,7 +141,7 @@ def flags_into_string() -> str:
 def no_arguments(argv: Sequence[str]) -> None:
     """Refuses arguments that are no flags, such as a value after a blank."""
     if len(argv) > 1:
-        raise ValueError(f"Unexpected argument {argv[1]!r}; everything is given by flags.")
+        raise TailorError(f"Unexpected argument {argv[1]!r}; everything is given by flags.")
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -150,7 +151,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         logging.set_verbosity(logging.WARNING)
         try:
             main(argv)
-        except (ValueError, OSError, training.NonFiniteLossError) as error:
+        except (TailorError, OSError) as error:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(ERROR_STATUS)
         except KeyboardInterrupt:

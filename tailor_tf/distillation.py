@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tailor_tf import complexity
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.student import gates
@@ -65,7 +66,7 @@ class StudentObjective:
 
     def __post_init__(self):
         if self.estimator not in complexity.ESTIMATORS:
-            raise ValueError(
+            raise TailorError(
                 f"Unknown complexity estimator {self.estimator!r}; known are "
                 f"{', '.join(complexity.ESTIMATORS)}."
             )

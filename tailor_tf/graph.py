@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from tailor_tf.blocks import Proxy
+from tailor_tf.errors import TailorError
 from tailor_tf.layers import NewLayers
 
 Shape = tuple[int, int, int]  # height, width, channels
@@ -174,7 +175,7 @@ class Architecture:
         for path in self.paths:
             proxy_ok = 0 <= path.source < path.target <= self.num_blocks
             if not proxy_ok or (path.universal and path.source != path.target - 1):
-                raise ValueError(
+                raise TailorError(
                     f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
                     "source below the target, and the node before it for a universal block."
                 )
@@ -188,10 +189,10 @@ class Architecture:
             max_skip: how many layers back a proxy may read; `None` for all (dense).
 
         Raises:
-            ValueError: `max_skip` is below one.
+            TailorError: `max_skip` is below one.
         """
         if max_skip is not None and max_skip < 1:
-            raise ValueError(f"max_skip is {max_skip}; expected 1 or more, or None for dense.")
+            raise TailorError(f"max_skip is {max_skip}; expected 1 or more, or None for dense.")
         reach = num_blocks if max_skip is None else max_skip
         layers = range(1, num_blocks + 1)
         universal = [Path(layer, layer - 1, True) for layer in layers]

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 
 PROXY_THRESHOLD = 0.05
@@ -44,15 +45,15 @@ def prune(
         blocks where the proxies allow it, so that `num_blocks` means what it says.
 
     Raises:
-        ValueError: more blocks are to be removed than there are, or a threshold outside 0..1.
+        TailorError: more blocks are to be removed than there are, or a threshold outside 0..1.
     """
     blocks = sorted((p for p in architecture.paths if p.universal), key=lambda p: gates[p])
     if not 0 <= num_blocks <= len(blocks):
-        raise ValueError(
+        raise TailorError(
             f"Cannot remove {num_blocks} universal blocks; expected 0 to {len(blocks)}."
         )
     if not 0 <= proxy_threshold <= 1:
-        raise ValueError(f"The proxy threshold is {proxy_threshold}; expected 0 to 1.")
+        raise TailorError(f"The proxy threshold is {proxy_threshold}; expected 0 to 1.")
     weak = [path for path in architecture.proxies if gates[path] < proxy_threshold]
     left = architecture.without([*blocks[:num_blocks], *weak])
     closed = close(left)
@@ -86,7 +87,7 @@ def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> 
     """The way from the stem to the classifier with the largest product of gates.
 
     Raises:
-        ValueError: the architecture has no way from the stem to the classifier.
+        TailorError: the architecture has no way from the stem to the classifier.
     """
     best: dict[int, tuple[float, tuple[Path, ...]]] = {0: (0.0, ())}
     for path in architecture.paths:  # layer by layer, so sources come before their targets
@@ -96,5 +97,5 @@ def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> 
             if path.target not in best or score > best[path.target][0]:
                 best[path.target] = (score, (*chain, path))
     if architecture.num_blocks not in best:
-        raise ValueError("The architecture does not connect the stem to the classifier.")
+        raise TailorError("The architecture does not connect the stem to the classifier.")
     return best[architecture.num_blocks][1]

@@ -7,10 +7,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tailor_tf.errors import TailorError
 from tailor_tf.files import write_text
 
 
-class SettingsChangedError(ValueError):
+class SettingsChangedError(TailorError):
     """A working directory that was made with other settings."""
 
 
@@ -105,7 +106,7 @@ def _read(workdir: str | os.PathLike, name: str, phase: str) -> dict[str, Any]:
     records = Records(workdir)
     record = records.read(name)
     if record is None:
-        raise ValueError(
+        raise TailorError(
             f"{records.path(name)} does not exist: {phase} has not run to its end in this workdir."
         )
     return record
@@ -115,14 +116,14 @@ def load(workdir: str | os.PathLike) -> Report:
     """Reads the record files in `<workdir>/records`.
 
     Raises:
-        ValueError: a record is missing, or the chosen level is none of those tried.
+        TailorError: a record is missing, or the chosen level is none of those tried.
     """
     teacher = _read(workdir, "teacher", "the teacher phase")
     student = _read(workdir, "student", "the student phase")
     run = _read(workdir, "run", "the selection among the levels")
     levels = run["levels"]
     if run["chosen"] not in levels:
-        raise ValueError(f"run.json chooses level {run['chosen']}; expected one of {levels}.")
+        raise TailorError(f"run.json chooses level {run['chosen']}; expected one of {levels}.")
     pruned = {n: _read(workdir, f"pruned_{n}", f"pruning {n} blocks") for n in levels}
     finetuned = {
         n: _read(workdir, f"finetuned_{n}", f"fine-tuning after pruning {n} blocks") for n in levels

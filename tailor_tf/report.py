@@ -7,7 +7,7 @@ points. Complexity is counted in multiply-adds; M is a million, k a thousand.
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tailor_tf.files import write_text
@@ -107,6 +107,39 @@ def table(report: Report) -> str:
     others = [_other_level(report, level) for level in run["levels"] if level != run["chosen"]]
     lines = [_headline(run), "", *_aligned(rows), "", _verdict(report)]
     return "\n".join(lines + ([""] if others else []) + others) + "\n"
+
+
+def _run_row(report: Report) -> list[str]:
+    teacher, ours = report.teacher, report.tailored
+    records = (teacher, report.student, *report.pruned.values(), *report.finetuned.values())
+    seconds = sum(record["seconds"] for record in records)
+    kept = f"{ours['cost']['universal_blocks']} of {report.run['universal']['num_blocks']}"
+    gone = [
+        f"{100 * (1 - ours['cost'][count] / teacher['cost'][count]):.1f}"
+        for count in ("parameters", "multiply_adds")
+    ]
+    amounts = [
+        _significant(ours["cost"][count] / 1e6)
+        for count in ("parameters", "task_parameters", "multiply_adds")
+    ]
+    accuracies = [_percent(r, s) for s in ("validation", "test") for r in (teacher, ours)]
+    name = report.run["task"]["name"]
+    return [name, *accuracies, *amounts, *gone, kept, f"{seconds:,.0f}"]
+
+
+def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
+    """Finished runs as one Markdown table, a row each.
+
+    Returns:
+        Accuracy of teacher and tailored network on validation and test images in percent, what the
+        tailored network has in millions, what is gone against the teacher in percent.
+    """
+    header = ["task", "teacher, validation (%)", "tailored, validation (%)"]
+    header += ["teacher, test (%)", "tailored, test (%)", "parameters (M)", "task parameters (M)"]
+    header += ["multiply-adds (M)", "parameters gone (%)", "multiply-adds gone (%)"]
+    header += ["universal blocks kept", "seconds"]
+    rows = [header, *(_run_row(load(workdir)) for workdir in workdirs)]
+    return "\n".join(_aligned(rows)) + "\n"
 
 
 def write(workdir: str | os.PathLike) -> str:

@@ -9,6 +9,7 @@ from keras import ops
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.costs import is_statistic
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, proxy
 from tailor_tf.layers import GatedSum, NewLayers, UniversalLayers
 
@@ -95,7 +96,7 @@ def build_student(
         `[batch, num_classes]` and `"nodes"`, the list of `x_l` for `l` in `architecture.layers`.
 
     Raises:
-        ValueError: an unknown `teacher_gradient`, another number of blocks than the universal
+        TailorError: an unknown `teacher_gradient`, another number of blocks than the universal
             network has, or a path whose source node does not exist.
     """
     graph = universal.graph
@@ -118,21 +119,21 @@ def build_student(
 
 def _check(graph: BlockGraph, architecture: Architecture, teacher_gradient: str) -> None:
     if teacher_gradient not in TEACHER_GRADIENTS:
-        raise ValueError(
+        raise TailorError(
             f"Unknown teacher_gradient {teacher_gradient!r}; known are "
             f"{', '.join(TEACHER_GRADIENTS)}."
         )
     if architecture.num_blocks != graph.num_blocks:
-        raise ValueError(
+        raise TailorError(
             f"The architecture is for {architecture.num_blocks} blocks and {graph.name} has "
             f"{graph.num_blocks}."
         )
     alive = {0, *architecture.layers}
     for path in architecture.paths:
         if path.source not in alive:
-            raise ValueError(f"{path.name} reads x_{path.source}, which no path produces.")
+            raise TailorError(f"{path.name} reads x_{path.source}, which no path produces.")
     if graph.num_blocks not in alive:
-        raise ValueError("No path leads into the last layer; the classifier has nothing to read.")
+        raise TailorError("No path leads into the last layer; the classifier has nothing to read.")
 
 
 def gates(student: keras.Model, architecture: Architecture) -> dict[Path, Any]:

@@ -14,6 +14,7 @@ import keras
 from tailor_tf import costs, distillation, pruning, report, student, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
 from tailor_tf.records import Records
 from tailor_tf.task_pack import Tailored, save_task_pack
@@ -67,13 +68,13 @@ class Settings:
         """The numbers of universal blocks to remove, in the order in which they are tried.
 
         Raises:
-            ValueError: a number below 0 or above `num_blocks`.
+            TailorError: a number below 0 or above `num_blocks`.
         """
         if self.prune_blocks is None:
             return tuple(sorted({num_blocks * part // 4 for part in (1, 2, 3)}, reverse=True))
         for level in self.prune_blocks:
             if not 0 <= level <= num_blocks:
-                raise ValueError(
+                raise TailorError(
                     f"Cannot remove {level} universal blocks; expected 0 to {num_blocks}."
                 )
         return tuple(sorted(set(self.prune_blocks), reverse=True))
@@ -120,7 +121,7 @@ class Run:
         """Removes what `phase` and the phases after it left, so that they run anew.
 
         Raises:
-            ValueError: an unknown phase.
+            TailorError: an unknown phase.
         """
         stems = ("teacher", "student", "pruned_", "finetuned_")
         for stem in stems[_phase_index(phase) :]:
@@ -138,7 +139,7 @@ class Run:
             The result, or `None` if fine-tuning was not among the phases.
 
         Raises:
-            ValueError: an unknown phase.
+            TailorError: an unknown phase.
             records.SettingsChangedError: the directory was made with other settings.
             training.NonFiniteLossError: training diverged.
         """
@@ -408,7 +409,7 @@ def _image_counts(task: Task) -> dict[str, int]:
 
 def _phase_index(phase: str) -> int:
     if phase not in PHASES:
-        raise ValueError(f"Unknown phase {phase!r}; known are {', '.join(PHASES)}.")
+        raise TailorError(f"Unknown phase {phase!r}; known are {', '.join(PHASES)}.")
     return PHASES.index(phase)
 
 

@@ -10,13 +10,14 @@ import keras
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Preprocessing
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
 from tailor_tf.student import build_student, is_task_weight, task_weights
 
 FORMAT_VERSION = 1
 
 
-class TaskPackError(ValueError):
+class TaskPackError(TailorError):
     """A task pack that cannot be read or belongs to another universal network."""
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tailor_tf.backbones import weights
 from tailor_tf.costs import is_statistic
+from tailor_tf.errors import TailorError
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.records import check_same_settings
 
@@ -55,10 +56,10 @@ class Recipe:
 
     def __post_init__(self):
         if self.schedule not in ("step", "cosine"):
-            raise ValueError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
+            raise TailorError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
         for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number.")
+                raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")
 
     def learning_rates(self, steps_per_epoch: int):
         """The schedule as a Keras object that maps the step to the learning rate."""
@@ -80,7 +81,7 @@ class Recipe:
         )
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(TailorError):
     """The loss became infinite or not a number."""
 
 
@@ -134,7 +135,7 @@ class Trainer:
             other settings is refused.
 
     Raises:
-        ValueError: the checkpoint was written with other settings or another recipe.
+        TailorError: the checkpoint was written with other settings or another recipe.
     """
 
     def __init__(

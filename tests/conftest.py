@@ -36,14 +36,14 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny():
     """Universal network of 12 blocks with 8 to 32 channels on 16-pixel images; read-only."""
     graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
     return helpers.universal(graph, np.random.default_rng(1))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small():
     """Universal network of `helpers.small_graph`; read-only."""
     return helpers.universal(helpers.small_graph(), np.random.default_rng(2))

@@ -17,6 +17,7 @@ FLOORS = (
         "tailor_tf.blocks",
         "tailor_tf.graph",
         "tailor_tf.costs",
+        "tailor_tf.errors",
         "tailor_tf.files",
         "tailor_tf.losses",
         "tailor_tf.records",
@@ -150,7 +151,7 @@ def test_module_uses_keras_and_not_tf_keras(module):
 
 def test_report_is_made_of_records_alone():
     assert "tailor_tf.report" in MODULES
-    allowed = {f"tailor_tf.{name}" for name in ("graph", "files", "records", "pictures")}
+    allowed = {f"tailor_tf.{name}" for name in ("errors", "graph", "files", "records", "pictures")}
     for module in ("tailor_tf.report", "tailor_tf.pictures", "tailor_tf.records"):
         assert project_imports(module) <= allowed
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from tailor_tf import blocks
 from tailor_tf.backbones import resnet as _resnet
 from tailor_tf.backbones import torch_names
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph
 
 # Blocks per stage; the wide ResNet has no variants and keeps its depths in its function.
@@ -49,10 +50,10 @@ def create(name: str, **config) -> BlockGraph:
         **config: `image_size` in pixels, and `width` for `wide_resnet26`.
 
     Raises:
-        ValueError: an unknown name or a setting that the backbone does not have.
+        TailorError: an unknown name or a setting that the backbone does not have.
     """
     if name not in BACKBONES:
-        raise ValueError(f"Unknown backbone {name!r}; known are {', '.join(sorted(BACKBONES))}.")
+        raise TailorError(f"Unknown backbone {name!r}; known are {', '.join(sorted(BACKBONES))}.")
     known = [
         parameter.name
         for parameter in inspect.signature(BACKBONES[name]).parameters.values()
@@ -60,7 +61,7 @@ def create(name: str, **config) -> BlockGraph:
     ]
     unknown = sorted(set(config) - set(known))
     if unknown:
-        raise ValueError(
+        raise TailorError(
             f"{name} has no setting {', '.join(unknown)}; it takes {', '.join(known)}."
         )
     return BACKBONES[name](**config)

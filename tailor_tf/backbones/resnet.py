@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from keras import layers as kl
 
 from tailor_tf import blocks
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, chain
 
 
@@ -33,7 +34,7 @@ def _norm_average(x, *, name, layers):
 
 def _check_size(name: str, image_size: int, stride: int) -> None:
     if image_size <= 0 or image_size % stride:
-        raise ValueError(
+        raise TailorError(
             f"{name} got image_size {image_size}; expected a positive multiple of {stride}, "
             "the product of its strides."
         )
@@ -75,12 +76,12 @@ def wide_resnet26(*, image_size: int = 64, width: float = 1.0) -> BlockGraph:
         width: multiplier of all channel counts.
 
     Raises:
-        ValueError: an image size that the strides do not divide, or a width that gives no channel.
+        TailorError: an image size that the strides do not divide, or a width that gives no channel.
     """
     _check_size("wide_resnet26", image_size, 8)
     stem_filters, *widths = (int(width * filters) for filters in (32, 64, 128, 256))
     if stem_filters < 1:
-        raise ValueError(f"wide_resnet26 got width {width}; expected at least {1 / 32}.")
+        raise TailorError(f"wide_resnet26 got width {width}; expected at least {1 / 32}.")
     return chain(
         "wide_resnet26",
         {"name": "wide_resnet26", "image_size": image_size, "width": width},

@@ -12,6 +12,7 @@ import numpy as np
 
 from tailor_tf import backbones
 from tailor_tf.backbones import torch_names, weights
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, build_network
 
 SHIPPED = {
@@ -48,7 +49,7 @@ def save_universal(
     """
     tensors = {key: value.astype(dtype) for key, value in weights.arrays(model).items()}
     if not all(np.isfinite(value).all() for value in tensors.values()):
-        raise ValueError(f"A weight of {model.name} is not finite in {dtype}.")
+        raise TailorError(f"A weight of {model.name} is not finite in {dtype}.")
     weights.write(path, tensors, {"backbone": dict(graph.config)})
 
 
@@ -67,7 +68,7 @@ def load_universal(
     Raises:
         weights.WeightsError: no such name or file, a file that does not say what it holds, or one
             that does not fit its backbone.
-        ValueError: an unknown backbone or setting.
+        TailorError: an unknown backbone or setting.
     """
     path = SHIPPED.get(str(source), pathlib.Path(source))
     if not path.exists():

@@ -15,13 +15,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from tailor_tf.errors import TailorError
 from tailor_tf.files import replacing
 
 CLASSIFIER_PREFIX = "classifier/"
 METADATA_KEY = "tailor_tf"
 
 
-class WeightsError(ValueError):
+class WeightsError(TailorError):
     """A weights file that cannot be read or does not fit the network."""
 
 

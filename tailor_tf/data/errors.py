@@ -1,5 +1,7 @@
-"""The one error of this package."""
+"""The error of everything that can be wrong with a person's images."""
+
+from tailor_tf.errors import TailorError
 
 
-class DataError(ValueError):
-    """Data that cannot be used as asked: what was received, what was expected and what to do."""
+class DataError(TailorError):
+    """Images, a folder or a data set that cannot be used."""
