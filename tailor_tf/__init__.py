@@ -5,29 +5,38 @@ pre-trained network are shared by all tasks; per task, small layers and gates ar
 them, blocks with little attention are removed, and what is left is as small as the task allows.
 """
 
-from tailor_tf.backbones.universal import Universal, load_universal, save_universal
-from tailor_tf.compaction import compact
-from tailor_tf.data import load_task
-from tailor_tf.graph import Architecture, BlockGraph, Path
-from tailor_tf.tailoring import Result, Run, Settings, tailor
-from tailor_tf.task_pack import Tailored, load_task_pack, save_task_pack
-from tailor_tf.training import Recipe
+import importlib
 
-__all__ = [
-    "Architecture",
-    "BlockGraph",
-    "Path",
-    "Recipe",
-    "Result",
-    "Run",
-    "Settings",
-    "Tailored",
-    "Universal",
-    "compact",
-    "load_task",
-    "load_task_pack",
-    "load_universal",
-    "save_task_pack",
-    "save_universal",
-    "tailor",
-]
+# Imported when first asked for: networks can be built on any Keras backend without TensorFlow,
+# which data and training need.
+_HOMES = {
+    "Architecture": "graph",
+    "BlockGraph": "graph",
+    "Path": "graph",
+    "Recipe": "training",
+    "Result": "tailoring",
+    "Run": "tailoring",
+    "Settings": "tailoring",
+    "Tailored": "task_pack",
+    "TailorError": "errors",
+    "Universal": "backbones.universal",
+    "compact": "compaction",
+    "load_task": "data",
+    "load_task_pack": "task_pack",
+    "load_universal": "backbones.universal",
+    "save_task_pack": "task_pack",
+    "save_universal": "backbones.universal",
+    "tailor": "tailoring",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

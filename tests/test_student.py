@@ -4,8 +4,9 @@ import tensorflow as tf
 
 from tailor_tf import backbones, distillation
 from tailor_tf.backbones import weights
+from tailor_tf.backbones.universal import Universal
 from tailor_tf.blocks import Proxy
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.graph import Architecture, Path, build_network
 from tailor_tf.layers import NewLayers
 from tailor_tf.student import (
     build_student,
@@ -183,6 +184,13 @@ class TestUniversalWeights:
         for kernel in kernels:
             assert own[kernel.path] is kernel
             assert id(kernel) not in trainable
+
+    def test_kernels_of_a_trainable_network_are_frozen_as_well(self, small):
+        source = Universal(small.graph, build_network(small.graph, 7))
+        student = build_student(source, Architecture.full(4, 3), CLASSES)
+        trainable = {variable.path for variable in student.trainable_variables}
+        assert "stem_conv/kernel" not in trainable
+        assert not [path for path in trainable if not is_task_weight(path)]
 
     def test_task_trains_proxies_gates_head_and_classifier(self, tiny):
         student = build_student(tiny, Architecture.full(12, 3), CLASSES)
