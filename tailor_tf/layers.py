@@ -95,11 +95,6 @@ class GatedSum(keras.layers.Layer):
         self.initial_logits = [float(logit) for logit in initial_logits]
 
     def build(self, paths_shape):
-        if len(paths_shape) != len(self.initial_logits):
-            raise ValueError(
-                f"{self.name} has {len(self.initial_logits)} gate logits and was called with "
-                f"{len(paths_shape)} paths; expected one path per logit."
-            )
         self.logits = self.add_weight(
             name="logits",
             shape=(len(self.initial_logits),),
@@ -111,6 +106,11 @@ class GatedSum(keras.layers.Layer):
         return ops.exp(self.logits - ops.logsumexp(self.logits))
 
     def call(self, paths):
+        if len(paths) != len(self.initial_logits):
+            raise ValueError(
+                f"{self.name} has {len(self.initial_logits)} gate logits and was called with "
+                f"{len(paths)} paths; expected one path per logit."
+            )
         gates = ops.unstack(ops.cast(self.gates(), paths[0].dtype), len(paths))
         total = gates[0] * paths[0]
         for gate, path in zip(gates[1:], paths[1:], strict=True):
@@ -147,20 +147,45 @@ class NewLayers:
         return BatchNorm(name=name)
 
 
+class SharedKernelConv2D(keras.layers.Conv2D):
+    """A bias-free convolution over the kernel variable of another layer; made by `of`.
+
+    Calling the other layer itself would share the kernel, too, but every call leaves a node in a
+    layer's graph, so that a network that is dropped would live on as long as the universal one.
+    """
+
+    @classmethod
+    def of(cls, source: keras.layers.Conv2D) -> "SharedKernelConv2D":
+        """A layer of the same settings and name over the kernel of `source`."""
+        layer = cls.from_config(source.get_config())
+        layer.shared_kernel = source.kernel
+        return layer
+
+    def build(self, input_shape):
+        if not hasattr(self, "shared_kernel"):
+            raise ValueError(f"{self.name} was not made by SharedKernelConv2D.of.")
+        self.bias = None
+
+    @property
+    def kernel(self):
+        """The kernel `[height, width, in, out]` of the source."""
+        return self.shared_kernel
+
+
 class UniversalLayers(NewLayers):
-    """Takes convolutions from the universal network and gives batch norms statistics of their own.
+    """Takes kernels from the universal network and gives batch norms statistics of their own.
 
     Args:
-        universal: the universal network's Keras model. Its convolution layers are used as they
-            are, so that any number of tasks holds one copy of the kernels.
+        universal: the universal network's Keras model. Its kernel variables are used as they are,
+            so that any number of tasks holds one copy of them.
     """
 
     def __init__(self, universal: keras.Model):
         self.universal = universal
 
     def conv(self, name, filters, kernel_size, strides):
-        """Returns the universal network's own convolution layer, frozen."""
-        layer = self.universal.get_layer(name)
+        """Returns a frozen convolution over the universal network's kernel."""
+        layer = SharedKernelConv2D.of(self.universal.get_layer(name))
         layer.trainable = False
         return layer
 

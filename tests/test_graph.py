@@ -2,11 +2,14 @@ import functools
 import json
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 
 from tailor_tf import backbones, costs
+from tailor_tf.blocks import cifar_block, wide_block
 from tailor_tf.graph import Architecture, Path, build_network
+from tailor_tf.layers import NewLayers
 from tests.helpers import random_subset, small_graph
 
 SNAPSHOTS = pathlib.Path(__file__).with_name("snapshots")
@@ -162,6 +165,33 @@ class TestCreate:
     def test_width_must_leave_a_channel(self):
         with pytest.raises(ValueError, match=r"wide_resnet26 got width 0.01; expected at least"):
             backbones.create("wide_resnet26", width=0.01)
+
+
+def _appended(x, before, after):
+    return np.pad(x, ((0, 0), (0, 0), (0, 0), (before, after)))
+
+
+class TestFreeShortcuts:
+    # from 8x8x4 to 4x4x8, as the first block of a stage does
+    @pytest.mark.parametrize(
+        ("block", "expected"),
+        [
+            (
+                cifar_block,  # every second row and column, zeros on both sides
+                lambda x: _appended(x[:, ::2, ::2], 2, 2),
+            ),
+            (
+                wide_block,  # mean of 2x2, zeros appended, the block's own ReLU
+                lambda x: np.maximum(_appended(x.reshape(2, 4, 2, 4, 2, 4).mean((2, 4)), 0, 4), 0),
+            ),
+        ],
+    )
+    def test_is_the_block_where_the_residual_is_nought(self, rng, block, expected):
+        inputs = keras.Input((8, 8, 4))
+        model = keras.Model(inputs, block(inputs, 8, 2, name="block", layers=NewLayers()))
+        model.get_layer("block_bn2").gamma.assign(np.zeros(8))
+        x = rng.normal(size=(2, 8, 8, 4)).astype("float32")
+        np.testing.assert_allclose(model(x), expected(x), rtol=1e-5, atol=1e-6)
 
 
 def _summary(name):

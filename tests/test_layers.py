@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -157,7 +160,17 @@ class TestFactories:
         factory = UniversalLayers(tiny.model)
         source = tiny.model.get_layer("block1_bn1")
         copy = factory.batch_norm("block1_bn1")
-        assert factory.conv("block1_conv1", 8, 3, 1) is tiny.model.get_layer("block1_conv1")
+        kernel = tiny.model.get_layer("block1_conv1").kernel
+        assert factory.conv("block1_conv1", 8, 3, 1).kernel is kernel
         assert copy is not source
         assert copy.freeze_affine
         np.testing.assert_array_equal(copy.get_weights(), source.get_weights())
+
+    def test_a_dropped_network_is_freed_while_the_universal_one_lives(self, tiny):
+        conv = UniversalLayers(tiny.model).conv("stem_conv", 4, 3, 1)
+        inputs = keras.Input((16, 16, 3))
+        network = keras.Model(inputs, conv(inputs))
+        dropped = weakref.ref(network.layers[-1])
+        del network, conv, inputs
+        gc.collect()
+        assert dropped() is None

@@ -47,7 +47,8 @@ def save_universal(
     Half precision halves the file; the network is what the file holds, so that everybody who reads
     it has the same weights.
     """
-    tensors = {key: value.astype(dtype) for key, value in weights.arrays(model).items()}
+    with np.errstate(over="ignore"):  # refused below
+        tensors = {key: value.astype(dtype) for key, value in weights.arrays(model).items()}
     if not all(np.isfinite(value).all() for value in tensors.values()):
         raise TailorError(f"A weight of {model.name} is not finite in {dtype}.")
     weights.write(path, tensors, {"backbone": dict(graph.config)})

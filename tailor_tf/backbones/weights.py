@@ -61,7 +61,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise WeightsError(
             f"Cannot read weights from {os.fspath(path)}: {error}. Expected a safetensors file."
         ) from error
