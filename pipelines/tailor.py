@@ -5,7 +5,10 @@ import pathlib
 from absl import flags
 
 from pipelines import common
-from tailor_tf import Run, Settings, files, load_universal, tailoring
+from tailor_tf import Run, Settings, files, load_universal
+from tailor_tf.complexity import ESTIMATORS
+from tailor_tf.phases import PHASES
+from tailor_tf.student import TEACHER_GRADIENTS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -13,11 +16,9 @@ DEFAULTS = Settings()
 common.define_task_flags()
 common.define_universal_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
-flags.DEFINE_multi_enum(
-    "phase", ["finetune"], tailoring.PHASES, "Run up to this phase; missing earlier ones run too."
-)
+flags.DEFINE_enum("until", "finetune", list(PHASES), "The last phase to run.")
 flags.DEFINE_enum(
-    "redo", None, tailoring.PHASES, "Forget what this phase and the later ones left, and run anew."
+    "redo", None, list(PHASES), "Forget what this phase and the later ones left, and run anew."
 )
 for phase in ("teacher", "student", "finetune"):
     common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
@@ -27,13 +28,13 @@ flags.DEFINE_float("teacher_weight", DEFAULTS.teacher_weight, "Gamma 2: weight o
 flags.DEFINE_enum(
     "teacher_gradient",
     DEFAULTS.teacher_gradient,
-    tailoring.student.TEACHER_GRADIENTS,
+    TEACHER_GRADIENTS,
     "Whether the teacher's term trains the layer it belongs to or all layers before it, too.",
 )
 flags.DEFINE_enum(
     "estimator",
     DEFAULTS.estimator,
-    sorted(tailoring.distillation.complexity.ESTIMATORS),
+    sorted(ESTIMATORS),
     "How the expected complexity is computed.",
 )
 flags.DEFINE_list("prune_blocks", None, "Numbers of universal blocks to try to remove, by comma.")
@@ -74,8 +75,8 @@ def main(argv: list[str]) -> None:
     )
     files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
     if FLAGS.redo:
-        run.forget(FLAGS.redo)
-    if result := run.run(FLAGS.phase):
+        run.phases.forget(FLAGS.redo)
+    if result := run.run(FLAGS.until):
         print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
 
 

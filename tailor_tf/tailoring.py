@@ -5,29 +5,23 @@ import functools
 import json
 import os
 import pathlib
-import shutil
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from tailor_tf import costs, distillation, pruning, report, student, training
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.data import Split, Task, evaluation_batches, training_batches
+from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
-from tailor_tf.records import Records
+from tailor_tf.phases import Callbacks, Phases, no_callbacks, phase_index
+from tailor_tf.selection import Selection, leanest
 from tailor_tf.task_pack import Tailored, save_task_pack
-
-EVALUATION_BATCH = 256
-PHASES = ("teacher", "student", "prune", "finetune")
 
 # The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
 TEACHER_RECIPE = training.Recipe(20, batch_size=64, learning_rate=0.01)
 STUDENT_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.1)
 FINETUNE_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.01)
-
-Callbacks = Callable[[str], Sequence[keras.callbacks.Callback]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +74,6 @@ class Settings:
         return tuple(sorted(set(self.prune_blocks), reverse=True))
 
 
-def no_callbacks(phase: str) -> Sequence[keras.callbacks.Callback]:
-    """No callbacks for any phase."""
-    return ()
-
-
 class Run:
     """One task's run over a universal network, in one working directory.
 
@@ -111,46 +100,36 @@ class Run:
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.settings = settings or Settings()
-        self.callbacks = callbacks
-        self.records = Records(workdir)
+        self.phases = Phases(task, workdir, self.settings.seed, callbacks)
         self._models: dict[str, keras.Model] = {}
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
 
-    def forget(self, phase: str) -> None:
-        """Removes what `phase` and the phases after it left, so that they run anew.
+    def run(self, until: str = "finetune") -> "Result | None":
+        """Runs the phases up to `until` that have not run yet.
 
-        Raises:
-            TailorError: an unknown phase.
-        """
-        stems = ("teacher", "student", "pruned_", "finetuned_")
-        for stem in stems[_phase_index(phase) :]:
-            for path in self.workdir.glob(f"records/{stem}*.json"):
-                path.unlink()
-            for path in self.workdir.glob(f"checkpoints/{stem}*.safetensors"):
-                path.unlink()
-            for path in self.workdir.glob(f"logs/{stem}*"):
-                shutil.rmtree(path)
-
-    def run(self, phases: Sequence[str] = PHASES) -> "Result | None":
-        """Runs the phases up to the last one named; earlier ones only where they are missing.
+        Args:
+            until: the last phase to run, one of `phases.PHASES`.
 
         Returns:
-            The result, or `None` if fine-tuning was not among the phases.
+            The result, or `None` if `until` is an earlier phase than fine-tuning.
 
         Raises:
             TailorError: an unknown phase.
             records.SettingsChangedError: the directory was made with other settings.
             training.NonFiniteLossError: training diverged.
         """
-        last = max(_phase_index(phase) for phase in phases)
-        self.teacher()
-        if last >= 1:
+        last = phase_index(until)
+        if last == 0:
+            self.teacher()
+        elif last == 1:
             self.student()
-        if last == 2:
+        elif last == 2:
             for level in self.levels:
                 self.pruned(level)
-        return self.result() if last == 3 else None
+        else:
+            return self.result()
+        return None
 
     def teacher(self) -> keras.Model:
         """The universal network fine-tuned, all weights, on the task."""
@@ -160,7 +139,7 @@ class Run:
             model = student.build_teacher(self.universal, self.task.num_classes)
             objective = training.classification(recipe)
             cost = costs.network_cost(self.universal.graph, self.task.num_classes)
-            self._train("teacher", model, objective, recipe, self._teacher_settings(), cost)
+            self.phases.train("teacher", model, objective, recipe, self._teacher_settings(), cost)
             model.trainable = False
             self._models["teacher"] = model
         return self._models["teacher"]
@@ -176,7 +155,7 @@ class Run:
                 teacher_gradient=self.settings.teacher_gradient,
             )
             objective = self._objective(self.full, self.settings.complexity_weight)
-            self._train(
+            self.phases.train(
                 "student",
                 model,
                 objective,
@@ -209,10 +188,10 @@ class Run:
             teacher_gradient=self.settings.teacher_gradient,
         )
         name, settings = f"pruned_{level}", self._pruning_settings()
-        if not self.records.read_if_same(name, settings):
+        if not self.phases.records.read_if_same(name, settings):
             restored = [list(path) for path in kept.restored]
             cost = self._student_cost(kept.architecture)
-            self._record(name, model, settings, cost, kept.architecture, restored=restored)
+            self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
 
     def finetuned(self, level: int) -> keras.Model:
@@ -224,29 +203,21 @@ class Run:
             settings = {**self._pruning_settings(), "finetune": dataclasses.asdict(recipe)}
             objective = self._objective(architecture, 0.0)
             cost = self._student_cost(architecture)
-            self._train(name, model, objective, recipe, settings, cost, architecture)
+            self.phases.train(name, model, objective, recipe, settings, cost, architecture)
             self._models[name] = model
         return self._models[name]
 
     def result(self) -> "Result":
         """Fine-tunes levels until one is within the tolerance, and writes pack and report.
 
-        The choice is made on validation images: the first level, from the leanest, within the
-        tolerance of the teacher; the most accurate one if there is none.
+        The choice is made on validation images; test images are looked at when it is made.
         """
         self.teacher()
-        goal = self._validation("teacher") - self.settings.tolerance / 100
-        tried: list[int] = []
-        for level in self.levels:
-            self.finetuned(level)
-            tried.append(level)
-            if self._validation(f"finetuned_{level}") >= goal:
-                break
-        within = self._validation(f"finetuned_{tried[-1]}") >= goal
-        most_accurate = max(tried, key=lambda level: self._validation(f"finetuned_{level}"))
-        chosen = tried[-1] if within else most_accurate
+        goal = self.phases.validation_accuracy("teacher") - self.settings.tolerance / 100
+        selection = leanest(self.levels, self._tuned_accuracy, goal)
+        chosen = selection.chosen
         self._measure_test_accuracy(chosen)
-        self._record_run(tried, chosen, within)
+        self._record_run(selection)
         tailored = Tailored(
             name=self.task.name,
             classes=self.task.classes,
@@ -257,6 +228,10 @@ class Run:
         )
         save_task_pack(self.workdir / "task_pack.safetensors", tailored)
         return Result(tailored, report.write(self.workdir))
+
+    def _tuned_accuracy(self, level: int) -> float:
+        self.finetuned(level)
+        return self.phases.validation_accuracy(f"finetuned_{level}")
 
     def _objective(self, architecture: Architecture, complexity_weight: float):
         graph = self.universal.graph
@@ -297,60 +272,7 @@ class Run:
         threshold = self.settings.proxy_threshold
         return {**self._student_settings(), "proxy_threshold": threshold}
 
-    def _train(self, name, model, objective, recipe, settings, cost, architecture=None) -> None:
-        """Trains a model in place, or reads its weights where the phase was finished."""
-        finished = self.records.read_if_same(name, settings)
-        trainer = training.Trainer(
-            model,
-            objective,
-            recipe,
-            steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
-            checkpoint=self.workdir / "checkpoints" / f"{name}.safetensors",
-            settings=settings,
-        )
-        if finished:
-            return
-        print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
-        history = trainer.fit(
-            lambda epoch: training_batches(
-                self.task.train,
-                self.task.preprocessing,
-                batch_size=recipe.batch_size,
-                seed=self.settings.seed,
-                epoch=epoch,
-            ),
-            validate=lambda: {"validation_accuracy": self._accuracy(model, self.task.validation)},
-            callbacks=self.callbacks(name),
-        )
-        self._record(name, model, settings, cost, architecture, history=history)
-
-    def _accuracy(self, model: keras.Model, split: Split) -> float:
-        batches = evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
-        return training.evaluate(model, batches)
-
-    def _record(self, name, model, settings, cost, architecture, **extra) -> None:
-        history = extra.get("history", [])
-        gates = student.gate_values(model, architecture) if architecture else {}
-        self.records.write(
-            name,
-            {
-                "phase": name.split("_")[0],
-                "seconds": sum(epoch["seconds"] for epoch in history),
-                "accuracy": {"validation": self._accuracy(model, self.task.validation)},
-                "cost": dataclasses.asdict(cost),
-                "architecture": architecture and json.loads(architecture.to_json()),
-                "gates": [[*path, gate] for path, gate in gates.items()],
-                "settings": settings,
-                "history": [],
-                **extra,
-            },
-        )
-
-    def _validation(self, name: str) -> float:
-        return self.records.read(name)["accuracy"]["validation"]
-
     def _measure_test_accuracy(self, chosen: int) -> None:
-        """Adds test accuracy to the records that the table shows, after everything is chosen."""
         models = {
             "teacher": self.teacher,
             "student": self.student,
@@ -358,15 +280,12 @@ class Run:
             f"finetuned_{chosen}": functools.partial(self.finetuned, chosen),
         }
         for name, model in models.items():
-            record = self.records.read(name)
-            if self.task.test and "test" not in record["accuracy"]:
-                record["accuracy"]["test"] = self._accuracy(model(), self.task.test)
-                self.records.write(name, record)
+            self.phases.add_test_accuracy(name, model)
 
-    def _record_run(self, tried: Sequence[int], chosen: int, within: bool) -> None:
+    def _record_run(self, selection: Selection) -> None:
         graph = self.universal.graph
         cost = costs.network_cost(graph, self.task.num_classes)
-        self.records.write(
+        self.phases.records.write(
             "run",
             {
                 "task": {
@@ -382,9 +301,9 @@ class Run:
                     "parameters": cost.parameters,
                 },
                 "tolerance": self.settings.tolerance,
-                "levels": list(tried),
-                "chosen": chosen,
-                "within_tolerance": within,
+                "levels": selection.tried,
+                "chosen": selection.chosen,
+                "within_tolerance": selection.within_tolerance,
             },
         )
 
@@ -402,17 +321,6 @@ class Result:
     table: str
 
 
-def _image_counts(task: Task) -> dict[str, int]:
-    splits = (task.train, task.validation, task.test)
-    return {split.name: len(split) for split in splits if split is not None}
-
-
-def _phase_index(phase: str) -> int:
-    if phase not in PHASES:
-        raise TailorError(f"Unknown phase {phase!r}; known are {', '.join(PHASES)}.")
-    return PHASES.index(phase)
-
-
 def tailor(
     universal: Universal,
     task: Task,
@@ -425,3 +333,8 @@ def tailor(
     Args are those of `Run`. Raises what `Run.run` raises.
     """
     return Run(universal, task, workdir, settings, callbacks).result()
+
+
+def _image_counts(task: Task) -> dict[str, int]:
+    splits = (task.train, task.validation, task.test)
+    return {split.name: len(split) for split in splits if split is not None}

@@ -40,6 +40,7 @@ FLOORS = (
         "tailor_tf",
         "tailor_tf.training",
         "tailor_tf.pretraining",
+        "tailor_tf.phases",
         "tailor_tf.tailoring",
         "tailor_tf.selection",
         "tailor_tf.logs",

@@ -108,10 +108,10 @@ def test_other_settings_are_refused(finished, universal, digits):
 
 def test_redo_forgets_later_phases_only(universal, digits, tmp_path):
     run = Run(universal, digits, tmp_path, SETTINGS)
-    run.run(["prune"])
+    run.run("prune")
     assert record(tmp_path, "pruned_6")
     assert not (tmp_path / "records" / "finetuned_6.json").exists()
-    run.forget("student")
+    run.phases.forget("student")
     assert record(tmp_path, "teacher")
     assert not (tmp_path / "records" / "student.json").exists()
     assert not (tmp_path / "records" / "pruned_6.json").exists()
@@ -164,4 +164,4 @@ def test_settings_that_make_no_sense(universal, digits, tmp_path, change, messag
 
 def test_unknown_phase(universal, digits, tmp_path):
     with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
-        Run(universal, digits, tmp_path, SETTINGS).run(["prine"])
+        Run(universal, digits, tmp_path, SETTINGS).run("prine")

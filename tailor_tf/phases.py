@@ -1,0 +1,176 @@
+"""The phases of a run: each trained once, its weights and figures kept in the working directory."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tailor_tf import student, training
+from tailor_tf.costs import Cost
+from tailor_tf.data import Split, Task, evaluation_batches, training_batches
+from tailor_tf.errors import TailorError
+from tailor_tf.graph import Architecture
+from tailor_tf.records import Records
+
+EVALUATION_BATCH = 256
+
+# A phase and what the names of its records, checkpoints and logs start with, in their order.
+PHASES = {
+    "teacher": "teacher",
+    "student": "student",
+    "prune": "pruned_",
+    "finetune": "finetuned_",
+}
+
+Callbacks = Callable[[str], Sequence[keras.callbacks.Callback]]
+
+
+def no_callbacks(phase: str) -> Sequence[keras.callbacks.Callback]:
+    """No callbacks for any phase."""
+    return ()
+
+
+def phase_index(phase: str) -> int:
+    """Position of a phase among `PHASES`.
+
+    Raises:
+        TailorError: an unknown phase.
+    """
+    if phase not in PHASES:
+        raise TailorError(f"Unknown phase {phase!r}; known are {', '.join(PHASES)}.")
+    return list(PHASES).index(phase)
+
+
+class Phases:
+    """Trains models for one task and keeps what comes of it.
+
+    Args:
+        task: the images.
+        workdir: where records and checkpoints land.
+        seed: of the order of the images and their augmentation.
+        callbacks: Keras callbacks per phase, called with the phase's name.
+    """
+
+    def __init__(self, task: Task, workdir: str | os.PathLike, seed: int, callbacks: Callbacks):
+        self.task = task
+        self.workdir = pathlib.Path(workdir)
+        self.seed = seed
+        self.callbacks = callbacks
+        self.records = Records(workdir)
+
+    def train(
+        self,
+        name: str,
+        model: keras.Model,
+        objective: training.Objective,
+        recipe: training.Recipe,
+        settings: Mapping[str, Any],
+        cost: Cost,
+        architecture: Architecture | None = None,
+    ) -> None:
+        """Trains a model in place, or reads its weights where the phase was finished.
+
+        Args:
+            name: the phase's name, such as "student" or "finetuned_6".
+            model: the model.
+            objective: what to minimise.
+            recipe: how.
+            settings: everything that the phase depends on.
+            cost: what the model costs, for the record.
+            architecture: a student's paths; `None` for a teacher.
+
+        Raises:
+            records.SettingsChangedError: the phase was begun with other settings.
+            training.NonFiniteLossError: training diverged.
+        """
+        finished = self.records.read_if_same(name, settings)
+        trainer = training.Trainer(
+            model,
+            objective,
+            recipe,
+            steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
+            checkpoint=self.workdir / "checkpoints" / f"{name}.safetensors",
+            settings=settings,
+        )
+        if finished:
+            return
+        print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
+        history = trainer.fit(
+            lambda epoch: training_batches(
+                self.task.train,
+                self.task.preprocessing,
+                batch_size=recipe.batch_size,
+                seed=self.seed,
+                epoch=epoch,
+            ),
+            validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
+            callbacks=self.callbacks(name),
+        )
+        self.record(name, model, settings, cost, architecture, history=history)
+
+    def record(
+        self,
+        name: str,
+        model: keras.Model,
+        settings: Mapping[str, Any],
+        cost: Cost,
+        architecture: Architecture | None,
+        **extra: Any,
+    ) -> None:
+        """Writes a phase's record: its validation accuracy, cost, gates, settings, history."""
+        history = extra.get("history", [])
+        gates = student.gate_values(model, architecture) if architecture else {}
+        self.records.write(
+            name,
+            {
+                "phase": name.split("_")[0],
+                "seconds": sum(epoch["seconds"] for epoch in history),
+                "accuracy": {"validation": self.accuracy(model, self.task.validation)},
+                "cost": dataclasses.asdict(cost),
+                "architecture": architecture and json.loads(architecture.to_json()),
+                "gates": [[*path, gate] for path, gate in gates.items()],
+                "settings": settings,
+                "history": [],
+                **extra,
+            },
+        )
+
+    def accuracy(self, model: keras.Model, split: Split) -> float:
+        """Top-1 accuracy of a model on a split, 0..1."""
+        batches = evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
+        return training.evaluate(model, batches)
+
+    def validation_accuracy(self, name: str) -> float:
+        """The recorded validation accuracy of a finished phase."""
+        return self.records.read(name)["accuracy"]["validation"]
+
+    def add_test_accuracy(self, name: str, model: Callable[[], keras.Model]) -> None:
+        """Adds the test accuracy to a record that does not have it, if there are test labels.
+
+        Args:
+            name: the phase's name.
+            model: makes the phase's model; called only where needed.
+        """
+        record = self.records.read(name)
+        if self.task.test and "test" not in record["accuracy"]:
+            record["accuracy"]["test"] = self.accuracy(model(), self.task.test)
+            self.records.write(name, record)
+
+    def forget(self, phase: str) -> None:
+        """Removes what `phase` and the phases after it left, so that they run anew.
+
+        Raises:
+            TailorError: an unknown phase.
+        """
+        for stem in list(PHASES.values())[phase_index(phase) :]:
+            for path in self.workdir.glob(f"records/{stem}*.json"):
+                path.unlink()
+            for path in self.workdir.glob(f"checkpoints/{stem}*.safetensors"):
+                path.unlink()
+            for path in self.workdir.glob(f"logs/{stem}*"):
+                shutil.rmtree(path)
