@@ -9,6 +9,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import keras
+import tensorflow as tf
 from absl import app, flags, logging
 
 from tailor_tf import data, training
@@ -149,6 +150,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)
+        tf.get_logger().setLevel("ERROR")  # it warns of one trace per phase
         try:
             main(argv)
         except (TailorError, OSError) as error:

@@ -167,13 +167,18 @@ def gate_logits(student: keras.Model, architecture: Architecture) -> dict[Path, 
     }
 
 
+def is_head_weight(key: str) -> bool:
+    """Whether a weight belongs to what stands behind the last layer, the classifier included."""
+    return key.startswith((weights.CLASSIFIER_PREFIX, "head_"))
+
+
 def is_task_weight(key: str) -> bool:
     """Whether a student's weight belongs to the task: the rest is the universal network's.
 
     Task weights are proxies, gates, the head with its classifier, and every batch norm's
     statistics.
     """
-    own = key.startswith((weights.CLASSIFIER_PREFIX, "head_")) or "_proxy" in key
+    own = is_head_weight(key) or "_proxy" in key
     return own or key.endswith("_gate/logits") or is_statistic(key)
 
 

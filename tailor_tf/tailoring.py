@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tailor_tf import costs, distillation, pruning, report, student, training
+from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
@@ -153,6 +154,13 @@ class Run:
                 self.full,
                 self.task.num_classes,
                 teacher_gradient=self.settings.teacher_gradient,
+            )
+            # Not in the paper: its classifier starts at random, though it learns the same logits.
+            weights.assign(
+                model,
+                weights.variables(self.teacher()),
+                origin="the teacher",
+                wanted=student.is_head_weight,
             )
             objective = self._objective(self.full, self.settings.complexity_weight)
             self.phases.train(
