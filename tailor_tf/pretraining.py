@@ -1,5 +1,6 @@
 """Trains a source network from scratch and writes it as a universal network."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -47,7 +48,12 @@ def pretrain(
         recipe,
         steps_per_epoch=len(task.train) // recipe.batch_size,
         checkpoint=workdir / "checkpoint.safetensors",
-        settings={"backbone": dict(graph.config), "task": task.name, "seed": seed},
+        settings={
+            "backbone": dict(graph.config),
+            "task": task.name,
+            "seed": seed,
+            "recipe": dataclasses.asdict(recipe),
+        },
     )
 
     def epoch_batches(epoch):

@@ -23,17 +23,26 @@ def check_same_settings(
     Raises:
         SettingsChangedError: names the settings that differ, with both values.
     """
-    new = json.loads(json.dumps(settings))
+    before, now = _flat(old), _flat(json.loads(json.dumps(settings)))
     changed = [
-        f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
+        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
     ]
     if changed:
         raise SettingsChangedError(
             f"{os.fspath(path)} was made with other settings: {'; '.join(changed)}. Use another "
             "working directory, or redo this phase."
         )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name, such as `teacher.epochs`."""
+    flat = {}
+    for key, value in settings.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return flat
 
 
 class Records:

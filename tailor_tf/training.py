@@ -131,11 +131,11 @@ class Trainer:
         recipe: how.
         steps_per_epoch: steps that one epoch has.
         checkpoint: the file that holds the state after each epoch; none is kept by default.
-        settings: what else the result depends on, JSON-able; a checkpoint that was written with
-            other settings is refused.
+        settings: everything that the result depends on, JSON-able; the recipe by default. A
+            checkpoint that was written with others is refused.
 
     Raises:
-        TailorError: the checkpoint was written with other settings or another recipe.
+        records.SettingsChangedError: the checkpoint was written with other settings.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Trainer:
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.checkpoint = pathlib.Path(checkpoint) if checkpoint else None
-        self.settings = {**(settings or {}), "recipe": dataclasses.asdict(recipe)}
+        self.settings = settings or {"recipe": dataclasses.asdict(recipe)}
         self.history: list[dict[str, float]] = []
         self.optimizer = keras.optimizers.SGD(
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
