@@ -104,10 +104,14 @@ class Report:
         """The record of the chosen network."""
         return self.finetuned[self.run["chosen"]]
 
+    def gone(self, count: str) -> float:
+        """Share of its teacher's count of `costs.Cost` that the chosen network is without."""
+        return 1 - self.tailored["cost"][count] / self.teacher["cost"][count]
+
     def fewer(self, count: str) -> str:
-        """How much less than its teacher the chosen network has of a count of `costs.Cost`."""
-        before, after = self.teacher["cost"][count], self.tailored["cost"][count]
-        share, word = 1 - after / before, "fewer" if after <= before else "more"
+        """How much less than its teacher the chosen network has of a count, in words."""
+        share = self.gone(count)
+        word = "fewer" if share >= 0 else "more"
         return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
 
 

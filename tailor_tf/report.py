@@ -41,13 +41,20 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
+def _amounts(record: Mapping[str, Any]) -> list[str]:
+    """Parameters, task parameters and multiply-adds, in millions."""
+    counts = ("parameters", "task_parameters", "multiply_adds")
+    return [_significant(record["cost"][count] / 1e6) for count in counts]
+
+
+def _kept(report: Report, record: Mapping[str, Any]) -> str:
+    return f"{record['cost']['universal_blocks']} of {report.run['universal']['num_blocks']}"
+
+
 def _row(report: Report, name: str, record: Mapping[str, Any]) -> list[str]:
-    cost, blocks = record["cost"], report.run["universal"]["num_blocks"]
-    counts = (cost["parameters"], cost["task_parameters"], cost["multiply_adds"])
     accuracies = [_percent(record, split) for split in ("validation", "test")]
-    kept = f"{cost['universal_blocks']} of {blocks}"
-    amounts = [_significant(count / 1e6) for count in counts]
-    return [name, *accuracies, *amounts, kept, str(cost["proxies"]), f"{record['seconds']:,.0f}"]
+    last = [_kept(report, record), str(record["cost"]["proxies"]), f"{record['seconds']:,.0f}"]
+    return [name, *accuracies, *_amounts(record), *last]
 
 
 def _points(report: Report, split: str) -> str | None:
@@ -80,11 +87,11 @@ def _verdict(report: Report) -> str:
 
 
 def _other_level(report: Report, level: int) -> str:
-    record, blocks = report.finetuned[level], report.run["universal"]["num_blocks"]
+    record = report.finetuned[level]
     plural = "" if level == 1 else "s"
     return (
         f"- Also tried, {level} universal block{plural} to remove "
-        f"({record['cost']['universal_blocks']} of {blocks} kept): validation "
+        f"({_kept(report, record)} kept): validation "
         f"{_percent(record, 'validation')} %, "
         f"{_amount(record['cost']['multiply_adds'])} multiply-adds."
     )
@@ -113,18 +120,10 @@ def _run_row(report: Report) -> list[str]:
     teacher, ours = report.teacher, report.tailored
     records = (teacher, report.student, *report.pruned.values(), *report.finetuned.values())
     seconds = sum(record["seconds"] for record in records)
-    kept = f"{ours['cost']['universal_blocks']} of {report.run['universal']['num_blocks']}"
-    gone = [
-        f"{100 * (1 - ours['cost'][count] / teacher['cost'][count]):.1f}"
-        for count in ("parameters", "multiply_adds")
-    ]
-    amounts = [
-        _significant(ours["cost"][count] / 1e6)
-        for count in ("parameters", "task_parameters", "multiply_adds")
-    ]
+    gone = [f"{100 * report.gone(count):.1f}" for count in ("parameters", "multiply_adds")]
     accuracies = [_percent(r, s) for s in ("validation", "test") for r in (teacher, ours)]
     name = report.run["task"]["name"]
-    return [name, *accuracies, *amounts, *gone, kept, f"{seconds:,.0f}"]
+    return [name, *accuracies, *_amounts(ours), *gone, _kept(report, ours), f"{seconds:,.0f}"]
 
 
 def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
