@@ -73,9 +73,10 @@ def main(argv: list[str]) -> None:
     run = Run(
         universal, task, FLAGS.workdir, settings_from_flags(), common.phase_callbacks(FLAGS.workdir)
     )
-    files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
     if FLAGS.redo:
         run.phases.forget(FLAGS.redo)
+    run.check()
+    files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
     if result := run.run(FLAGS.until):
         print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
 

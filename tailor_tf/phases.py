@@ -11,11 +11,12 @@ from typing import Any
 import keras
 
 from tailor_tf import student, training
+from tailor_tf.backbones import weights
 from tailor_tf.costs import Cost
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
-from tailor_tf.records import Records
+from tailor_tf.records import Records, check_same_settings
 
 EVALUATION_BATCH = 256
 
@@ -94,7 +95,7 @@ class Phases:
             objective,
             recipe,
             steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
-            checkpoint=self.workdir / "checkpoints" / f"{name}.safetensors",
+            checkpoint=self._checkpoint(name),
             settings=settings,
         )
         if finished:
@@ -160,6 +161,26 @@ class Phases:
         if self.task.test and "test" not in record["accuracy"]:
             record["accuracy"]["test"] = self.accuracy(model(), self.task.test)
             self.records.write(name, record)
+
+    def check(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuses a working directory whose records or checkpoints have other settings.
+
+        Args:
+            settings: by phase name, everything that the phase depends on.
+
+        Raises:
+            records.SettingsChangedError: names the file and the settings that differ.
+        """
+        for name, wanted in settings.items():
+            self.records.read_if_same(name, wanted)
+            checkpoint = self._checkpoint(name)
+            if checkpoint.exists():
+                check_same_settings(
+                    checkpoint, weights.read_metadata(checkpoint)["settings"], wanted
+                )
+
+    def _checkpoint(self, name: str) -> pathlib.Path:
+        return self.workdir / "checkpoints" / f"{name}.safetensors"
 
     def forget(self, phase: str) -> None:
         """Removes what `phase` and the phases after it left, so that they run anew.

@@ -32,7 +32,7 @@ def check_same_settings(
     if changed:
         raise SettingsChangedError(
             f"{os.fspath(path)} was made with other settings: {'; '.join(changed)}. Use another "
-            "working directory, or redo this phase."
+            "working directory, or begin anew in this one (pipelines.tailor: --redo=PHASE)."
         )
 
 

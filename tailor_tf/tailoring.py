@@ -106,6 +106,22 @@ class Run:
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
 
+    def check(self) -> None:
+        """Refuses a working directory that other settings have begun, before anything is written.
+
+        Raises:
+            records.SettingsChangedError: names the file and the settings that differ.
+        """
+        levels = self.levels
+        self.phases.check(
+            {
+                "teacher": self._teacher_settings(),
+                "student": self._student_settings(),
+                **{f"pruned_{level}": self._pruning_settings() for level in levels},
+                **{f"finetuned_{level}": self._finetuning_settings() for level in levels},
+            }
+        )
+
     def run(self, until: str = "finetune") -> "Result | None":
         """Runs the phases up to `until` that have not run yet.
 
@@ -208,10 +224,11 @@ class Run:
         if name not in self._models:
             model = self.pruned(level)
             architecture = self.pruning(level).architecture
-            settings = {**self._pruning_settings(), "finetune": dataclasses.asdict(recipe)}
             objective = self._objective(architecture, 0.0)
             cost = self._student_cost(architecture)
-            self.phases.train(name, model, objective, recipe, settings, cost, architecture)
+            self.phases.train(
+                name, model, objective, recipe, self._finetuning_settings(), cost, architecture
+            )
             self._models[name] = model
         return self._models[name]
 
@@ -279,6 +296,9 @@ class Run:
     def _pruning_settings(self) -> dict[str, Any]:
         threshold = self.settings.proxy_threshold
         return {**self._student_settings(), "proxy_threshold": threshold}
+
+    def _finetuning_settings(self) -> dict[str, Any]:
+        return {**self._pruning_settings(), "finetune": dataclasses.asdict(self.settings.finetune)}
 
     def _measure_test_accuracy(self, chosen: int) -> None:
         models = {

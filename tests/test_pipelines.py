@@ -57,6 +57,13 @@ def test_tailor_and_report(quick, tmp_path):
     assert "Epoch" not in again, "a finished phase ran again"
     rows = r"^\| .*"
     assert re.findall(rows, output, re.MULTILINE) == re.findall(rows, again, re.MULTILINE)
+    flags = flagfile.read_text()
+    status, output = program("tailor", f"--flagfile={flagfile}", "--teacher_weight=1")
+    assert status == 2
+    assert re.search(
+        r"student.json was made with.*teacher_weight was 10.0 and is 1.0.*--redo", output
+    )
+    assert flagfile.read_text() == flags, "a refused start left its flags"
     status, output = program("report", f"--workdirs={tmp_path},{tmp_path}")
     assert status == 0, output
     assert len(re.findall(r"^\| digits ", output, re.MULTILINE)) == 2

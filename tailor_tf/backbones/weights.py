@@ -4,10 +4,11 @@ A variable's key is its Keras path, such as `block3_conv1/kernel` or `stem_bn/mo
 have Keras's layout: convolution kernels `[height, width, in, out]`, dense kernels `[in, out]`.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -49,6 +50,17 @@ def write(
         )
 
 
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Any]:
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            yield file
+    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
+        raise WeightsError(
+            f"Cannot read weights from {os.fspath(path)}: {error}. Expected a safetensors file."
+        ) from error
+
+
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads the tensors of a safetensors file, half precision widened to float32, and its metadata.
 
@@ -57,17 +69,17 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     Raises:
         WeightsError: there is no such file, or it is no safetensors file.
     """
-    try:
-        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(
-            f"Cannot read weights from {os.fspath(path)}: {error}. Expected a safetensors file."
-        ) from error
+    with _opened(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     half = np.dtype(np.float16)
     wide = {k: v.astype(np.float32) if v.dtype == half else v for k, v in tensors.items()}
-    return wide, metadata
+    return wide, read_metadata(path)
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads the metadata of a safetensors file alone, as `read` does."""
+    with _opened(path) as file:
+        return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
 
 
 def assign(
