@@ -135,7 +135,11 @@ def flags_into_string() -> str:
     """The flags of the running program as a flag file."""
     module = FLAGS.find_module_defining_flag("workdir")
     own = [f for m in (module, __name__) for f in FLAGS.flags_by_module_dict().get(m, [])]
-    lines = {f.serialize() for f in own if f.value is not None and f.name not in ("redo", "until")}
+    lines = {
+        f.serialize()
+        for f in own
+        if f.value is not None and f.name not in ("method", "redo", "until")
+    }
     return "".join(f"{line}\n" for line in sorted(lines))
 
 

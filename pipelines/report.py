@@ -1,9 +1,9 @@
-"""Makes the reports of finished runs anew and compares the runs in one table."""
+"""Makes the reports of finished runs anew and compares runs and methods in one table."""
 
 from absl import flags
 
 from pipelines import common
-from tailor_tf import report
+from tailor_tf import records, report
 
 FLAGS = flags.FLAGS
 
@@ -11,11 +11,13 @@ flags.DEFINE_list("workdirs", None, "Working directories of pipelines.tailor.", 
 
 
 def main(argv: list[str]) -> None:
-    """Writes each run's report and prints a table with a row per run."""
+    """Writes each tailored network's report and prints a table with a row per task and method."""
     common.no_arguments(argv)
+    table = report.comparison(FLAGS.workdirs)
     for workdir in FLAGS.workdirs:
-        report.write(workdir)
-    print(report.comparison(FLAGS.workdirs), end="")
+        if "nettailor" in records.methods(workdir):
+            report.write(workdir)
+    print(table, end="")
 
 
 if __name__ == "__main__":

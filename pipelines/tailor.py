@@ -1,14 +1,19 @@
-"""Tailors a universal network to a task: teacher, student, pruning, fine-tuning, report."""
+"""Tailors a universal network to a task: teacher, student, pruning, fine-tuning, report.
+
+With `--method` it trains a network to compare with instead, in the same working directory.
+"""
 
 import pathlib
 
 from absl import flags
 
 from pipelines import common
-from tailor_tf import Run, Settings, files, load_universal
+from tailor_tf import Run, Settings, files, load_universal, report
+from tailor_tf.baselines import BASELINES
 from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.phases import PHASES
 from tailor_tf.student import TEACHER_GRADIENTS
+from tailor_tf.tailoring import METHODS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -16,11 +21,17 @@ DEFAULTS = Settings()
 common.define_task_flags()
 common.define_universal_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
+flags.DEFINE_enum(
+    "method", METHODS[0], METHODS, "nettailor, or another method to compare it with in the report."
+)
 flags.DEFINE_enum("until", "finetune", list(PHASES), "The last phase to run.")
 flags.DEFINE_enum(
-    "redo", None, list(PHASES), "Forget what this phase and the later ones left, and run anew."
+    "redo",
+    None,
+    [*PHASES, *BASELINES],
+    "Forget what this phase and the later ones left, and run anew.",
 )
-for phase in ("teacher", "student", "finetune"):
+for phase in ("teacher", "student", "finetune", "baseline"):
     common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
 flags.DEFINE_string("max_skip", "3", "How many layers back a proxy may read, or dense.")
 flags.DEFINE_float("complexity_weight", DEFAULTS.complexity_weight, "Gamma 1: weight of E[C].")
@@ -48,6 +59,7 @@ def settings_from_flags() -> Settings:
         teacher=common.recipe_from_flags("teacher_"),
         student=common.recipe_from_flags("student_"),
         finetune=common.recipe_from_flags("finetune_"),
+        baseline=common.recipe_from_flags("baseline_"),
         max_skip=common.integer_or(FLAGS["max_skip"], dense=None),
         prune_blocks=common.integers(FLAGS["prune_blocks"]),
         **{
@@ -66,7 +78,7 @@ def settings_from_flags() -> Settings:
 
 
 def main(argv: list[str]) -> None:
-    """Runs the phases and prints the report's table."""
+    """Runs what the flags ask for and prints the report's table."""
     common.no_arguments(argv)
     universal = load_universal(FLAGS.universal, **common.universal_config())
     task = common.task_from_flags(universal.graph.input_shape[0])
@@ -77,7 +89,10 @@ def main(argv: list[str]) -> None:
         run.phases.forget(FLAGS.redo)
     run.check()
     files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
-    if result := run.run(FLAGS.until):
+    if FLAGS.method != "nettailor":
+        run.baseline(FLAGS.method)
+        print(f"\n{report.comparison([FLAGS.workdir])}", end="")
+    elif result := run.run(FLAGS.until):
         print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
 
 

@@ -125,6 +125,18 @@ def network_cost(graph: BlockGraph, num_classes: int) -> Cost:
     )
 
 
+def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
+    """Cost of a network over frozen universal kernels that runs all of its blocks."""
+    own = sum(math.prod(v.shape) for v in model.trainable_variables)
+    return Cost(
+        multiply_adds=multiply_adds(model),
+        parameters=parameters(model),
+        task_parameters=own + statistics(model),
+        universal_blocks=num_blocks,
+        proxies=0,
+    )
+
+
 def student_cost(graph: BlockGraph, architecture: Architecture, num_classes: int) -> Cost:
     """Cost of a student whose paths all run."""
     classifier = graph.head.output_shape[-1] * num_classes

@@ -191,8 +191,34 @@ class UniversalLayers(NewLayers):
 
     def batch_norm(self, name):
         """Returns a new batch norm that starts as the universal one, scale and offset frozen."""
-        source = self.universal.get_layer(name)
-        layer = BatchNorm(name=name, freeze_affine=True)
+        return self._copied(BatchNorm(name=name, freeze_affine=True))
+
+    def _copied(self, layer):
+        source = self.universal.get_layer(layer.name)
         layer.build((None, None, None, source.gamma.shape[0]))
         layer.set_weights(source.get_weights())
         return layer
+
+
+class AdapterLayers(UniversalLayers):
+    """Takes kernels from the universal network and puts a 1x1 adapter beside every 3x3 one."""
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns a frozen convolution, summed with its adapter where the kernel is 3x3."""
+        shared = super().conv(name, filters, kernel_size, strides)
+        if kernel_size != 3:
+            return shared
+        adapter = keras.layers.Conv2D(
+            filters,
+            1,
+            strides=strides,
+            use_bias=False,
+            kernel_initializer="zeros",
+            name=f"{name}_adapter",
+        )
+        # The input comes padded by one pixel per side, which a 1x1 kernel has no use for.
+        return lambda x: keras.layers.Add()([shared(x), adapter(keras.layers.Cropping2D(1)(x))])
+
+    def batch_norm(self, name):
+        """Returns a new batch norm that starts as the universal one, all of it trainable."""
+        return self._copied(BatchNorm(name=name))

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tailor_tf import student, training
 from tailor_tf.backbones import weights
+from tailor_tf.baselines import BASELINES
 from tailor_tf.costs import Cost
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.errors import TailorError
@@ -123,7 +126,7 @@ class Phases:
         architecture: Architecture | None,
         **extra: Any,
     ) -> None:
-        """Writes a phase's record: its validation accuracy, cost, gates, settings, history."""
+        """Writes a phase's record: its validation results, cost, gates, settings, history."""
         history = extra.get("history", [])
         gates = student.gate_values(model, architecture) if architecture else {}
         self.records.write(
@@ -131,7 +134,7 @@ class Phases:
             {
                 "phase": name.split("_")[0],
                 "seconds": sum(epoch["seconds"] for epoch in history),
-                "accuracy": {"validation": self.accuracy(model, self.task.validation)},
+                **_measured({}, "validation", self._confusion(model, self.task.validation)),
                 "cost": dataclasses.asdict(cost),
                 "architecture": architecture and json.loads(architecture.to_json()),
                 "gates": [[*path, gate] for path, gate in gates.items()],
@@ -143,15 +146,20 @@ class Phases:
 
     def accuracy(self, model: keras.Model, split: Split) -> float:
         """Top-1 accuracy of a model on a split, 0..1."""
-        batches = evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
-        return training.evaluate(model, batches)
+        return training.evaluate(model, self._batches(split))
+
+    def _confusion(self, model: keras.Model, split: Split) -> np.ndarray:
+        return training.confusion(model, self._batches(split))
+
+    def _batches(self, split: Split) -> tf.data.Dataset:
+        return evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
 
     def validation_accuracy(self, name: str) -> float:
         """The recorded validation accuracy of a finished phase."""
         return self.records.read(name)["accuracy"]["validation"]
 
-    def add_test_accuracy(self, name: str, model: Callable[[], keras.Model]) -> None:
-        """Adds the test accuracy to a record that does not have it, if there are test labels.
+    def add_test_results(self, name: str, model: Callable[[], keras.Model]) -> None:
+        """Adds what the test images say to a record that lacks it, if they have labels.
 
         Args:
             name: the phase's name.
@@ -159,8 +167,8 @@ class Phases:
         """
         record = self.records.read(name)
         if self.task.test and "test" not in record["accuracy"]:
-            record["accuracy"]["test"] = self.accuracy(model(), self.task.test)
-            self.records.write(name, record)
+            counts = self._confusion(model(), self.task.test)
+            self.records.write(name, record | _measured(record, "test", counts))
 
     def check(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuses a working directory whose records or checkpoints have other settings.
@@ -185,13 +193,30 @@ class Phases:
     def forget(self, phase: str) -> None:
         """Removes what `phase` and the phases after it left, so that they run anew.
 
+        Args:
+            phase: one of `PHASES`, or of `baselines.BASELINES`, which nothing follows.
+
         Raises:
             TailorError: an unknown phase.
         """
-        for stem in list(PHASES.values())[phase_index(phase) :]:
+        later = [phase] if phase in BASELINES else list(PHASES.values())[phase_index(phase) :]
+        for stem in later:
             for path in self.workdir.glob(f"records/{stem}*.json"):
                 path.unlink()
             for path in self.workdir.glob(f"checkpoints/{stem}*.safetensors"):
                 path.unlink()
             for path in self.workdir.glob(f"logs/{stem}*"):
                 shutil.rmtree(path)
+
+
+def _measured(record: Mapping[str, Any], split: str, confusion: np.ndarray) -> dict[str, Any]:
+    """The accuracies of a record and its confusions, those of one more split included.
+
+    Of a confusion matrix the entries above 0 are kept: `[true class, predicted class, images]`.
+    """
+    entries = [[int(i), int(j), int(confusion[i, j])] for i, j in np.argwhere(confusion)]
+    accuracy = float(np.trace(confusion) / confusion.sum())
+    return {
+        "accuracy": {**record.get("accuracy", {}), split: accuracy},
+        "confusion": {**record.get("confusion", {}), split: entries},
+    }

@@ -251,3 +251,35 @@ def draw_history(report: Report, path: str | os.PathLike) -> None:
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     _save(figure, path)
+
+
+_NAMED_CLASSES = 45  # more names than that cannot be read
+
+
+def draw_confusion(report: Report, path: str | os.PathLike) -> None:
+    """Draws which class is taken for which by teacher and tailored network, in percent of a class.
+
+    Classes stand in the order of the logits, true classes from top to bottom. The names of classes
+    are left out where there are too many to be read.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    names = report.classes if len(report.classes) <= _NAMED_CLASSES else []
+    inches = min(max(3.2, 0.2 * len(report.classes)), 9)
+    figure = Figure(
+        figsize=(2 * inches + 1.6, inches + 1.2), facecolor="white", layout="constrained"
+    )
+    networks = {"teacher": report.teacher, "tailored": report.tailored}
+    for axes, (name, record) in zip(figure.subplots(1, 2), networks.items(), strict=True):
+        counts = report.confusion(record)
+        shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        accuracy = 100 * counts.diagonal().sum() / counts.sum()
+        axes.set(xlabel="predicted", ylabel="true class", title=f"{name}, {accuracy:.2f} %")
+        ticks = range(len(names))
+        axes.set_xticks(ticks, names, rotation=90, fontsize=6)
+        axes.set_yticks(ticks, names, fontsize=6)
+    figure.colorbar(image, ax=figure.axes, label="share of the true class (%)", shrink=0.8)
+    figure.suptitle(f"{report.run['task']['name']}, {report.split} images")
+    _save(figure, path)

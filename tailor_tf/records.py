@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tailor_tf.errors import TailorError
 from tailor_tf.files import write_text
 
@@ -100,9 +102,32 @@ class Report:
     finetuned: dict[int, dict[str, Any]]
 
     @property
+    def seconds(self) -> float:
+        """Seconds that all phases took, those of levels not chosen included."""
+        levels = (*self.pruned.values(), *self.finetuned.values())
+        return sum(record["seconds"] for record in (self.teacher, self.student, *levels))
+
+    @property
     def tailored(self) -> dict[str, Any]:
         """The record of the chosen network."""
         return self.finetuned[self.run["chosen"]]
+
+    @property
+    def split(self) -> str:
+        """The split whose confusions are shown: "test", or "validation" without test labels."""
+        return "test" if "test" in self.tailored["confusion"] else "validation"
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names, in the order of the logits."""
+        return self.teacher["settings"]["classes"]
+
+    def confusion(self, record: Mapping[str, Any]) -> np.ndarray:
+        """How often which class was taken for which on `split`: int64, true class first."""
+        counts = np.zeros((len(self.classes),) * 2, np.int64)
+        for true, predicted, images in record["confusion"][self.split]:
+            counts[true, predicted] = images
+        return counts
 
     def gone(self, count: str) -> float:
         """Share of its teacher's count of `costs.Cost` that the chosen network is without."""
@@ -142,3 +167,28 @@ def load(workdir: str | os.PathLike) -> Report:
         n: _read(workdir, f"finetuned_{n}", f"fine-tuning after pruning {n} blocks") for n in levels
     }
     return Report(run, teacher, student, pruned, finetuned)
+
+
+def methods(workdir: str | os.PathLike) -> dict[str, dict[str, Any]]:
+    """The finished networks of a working directory, by the method that made them.
+
+    Returns:
+        Their records, those of `baselines.BASELINES` under their own names, the teacher's as
+        "finetune" and the chosen network's as "nettailor", with the seconds of all its phases.
+
+    Raises:
+        TailorError: no network is finished, or a record of the tailored one is missing.
+    """
+    records = Records(workdir)
+    names = {"finetune": "teacher", "linear": "linear", "residual_adapters": "residual_adapters"}
+    found = {method: records.read(name) for method, name in names.items()}
+    if records.path("run").exists():
+        report = load(workdir)
+        found["nettailor"] = {**report.tailored, "seconds": report.seconds}
+    finished = {method: record for method, record in found.items() if record}
+    if not finished:
+        raise TailorError(
+            f"{records.folder} holds no record of a finished network; expected a working directory "
+            "of pipelines.tailor whose teacher phase, at least, has run to its end."
+        )
+    return finished

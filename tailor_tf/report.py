@@ -7,12 +7,15 @@ points. Complexity is counted in multiply-adds; M is a million, k a thousand.
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tailor_tf.files import write_text
-from tailor_tf.pictures import draw_architecture, draw_history
-from tailor_tf.records import Report, load
+from tailor_tf.pictures import draw_architecture, draw_confusion, draw_history
+from tailor_tf.records import Report, load, methods
 
 
 def _significant(value: float) -> str:
@@ -116,33 +119,103 @@ def table(report: Report) -> str:
     return "\n".join(lines + ([""] if others else []) + others) + "\n"
 
 
-def _run_row(report: Report) -> list[str]:
-    teacher, ours = report.teacher, report.tailored
-    records = (teacher, report.student, *report.pruned.values(), *report.finetuned.values())
-    seconds = sum(record["seconds"] for record in records)
-    gone = [f"{100 * report.gone(count):.1f}" for count in ("parameters", "multiply_adds")]
-    accuracies = [_percent(r, s) for s in ("validation", "test") for r in (teacher, ours)]
-    name = report.run["task"]["name"]
-    return [name, *accuracies, *_amounts(ours), *gone, _kept(report, ours), f"{seconds:,.0f}"]
+_CONFUSIONS_SHOWN = 10
+
+
+def classes(report: Report) -> str:
+    """Accuracy class by class, Markdown.
+
+    Returns:
+        A row per class with its images and the accuracies of teacher and tailored network in
+        percent, a row for their means over classes, and the most frequent confusions.
+    """
+    matrices = [report.confusion(record) for record in (report.teacher, report.tailored)]
+    images = matrices[0].sum(axis=1)
+    present = images > 0
+    hits = [100 * matrix.diagonal() / np.maximum(images, 1) for matrix in matrices]
+    rows = [["class", "images", "teacher (%)", "tailored (%)"]]
+    for label in np.flatnonzero(present):
+        accuracies = [f"{accuracy[label]:.1f}" for accuracy in hits]
+        rows.append([report.classes[label], f"{images[label]:,}", *accuracies])
+    means = [f"{accuracy[present].mean():.1f}" for accuracy in hits]
+    rows.append(["mean over classes", f"{images.sum():,}", *means])
+    lines = [f"Accuracy by class on {report.split} images.", "", *_aligned(rows)]
+    return "\n".join(lines + _frequent_confusions(report, matrices[1])) + "\n"
+
+
+def _frequent_confusions(report: Report, matrix: np.ndarray) -> list[str]:
+    wrong = matrix - np.diag(matrix.diagonal())
+    pairs = sorted(np.argwhere(wrong).tolist(), key=lambda pair: -wrong[*pair])
+    if not pairs:
+        return []
+    lines = [
+        f"- {report.classes[true]} taken for {report.classes[predicted]}: {wrong[true, predicted]}"
+        for true, predicted in pairs[:_CONFUSIONS_SHOWN]
+    ]
+    return ["", "Most frequent confusions of the tailored network:", "", *lines]
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """One percentage, or the mean of several with their range; a dash where one is missing."""
+    if None in values:
+        return "-"
+    shown = f"{100 * statistics.fmean(values):.2f}"
+    lowest, highest = (f"{100 * end(values):.2f}" for end in (min, max))
+    return f"{shown} ({lowest} to {highest})" if values[1:] else shown
+
+
+def _mean(records: Sequence[Mapping[str, Any]], count: str) -> float:
+    return statistics.fmean(record["cost"][count] for record in records)
+
+
+def _method_row(method: str, records: Sequence[Mapping[str, Any]], whole: Sequence) -> list[str]:
+    """The runs of one method on one task; `whole` are those of full fine-tuning."""
+    accuracies = [
+        _spread([record["accuracy"].get(split) for record in records])
+        for split in ("validation", "test")
+    ]
+    counts = ("parameters", "task_parameters", "multiply_adds")
+    amounts = [_significant(_mean(records, count) / 1e6) for count in counts]
+    gone = [
+        f"{100 * (1 - _mean(records, count) / _mean(whole, count)):.1f}" if whole else "-"
+        for count in ("parameters", "multiply_adds")
+    ]
+    kept = f"{_mean(records, 'universal_blocks'):.3g}"
+    seconds = f"{statistics.fmean(record['seconds'] for record in records):,.0f}"
+    return [method, str(len(records)), *accuracies, *amounts, *gone, kept, seconds]
 
 
 def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
-    """Finished runs as one Markdown table, a row each.
+    """Methods side by side as one Markdown table, a row per task and method.
+
+    Args:
+        workdirs: working directories; those of one task, such as under several seeds, share rows.
 
     Returns:
-        Accuracy of teacher and tailored network on validation and test images in percent, what the
-        tailored network has in millions, what is gone against the teacher in percent.
+        Per row the number of runs, mean and range of the accuracies in percent, and means of what
+        the network has, in millions, and of what is gone against full fine-tuning, in percent.
+
+    Raises:
+        TailorError: a working directory without a finished network.
     """
-    header = ["task", "teacher, validation (%)", "tailored, validation (%)"]
-    header += ["teacher, test (%)", "tailored, test (%)", "parameters (M)", "task parameters (M)"]
-    header += ["multiply-adds (M)", "parameters gone (%)", "multiply-adds gone (%)"]
-    header += ["universal blocks kept", "seconds"]
-    rows = [header, *(_run_row(load(workdir)) for workdir in workdirs)]
-    return "\n".join(_aligned(rows)) + "\n"
+    runs: dict[str, dict[str, list]] = {}
+    for workdir in workdirs:
+        for method, record in methods(workdir).items():
+            of_task = runs.setdefault(record["settings"]["task"], {})
+            of_task.setdefault(method, []).append(record)
+    header = ["task", "method", "runs", "validation (%)", "test (%)", "parameters (M)"]
+    header += ["task parameters (M)", "multiply-adds (M)", "parameters gone (%)"]
+    header += ["multiply-adds gone (%)", "universal blocks run", "seconds"]
+    rows = [
+        [task, *_method_row(method, records, of_task.get("finetune", ()))]
+        for task, of_task in runs.items()
+        for method, records in of_task.items()
+    ]
+    return "\n".join(_aligned([header, *rows])) + "\n"
 
 
 def write(workdir: str | os.PathLike) -> str:
-    """Writes table.md, architecture.png, architecture.svg and history.png in `<workdir>/report`.
+    """Writes tables (table.md, classes.md) and pictures in `<workdir>/report`.
 
     Returns:
         The table.
@@ -150,6 +223,8 @@ def write(workdir: str | os.PathLike) -> str:
     report, folder = load(workdir), pathlib.Path(workdir) / "report"
     text = table(report)
     write_text(folder / "table.md", text)
+    write_text(folder / "classes.md", classes(report))
+    draw_confusion(report, folder / "confusion.png")
     draw_architecture(report, folder / "architecture.png")
     draw_architecture(report, folder / "architecture.svg")
     draw_history(report, folder / "history.png")

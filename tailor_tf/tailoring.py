@@ -12,6 +12,7 @@ import keras
 from tailor_tf import costs, distillation, pruning, report, student, training
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.baselines import BASELINES
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
@@ -24,6 +25,8 @@ TEACHER_RECIPE = training.Recipe(20, batch_size=64, learning_rate=0.01)
 STUDENT_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.1)
 FINETUNE_RECIPE = training.Recipe(20, batch_size=32, learning_rate=0.01)
 
+METHODS = ("nettailor", "finetune", *BASELINES)
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -33,6 +36,7 @@ class Settings:
         teacher: how to fine-tune the teacher.
         student: how to train the student.
         finetune: how to fine-tune what pruning leaves.
+        baseline: how to train the networks of `baselines`, with which a tailored one is compared.
         max_skip: how many layers back a proxy may read; `None` for all of them.
         complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
         teacher_weight: `gamma2` of eq. 12.
@@ -49,6 +53,7 @@ class Settings:
     teacher: training.Recipe = TEACHER_RECIPE
     student: training.Recipe = STUDENT_RECIPE
     finetune: training.Recipe = FINETUNE_RECIPE
+    baseline: training.Recipe = STUDENT_RECIPE
     max_skip: int | None = 3
     complexity_weight: float = 0.3
     teacher_weight: float = 10.0
@@ -119,6 +124,7 @@ class Run:
                 "student": self._student_settings(),
                 **{f"pruned_{level}": self._pruning_settings() for level in levels},
                 **{f"finetuned_{level}": self._finetuning_settings() for level in levels},
+                **{method: self._baseline_settings() for method in BASELINES},
             }
         )
 
@@ -232,6 +238,41 @@ class Run:
             self._models[name] = model
         return self._models[name]
 
+    def baseline(self, method: str) -> keras.Model:
+        """A network to compare with, trained and its test accuracy measured.
+
+        Args:
+            method: "finetune", which is the teacher, or one of `baselines.BASELINES`.
+
+        Raises:
+            TailorError: an unknown method.
+            records.SettingsChangedError: the directory was made with other settings.
+            training.NonFiniteLossError: training diverged.
+        """
+        if method == "finetune":
+            model, name = self.teacher(), "teacher"
+        elif method in BASELINES:
+            model, name = self._trained_baseline(method), method
+        else:
+            known = ", ".join(METHODS[1:])
+            raise TailorError(f"Unknown method {method!r} to compare with; known are {known}.")
+        self.phases.add_test_results(name, lambda: model)
+        return model
+
+    def _trained_baseline(self, method: str) -> keras.Model:
+        recipe = self.settings.baseline
+        keras.utils.set_random_seed(self.settings.seed)
+        model = BASELINES[method](self.universal, self.task.num_classes)
+        self.phases.train(
+            method,
+            model,
+            training.classification(recipe),
+            recipe,
+            self._baseline_settings(),
+            costs.baseline_cost(model, self.universal.graph.num_blocks),
+        )
+        return model
+
     def result(self) -> "Result":
         """Fine-tunes levels until one is within the tolerance, and writes pack and report.
 
@@ -241,7 +282,7 @@ class Run:
         goal = self.phases.validation_accuracy("teacher") - self.settings.tolerance / 100
         selection = leanest(self.levels, self._tuned_accuracy, goal)
         chosen = selection.chosen
-        self._measure_test_accuracy(chosen)
+        self._measure_on_test(chosen)
         self._record_run(selection)
         tailored = Tailored(
             name=self.task.name,
@@ -274,7 +315,7 @@ class Run:
 
     # What a phase depends on; a record made with anything else is refused.
 
-    def _teacher_settings(self) -> dict[str, Any]:
+    def _common_settings(self) -> dict[str, Any]:
         return {
             "task": self.task.name,
             "classes": list(self.task.classes),
@@ -282,8 +323,13 @@ class Run:
             "preprocessing": json.loads(self.task.preprocessing.to_json()),
             "universal": self.universal.fingerprint,
             "seed": self.settings.seed,
-            "teacher": dataclasses.asdict(self.settings.teacher),
         }
+
+    def _teacher_settings(self) -> dict[str, Any]:
+        return {**self._common_settings(), "teacher": dataclasses.asdict(self.settings.teacher)}
+
+    def _baseline_settings(self) -> dict[str, Any]:
+        return {**self._common_settings(), "baseline": dataclasses.asdict(self.settings.baseline)}
 
     def _student_settings(self) -> dict[str, Any]:
         names = ("max_skip", "complexity_weight", "teacher_weight", "teacher_gradient", "estimator")
@@ -300,7 +346,7 @@ class Run:
     def _finetuning_settings(self) -> dict[str, Any]:
         return {**self._pruning_settings(), "finetune": dataclasses.asdict(self.settings.finetune)}
 
-    def _measure_test_accuracy(self, chosen: int) -> None:
+    def _measure_on_test(self, chosen: int) -> None:
         models = {
             "teacher": self.teacher,
             "student": self.student,
@@ -308,7 +354,7 @@ class Run:
             f"finetuned_{chosen}": functools.partial(self.finetuned, chosen),
         }
         for name, model in models.items():
-            self.phases.add_test_accuracy(name, model)
+            self.phases.add_test_results(name, model)
 
     def _record_run(self, selection: Selection) -> None:
         graph = self.universal.graph

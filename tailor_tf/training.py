@@ -122,6 +122,14 @@ def evaluate(model: keras.Model, batches: tf.data.Dataset) -> float:
     return float(np.mean(logits.argmax(-1) == labels))
 
 
+def confusion(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
+    """How often which class is taken for which: int64 `[classes, classes]`, true class first."""
+    logits, labels = predict(model, batches)
+    counts = np.zeros((logits.shape[-1],) * 2, np.int64)
+    np.add.at(counts, (labels, logits.argmax(-1)), 1)
+    return counts
+
+
 class Trainer:
     """One model, its optimizer and how far they have come; saved and restored as one file.
 

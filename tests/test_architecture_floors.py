@@ -29,6 +29,7 @@ FLOORS = (
     # 2: the method
     (
         "tailor_tf.student",
+        "tailor_tf.baselines",
         "tailor_tf.complexity",
         "tailor_tf.distillation",
         "tailor_tf.pruning",

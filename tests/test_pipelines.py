@@ -54,7 +54,7 @@ def test_tailor_and_report(quick, tmp_path):
     flagfile = tmp_path / "flags.txt"
     status, again = program("tailor", f"--flagfile={flagfile}")
     assert status == 0, again
-    assert "Epoch" not in again, "a finished phase ran again"
+    assert "digits: student" in output and "digits: student" not in again, "a phase ran again"
     rows = r"^\| .*"
     assert re.findall(rows, output, re.MULTILINE) == re.findall(rows, again, re.MULTILINE)
     flags = flagfile.read_text()
@@ -64,9 +64,16 @@ def test_tailor_and_report(quick, tmp_path):
         r"student.json was made with.*teacher_weight was 10.0 and is 1.0.*--redo", output
     )
     assert flagfile.read_text() == flags, "a refused start left its flags"
-    status, output = program("report", f"--workdirs={tmp_path},{tmp_path}")
+    for method in ("finetune", "residual_adapters"):
+        status, output = program(
+            "tailor", f"--flagfile={flagfile}", f"--method={method}", "--baseline_epochs=1"
+        )
+        assert status == 0, output
+    assert "digits: residual adapters" in output and "digits: teacher" not in output
+    status, output = program("report", f"--workdirs={tmp_path}")
     assert status == 0, output
-    assert len(re.findall(r"^\| digits ", output, re.MULTILINE)) == 2
+    methods = re.findall(r"^\| digits +\| (\w+) ", output, re.MULTILINE)
+    assert methods == ["finetune", "residual_adapters", "nettailor"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,12 @@ def test_tailor_and_report(quick, tmp_path):
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
         ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
-        ("report", [], "no_run.*teacher phase has not run"),
+        ("report", [], "no_run.*no record of a finished network"),
+        (
+            "tailor",
+            ["--method=adapters"],
+            "adapters.*nettailor.*finetune.*linear.*residual_adapters",
+        ),
     ],
 )
 def test_mistakes_end_in_one_message(name, flags, message, tmp_path, source):

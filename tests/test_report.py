@@ -14,6 +14,9 @@ FULL = Architecture.full(4, max_skip=2)
 KEPT = Architecture(4, (Path(1, 0, True), Path(2, 1, True), Path(2, 0, False), Path(4, 2, False)))
 GATES = [[1, 0, True, 1.0], [2, 1, True, 0.7], [2, 0, False, 0.3], [4, 2, False, 1.0]]
 
+# true class, predicted class, images: class 2 has none
+CONFUSION = [[0, 0, 6], [0, 1, 2], [1, 1, 1], [1, 0, 3]]
+
 
 def _record(phase, accuracy, multiply_adds, parameters, task_parameters, architecture, **more):
     cost = {"multiply_adds": multiply_adds, "parameters": parameters}
@@ -29,6 +32,8 @@ def _record(phase, accuracy, multiply_adds, parameters, task_parameters, archite
     ]
     return {
         "phase": phase,
+        "settings": {"task": "digits", "classes": ["one", "two", "six"]},
+        "confusion": dict.fromkeys(accuracy, CONFUSION),
         "seconds": 1234.4,
         "accuracy": accuracy,
         "cost": cost,
@@ -76,7 +81,7 @@ def _records():
 
 
 def _write(workdir, records):
-    (workdir / "records").mkdir(exist_ok=True)
+    (workdir / "records").mkdir(parents=True, exist_ok=True)
     for name, record in records.items():
         (workdir / "records" / f"{name}.json").write_text(json.dumps(record))
     return workdir
@@ -202,9 +207,73 @@ def test_write_leaves_the_files_and_returns_the_table(workdir):
     assert (folder / "table.md").read_text() == text
     assert {path.name for path in folder.iterdir()} == {
         "table.md",
+        "classes.md",
+        "confusion.png",
         "architecture.png",
         "architecture.svg",
         "history.png",
     }
-    for name in ("architecture.png", "history.png"):
+    for name in ("architecture.png", "history.png", "confusion.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_accuracy_by_class(workdir):
+    text = report.classes(report.load(workdir))
+    assert text.startswith("Accuracy by class on test images.")
+    assert _cells(text, "one") == ["one", "8", "75.0", "75.0"]
+    assert _cells(text, "two") == ["two", "4", "25.0", "25.0"]
+    assert "| six" not in text  # no image of it
+    assert _cells(text, "mean over classes")[1:] == ["12", "50.0", "50.0"]
+    assert re.findall("^- (.*)$", text, re.MULTILINE) == [
+        "two taken for one: 3",
+        "one taken for two: 2",
+    ]
+
+
+def test_without_test_labels_classes_are_those_of_validation_images(tmp_path):
+    records = _records()
+    for record in records.values():
+        record.get("confusion", {}).pop("test", None)
+    assert report.load(_write(tmp_path, records)).split == "validation"
+
+
+def _several_runs(folder):
+    """Two seeds of one task, with a baseline in the first, and a run that only has a teacher."""
+    records = _records()
+    counts = (1_200_000, 52_000, 3_000, None)
+    linear = _record("linear", {"validation": 0.8, "test": 0.7}, *counts)
+    first = _write(folder / "first", records | {"linear": linear})
+    other = _records()
+    other["finetuned_2"]["accuracy"] = {"validation": 0.9875, "test": 0.9425}
+    other["finetuned_2"]["cost"]["multiply_adds"] = 480_000
+    second = _write(folder / "second", other)
+    teacher = _record("teacher", {"validation": 0.5, "test": 0.4}, *counts)
+    teacher["settings"] = {"task": "other", "classes": ["a", "b"]}
+    return first, second, _write(folder / "third", {"teacher": teacher})
+
+
+def test_methods_are_compared_by_task_with_mean_and_range(tmp_path):
+    text = report.comparison(_several_runs(tmp_path))
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
+    assert [row[:3] for row in rows[2:]] == [
+        ["digits", "finetune", "2"],
+        ["digits", "linear", "1"],
+        ["digits", "nettailor", "2"],
+        ["other", "finetune", "1"],
+    ]
+    finetune, linear, ours, other = rows[2:]
+    assert finetune[4] == "96.00 (96.00 to 96.00)"
+    assert linear[3:] == (
+        ["80.00", "70.00", "0.0520", "0.00300", "1.20", "-2.0", "-20.0", "4", "1,234"]
+    )
+    assert ours[3:5] == ["97.75 (96.75 to 98.75)", "95.25 (94.25 to 96.25)"]
+    # (580_000 + 480_000) / 2 of 1_000_000
+    assert ours[7] == "0.530" and ours[9] == "47.0"
+    # teacher, student and three levels, pruned and fine-tuned, 1234.4 s each
+    assert ours[10:] == ["2", f"{8 * 1234.4:,.0f}"]
+    assert other[8:10] == ["0.0", "0.0"]
+
+
+def test_a_comparison_names_a_folder_without_networks(tmp_path):
+    with pytest.raises(ValueError, match=r"records holds no record of a finished network"):
+        report.comparison([tmp_path])

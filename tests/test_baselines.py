@@ -1,0 +1,84 @@
+"""The networks that a tailored one is compared with, against NumPy and counts by hand."""
+
+import numpy as np
+import pytest
+
+from tailor_tf import backbones, baselines, costs
+from tailor_tf.backbones import weights
+from tailor_tf.graph import build_network
+from tests import helpers
+
+CLASSES = 5
+
+
+@pytest.fixture(scope="module", params=["wide_resnet26", "resnet50"])
+def universal(request):
+    sizes = {"wide_resnet26": {"image_size": 16, "width": 0.125}, "resnet50": {"image_size": 32}}
+    graph = backbones.create(request.param, **sizes[request.param])
+    return helpers.universal(graph, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("method", baselines.BASELINES)
+def test_it_starts_as_the_universal_network_and_shares_its_kernels(universal, method):
+    rng = np.random.default_rng(1)
+    model = baselines.BASELINES[method](universal, CLASSES)
+    images = helpers.images(universal.graph, rng)
+    nodes, expected = (m(images, training=False)["nodes"] for m in (model, universal.model))
+    np.testing.assert_allclose(nodes[-1], expected[-1], rtol=1e-5, atol=1e-5)
+    kernels = {v.path: v for v in universal.model.weights if v.path.endswith("conv1/kernel")}
+    found = {v.path: v for v in model.weights if v.path in kernels}
+    assert kernels and all(found[path] is kernel for path, kernel in kernels.items())
+
+
+def test_a_linear_classifier_is_all_that_is_trained(universal):
+    model = baselines.build_linear(universal, CLASSES)
+    assert {v.path for v in model.trainable_variables} == {"classifier/kernel", "classifier/bias"}
+    statistics = {v.path: v.numpy() for v in model.weights if costs.is_statistic(v.path)}
+    model(helpers.images(universal.graph, np.random.default_rng(2)), training=True)
+    assert all(
+        (v.numpy() != statistics[v.path]).any() for v in model.weights if v.path in statistics
+    )
+
+
+def test_an_adapter_adds_to_the_centre_of_its_kernel(universal):
+    """A 3x3 convolution with a parallel 1x1 one is one convolution with the sum in its centre."""
+    rng = np.random.default_rng(3)
+    model = helpers.randomise(baselines.build_residual_adapters(universal, CLASSES), rng)
+    by_path = weights.variables(model)
+    merged = build_network(universal.graph, CLASSES)
+    values = weights.arrays(model)
+    adapters = [path for path in by_path if path.endswith("_adapter/kernel")]
+    three = [k for k, v in weights.variables(universal.model).items() if v.shape[:2] == (3, 3)]
+    assert sorted(adapters) == sorted(k.replace("/kernel", "_adapter/kernel") for k in three)
+    for path in adapters:
+        by_path[path].assign(rng.normal(0, 0.1, by_path[path].shape))
+        kernel = path.replace("_adapter", "")
+        values[kernel] = values[kernel].copy()
+        values[kernel][1, 1] += by_path[path].numpy()[0, 0]
+    weights.assign(merged, values, origin="the adapters")
+    images = helpers.images(universal.graph, rng)
+    logits, expected = (m(images, training=False)["logits"] for m in (model, merged))
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_costs_of_the_baselines(universal):
+    """Parameters beside the universal network's, from the shapes of its weights alone."""
+    graph = universal.graph
+    shapes = {k: v.shape for k, v in weights.variables(universal.model).items()}
+    whole = costs.network_cost(graph, CLASSES)
+    norms = sum(int(np.prod(s)) for k, s in shapes.items() if k.endswith("/gamma"))
+    classifier = graph.head.output_shape[-1] * CLASSES + CLASSES
+    linear = costs.baseline_cost(baselines.build_linear(universal, CLASSES), graph.num_blocks)
+    assert linear.task_parameters == 2 * norms + classifier
+    assert (linear.parameters, linear.multiply_adds) == (whole.parameters, whole.multiply_adds)
+    extra = sum(s[2] * s[3] for k, s in shapes.items() if s[:2] == (3, 3))
+    model = baselines.build_residual_adapters(universal, CLASSES)
+    adapted = costs.baseline_cost(model, graph.num_blocks)
+    assert adapted.task_parameters == extra + 4 * norms + classifier
+    assert adapted.parameters == whole.parameters + extra
+    # An adapter costs a ninth of the convolution that it stands beside.
+    convolutions = [
+        layer for layer in model.layers if getattr(layer, "kernel_size", None) == (3, 3)
+    ]
+    beside = sum(costs.layer_multiply_adds(layer) for layer in convolutions) // 9
+    assert adapted.multiply_adds == whole.multiply_adds + beside
