@@ -12,12 +12,13 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tailor_tf import data, training
+from tailor_tf import data, locks, training
 from tailor_tf.errors import TailorError
 from tailor_tf.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
 ERROR_STATUS = 2
+IN_USE_STATUS = 75  # the usual one for "try again later"
 
 
 def define_task_flags() -> None:
@@ -39,13 +40,25 @@ def define_task_flags() -> None:
         None,
         "Pixels of padding per side for random crops; an eighth of the side by default.",
     )
+    flags.DEFINE_integer(
+        "resize",
+        None,
+        "Side to which images are scaled before the network's window is cut out, pixels; the "
+        "window's own by default.",
+    )
+    for name in ("mean", "std"):
+        what = {"mean": "Mean", "std": "Standard deviation"}[name]
+        flags.DEFINE_list(
+            name, None, f"{what} of red, green and blue, scaled to 0..1; measured by default."
+        )
     flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 
 
 def task_from_flags(image_size: int) -> data.Task:
     """Loads the task that the flags name, its images `image_size` pixels wide and high."""
-    names = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding")
+    names = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding", "resize")
     options = {name: FLAGS[name].value for name in names}
+    options |= {name: numbers(FLAGS[name]) for name in ("mean", "std")}
     return data.load_task(FLAGS.task, image_size=image_size, **options)
 
 
@@ -98,15 +111,16 @@ def recipe_from_flags(prefix: str) -> training.Recipe:
     return training.Recipe(**{name: FLAGS[prefix + name].value for name in names})
 
 
-def integers(flag: flags.Flag) -> tuple[int, ...] | None:
-    """The value of a list flag as integers; `None` if the flag is not set."""
+def numbers(flag: flags.Flag, kind: type = float) -> tuple[Any, ...] | None:
+    """The value of a list flag as floats or, with `int`, integers; `None` if it is not set."""
     if flag.value is None:
         return None
     try:
-        return tuple(int(item) for item in flag.value)
+        return tuple(kind(item) for item in flag.value)
     except ValueError as error:
+        word = {float: "numbers", int: "integers"}[kind]
         raise TailorError(
-            f"--{flag.name} got {','.join(flag.value)!r}; expected integers by comma."
+            f"--{flag.name} got {','.join(flag.value)!r}; expected {word} by comma."
         ) from error
 
 
@@ -157,6 +171,9 @@ def run(main: Callable[[list[str]], None]) -> None:
         tf.get_logger().setLevel("ERROR")  # it warns of one trace per phase
         try:
             main(argv)
+        except locks.InUseError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(IN_USE_STATUS)
         except (TailorError, OSError) as error:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(ERROR_STATUS)

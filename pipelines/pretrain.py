@@ -3,7 +3,7 @@
 from absl import flags
 
 from pipelines import common
-from tailor_tf import backbones, training
+from tailor_tf import backbones, locks, training
 from tailor_tf.pretraining import pretrain
 
 FLAGS = flags.FLAGS
@@ -26,14 +26,16 @@ def main(argv: list[str]) -> None:
         config["width"] = FLAGS.width
     graph = backbones.create(FLAGS.backbone, **config)
     task = common.task_from_flags(FLAGS.image_size)
-    record = pretrain(
-        graph,
-        task,
-        common.recipe_from_flags(""),
-        workdir=FLAGS.workdir,
-        seed=FLAGS.seed,
-        callbacks=common.phase_callbacks(FLAGS.workdir)("pretrain"),
-    )
+    recipe = common.recipe_from_flags("")
+    with locks.locked(FLAGS.workdir):
+        record = pretrain(
+            graph,
+            task,
+            recipe,
+            workdir=FLAGS.workdir,
+            seed=FLAGS.seed,
+            callbacks=common.phase_callbacks(FLAGS.workdir)("pretrain"),
+        )
     print(f"{FLAGS.workdir}/universal.safetensors: test accuracy {record['test_accuracy']:.2%}")
 
 

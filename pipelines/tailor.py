@@ -8,7 +8,7 @@ import pathlib
 from absl import flags
 
 from pipelines import common
-from tailor_tf import Run, Settings, files, load_universal, report
+from tailor_tf import Run, Settings, files, load_universal, locks, report
 from tailor_tf.baselines import BASELINES
 from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.phases import PHASES
@@ -61,7 +61,7 @@ def settings_from_flags() -> Settings:
         finetune=common.recipe_from_flags("finetune_"),
         baseline=common.recipe_from_flags("baseline_"),
         max_skip=common.integer_or(FLAGS["max_skip"], dense=None),
-        prune_blocks=common.integers(FLAGS["prune_blocks"]),
+        prune_blocks=common.numbers(FLAGS["prune_blocks"], int),
         **{
             name: FLAGS[name].value
             for name in (
@@ -85,15 +85,16 @@ def main(argv: list[str]) -> None:
     run = Run(
         universal, task, FLAGS.workdir, settings_from_flags(), common.phase_callbacks(FLAGS.workdir)
     )
-    if FLAGS.redo:
-        run.phases.forget(FLAGS.redo)
-    run.check()
-    files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
-    if FLAGS.method != "nettailor":
-        run.baseline(FLAGS.method)
-        print(f"\n{report.comparison([FLAGS.workdir])}", end="")
-    elif result := run.run(FLAGS.until):
-        print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
+    with locks.locked(FLAGS.workdir):
+        if FLAGS.redo:
+            run.phases.forget(FLAGS.redo)
+        run.check()
+        files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
+        if FLAGS.method != "nettailor":
+            run.baseline(FLAGS.method)
+            print(f"\n{report.comparison([FLAGS.workdir])}", end="")
+        elif result := run.run(FLAGS.until):
+            print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
 
 
 if __name__ == "__main__":

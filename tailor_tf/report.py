@@ -18,15 +18,15 @@ from tailor_tf.pictures import draw_architecture, draw_confusion, draw_history
 from tailor_tf.records import Report, load, methods
 
 
-def _significant(value: float) -> str:
-    """Three significant digits, and all those before the decimal point."""
+def significant(value: float) -> str:
+    """A number with three significant digits, and all those before the decimal point."""
     decimals = 2 - math.floor(math.log10(abs(value))) if value else 0
     return f"{value:,.{max(decimals, 0)}f}"
 
 
 def _amount(count: int) -> str:
     unit, name = (1e6, " M") if count >= 1e5 else (1e3, " k") if count >= 1e3 else (1, "")
-    return _significant(count / unit) + name
+    return significant(count / unit) + name
 
 
 def _percent(record: Mapping[str, Any], split: str) -> str:
@@ -34,7 +34,8 @@ def _percent(record: Mapping[str, Any], split: str) -> str:
     return "-" if accuracy is None else f"{100 * accuracy:.2f}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table from rows of cells, the header first; also reads well as text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [
@@ -47,7 +48,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 def _amounts(record: Mapping[str, Any]) -> list[str]:
     """Parameters, task parameters and multiply-adds, in millions."""
     counts = ("parameters", "task_parameters", "multiply_adds")
-    return [_significant(record["cost"][count] / 1e6) for count in counts]
+    return [significant(record["cost"][count] / 1e6) for count in counts]
 
 
 def _kept(report: Report, record: Mapping[str, Any]) -> str:
@@ -115,7 +116,7 @@ def table(report: Report) -> str:
     phases += [("pruned", report.pruned[run["chosen"]]), ("fine-tuned", report.tailored)]
     rows = [header, *(_row(report, name, record) for name, record in phases)]
     others = [_other_level(report, level) for level in run["levels"] if level != run["chosen"]]
-    lines = [_headline(run), "", *_aligned(rows), "", _verdict(report)]
+    lines = [_headline(run), "", *aligned(rows), "", _verdict(report)]
     return "\n".join(lines + ([""] if others else []) + others) + "\n"
 
 
@@ -139,7 +140,7 @@ def classes(report: Report) -> str:
         rows.append([report.classes[label], f"{images[label]:,}", *accuracies])
     means = [f"{accuracy[present].mean():.1f}" for accuracy in hits]
     rows.append(["mean over classes", f"{images.sum():,}", *means])
-    lines = [f"Accuracy by class on {report.split} images.", "", *_aligned(rows)]
+    lines = [f"Accuracy by class on {report.split} images.", "", *aligned(rows)]
     return "\n".join(lines + _frequent_confusions(report, matrices[1])) + "\n"
 
 
@@ -175,7 +176,7 @@ def _method_row(method: str, records: Sequence[Mapping[str, Any]], whole: Sequen
         for split in ("validation", "test")
     ]
     counts = ("parameters", "task_parameters", "multiply_adds")
-    amounts = [_significant(_mean(records, count) / 1e6) for count in counts]
+    amounts = [significant(_mean(records, count) / 1e6) for count in counts]
     gone = [
         f"{100 * (1 - _mean(records, count) / _mean(whole, count)):.1f}" if whole else "-"
         for count in ("parameters", "multiply_adds")
@@ -211,7 +212,7 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
         for task, of_task in runs.items()
         for method, records in of_task.items()
     ]
-    return "\n".join(_aligned([header, *rows])) + "\n"
+    return "\n".join(aligned([header, *rows])) + "\n"
 
 
 def write(workdir: str | os.PathLike) -> str:

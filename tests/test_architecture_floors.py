@@ -22,6 +22,10 @@ FLOORS = (
         "tailor_tf.losses",
         "tailor_tf.records",
         "tailor_tf.report",
+        "tailor_tf.score",
+        "tailor_tf.standings",
+        "tailor_tf.challenge",
+        "tailor_tf.locks",
         "tailor_tf.pictures",
     ),
     # 1: sources
@@ -43,6 +47,7 @@ FLOORS = (
         "tailor_tf.pretraining",
         "tailor_tf.phases",
         "tailor_tf.tailoring",
+        "tailor_tf.decathlon",
         "tailor_tf.selection",
         "tailor_tf.logs",
     ),

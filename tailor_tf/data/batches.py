@@ -24,8 +24,9 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Shuffled and augmented batches of one epoch.
 
-    Each image is normalised, padded with zeros by `crop_padding` pixels per side, cut back to its
-    size at a random place and, where `flip` is set, mirrored left to right with probability 1/2.
+    Each image is normalised, padded with zeros by `crop_padding` pixels per side, cut to
+    `image_size` at a random place and, where `flip` is set, mirrored left to right with probability
+    1/2.
 
     Args:
         split: the examples; each is seen at most once.
@@ -54,7 +55,8 @@ def training_batches(
         raise DataError(f"seed is {seed} and epoch is {epoch}; expected 0 or more for both.")
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(split))
-    corners = random.integers(0, 2 * preprocessing.crop_padding + 1, (len(split), 2), np.int32)
+    places = preprocessing.margin + 2 * preprocessing.crop_padding + 1
+    corners = random.integers(0, places, (len(split), 2), np.int32)
     mirrored = (random.random(len(split)) < 0.5) & preprocessing.flip
     drawn = {"corner": corners[order], "mirrored": mirrored[order]}
     return _batches(split, preprocessing, batch_size, order, drawn, drop_remainder)
@@ -63,7 +65,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, preprocessing: Preprocessing, *, batch_size: int
 ) -> tf.data.Dataset:
-    """Normalised batches in the order of the split, without augmentation.
+    """Normalised batches in the order of the split, their central windows, without augmentation.
 
     Args:
         split: the examples; each is seen once.
@@ -85,12 +87,12 @@ def evaluation_batches(
 def _check(split: Split, preprocessing: Preprocessing, batch_size: int) -> None:
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}; expected 1 or more.")
-    side = preprocessing.image_size
+    side = preprocessing.resize
     found = split.image_shape
     if found != (side, side, 3):
         raise DataError(
             f"Split {split.name!r} holds images of shape {found}; the preprocessing expects"
-            f" {(side, side, 3)}. Load the task with image_size={side}."
+            f" {(side, side, 3)}. Load the task with resize={side}."
         )
 
 
@@ -103,14 +105,15 @@ def _batches(
     drop_remainder: bool,
 ) -> tf.data.Dataset:
     """Reads the examples of `order`, augmenting each with its row of `drawn` if there is any."""
-    augmented = bool(drawn) and (preprocessing.flip or preprocessing.crop_padding > 0)
+    side, padding = preprocessing.image_size, preprocessing.crop_padding
+    augmented = bool(drawn) and (preprocessing.flip or preprocessing.margin or padding)
 
     def prepare(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images = preprocessing.normalise(_read(split, example["position"]))
         if augmented:
-            images = augment(
-                images, example["corner"], example["mirrored"], preprocessing.crop_padding
-            )
+            images = augment(images, example["corner"], example["mirrored"], padding, side)
+        else:
+            images = central_window(images, side)
         return images, example["label"]
 
     examples = {"position": order, "label": split.labels[order], **drawn}
@@ -127,22 +130,29 @@ def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(images, [*positions.shape, *split.image_shape])
 
 
-def augment(images: tf.Tensor, corners: tf.Tensor, mirrored: tf.Tensor, padding: int) -> tf.Tensor:
+def central_window(images: tf.Tensor, side: int) -> tf.Tensor:
+    """Cuts the central `side` x `side` pixels out of square images `[batch, height, width, 3]`."""
+    start = (images.shape[1] - side) // 2
+    return images[:, start : start + side, start : start + side]
+
+
+def augment(
+    images: tf.Tensor, corners: tf.Tensor, mirrored: tf.Tensor, padding: int, side: int
+) -> tf.Tensor:
     """Cuts a window out of each zero-padded image and mirrors some of them.
 
     Args:
         images: float `[batch, height, width, 3]`.
-        corners: int32 `[batch, 2]`, top row and left column of each window in the padded image,
-            from 0 to `2 * padding`.
+        corners: int32 `[batch, 2]`, top row and left column of each window in the padded image.
         mirrored: bool `[batch]`, which windows to flip left to right.
         padding: pixels of zeros added on each side.
+        side: height and width of the windows.
 
     Returns:
-        Same shape and type as `images`.
+        `[batch, side, side, 3]` of the type of `images`.
     """
-    height, width = images.shape[1:3]
     padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
-    across = tf.range(width)
-    across = tf.where(mirrored[:, None], width - 1 - across, across)
-    rows = tf.gather(padded, corners[:, :1] + tf.range(height), axis=1, batch_dims=1)
+    along = tf.range(side)
+    across = tf.where(mirrored[:, None], side - 1 - along, along)
+    rows = tf.gather(padded, corners[:, :1] + along, axis=1, batch_dims=1)
     return tf.gather(rows, corners[:, 1:] + across, axis=2, batch_dims=1)

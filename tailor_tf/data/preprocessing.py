@@ -20,15 +20,18 @@ _STATISTICS_BATCH = 256
 class Preprocessing:
     """Everything that a served network must repeat, and the augmentation it was trained with.
 
-    A network's input is `(image / 255 - mean) / std`, channel by channel.
+    The shorter side of an image is scaled to `resize` pixels, the central square of that side cut
+    out, and a window of `image_size` pixels taken from it: the central one, or in training one at
+    random. A network's input is `(window / 255 - mean) / std`, channel by channel.
 
     Attributes:
         image_size: side of the network's square input, pixels.
         mean: mean of red, green and blue in images scaled to 0..1.
         std: their standard deviation.
         flip: whether training mirrors images left to right at random.
-        crop_padding: training cuts a random window out of the image padded by that many pixels
-            per side; 0 turns this off.
+        crop_padding: training pads the square by that many pixels per side before it takes its
+            window.
+        resize: side of the square, pixels; `image_size` where 0.
 
     Raises:
         DataError: if a value is outside its range.
@@ -36,6 +39,8 @@ class Preprocessing:
     Example:
 
     >>> half = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), flip=True, crop_padding=4)
+    >>> half.margin
+    0
     >>> Preprocessing.from_json(half.to_json()) == half
     True
     """
@@ -45,10 +50,17 @@ class Preprocessing:
     std: tuple[float, float, float]
     flip: bool
     crop_padding: int
+    resize: int = 0
 
     def __post_init__(self) -> None:
+        if not self.resize:
+            object.__setattr__(self, "resize", self.image_size)
         if self.image_size < 1:
             raise DataError(f"image_size is {self.image_size}; expected 1 or more pixels.")
+        if self.resize < self.image_size:
+            raise DataError(
+                f"resize is {self.resize}; expected at least the image_size, {self.image_size}."
+            )
         if self.crop_padding < 0:
             raise DataError(f"crop_padding is {self.crop_padding}; expected 0 or more pixels.")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -56,6 +68,11 @@ class Preprocessing:
                 f"mean is {self.mean} and std is {self.std}; expected three numbers each, one per"
                 " channel, and std above 0."
             )
+
+    @property
+    def margin(self) -> int:
+        """Pixels by which the square is larger than the window."""
+        return self.resize - self.image_size
 
     def to_json(self) -> str:
         """Returns the fields as a JSON object."""

@@ -1,6 +1,7 @@
 """From the name of a task to its images."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tailor_tf.data.digits import load_digits
@@ -33,6 +34,9 @@ def load_task(
     seed: int = 0,
     flip: bool | None = None,
     crop_padding: int | None = None,
+    resize: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> Task:
     """Loads a task and makes its splits complete.
 
@@ -50,7 +54,12 @@ def load_task(
         seed: chooses the images of the splits that are cut; 0 or more.
         flip: whether training mirrors images; None: yes, except for characters and signs.
         crop_padding: padding in pixels of the random crop in training; None: an eighth of
-            `image_size`.
+            `image_size`, or nothing where `resize` leaves room for a crop.
+        resize: side in pixels to which images are scaled before a window of `image_size` is cut
+            out of them; None: `image_size`.
+        mean: mean of red, green and blue in images scaled to 0..1; None: that of the training
+            images.
+        std: their standard deviation; None: likewise.
 
     Returns:
         The task.
@@ -61,16 +70,22 @@ def load_task(
     """
     _check_arguments(image_size, seed)
     kind, _, rest = spec.partition(":")
-    classes, found = _load_source(spec, kind, rest, image_size, data_dir)
+    side = resize or image_size
+    classes, found = _load_source(spec, kind, rest, side, data_dir)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     splits = _complete(classes, found, fractions, seed)
-    mean, std = channel_statistics(splits["train"].images)
+    if mean is None or std is None:
+        found_mean, found_std = channel_statistics(splits["train"].images)
+        mean, std = mean or found_mean.tolist(), std or found_std.tolist()
+    if crop_padding is None:
+        crop_padding = 0 if side > image_size else image_size // 8
     preprocessing = Preprocessing(
         image_size=image_size,
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
+        mean=tuple(mean),
+        std=tuple(std),
         flip=_flips_by_default(kind, rest) if flip is None else flip,
-        crop_padding=image_size // 8 if crop_padding is None else crop_padding,
+        crop_padding=crop_padding,
+        resize=side,
     )
     return Task(
         name=_task_name(kind, rest),

@@ -1,6 +1,8 @@
 """Tasks from TensorFlow Datasets."""
 
+import contextlib
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,13 @@ import tensorflow as tf
 from absl import logging
 
 from tailor_tf.data.errors import DataError
-from tailor_tf.data.images import MEMORY_BUDGET, empty_images, fill_images, image_bytes
+from tailor_tf.data.images import (
+    MEMORY_BUDGET,
+    Images,
+    empty_images,
+    fill_images,
+    image_bytes,
+)
 from tailor_tf.data.splits import Split
 
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
@@ -123,23 +131,96 @@ def _find_splits(name: str, available: Any) -> dict[str, str]:
     return found
 
 
+def load_unlabelled_test(
+    name: str, image_size: int, data_dir: str | None
+) -> tuple[list[str], Images]:
+    """Reads the images of a test split whose labels may be withheld.
+
+    Args:
+        name: `NAME` or `NAME/CONFIG` of a prepared data set with a feature `name`, as the visual
+            domain decathlon's have.
+        image_size: side of the decoded images in pixels.
+        data_dir: where data sets are prepared; TensorFlow Datasets' default where None.
+
+    Returns:
+        The images' names, and the images, uint8 `[examples, image_size, image_size, 3]`.
+
+    Raises:
+        DataError: if the data set cannot be used or has no such split or names.
+    """
+    builder = _builder(name, data_dir)
+    _check_features(name, builder.info.features)
+    _prepare(builder, name)
+    if "test" not in builder.info.splits or "name" not in builder.info.features:
+        raise DataError(
+            f"Data set {name!r} has the splits {', '.join(sorted(builder.info.splits))} and the"
+            f" features {', '.join(sorted(builder.info.features))}; expected a split 'test' whose"
+            " images have a 'name'. Choose a data set of the visual domain decathlon."
+        )
+    with _reading(builder, "test"):
+        dataset = _encoded(builder, "test")
+        names = [text.decode() for text in dataset.map(lambda e: e["name"]).as_numpy_iterator()]
+        return names, _decoded(builder, "test", dataset, len(names), image_size, MEMORY_BUDGET)
+
+
 def _load_split(
     builder: Any, source: str, split: str, image_size: int, budget: int
 ) -> Split | None:
+    with _reading(builder, source):
+        dataset = _encoded(builder, source)
+        labels = _labels(dataset)
+        if (labels == _WITHHELD).any():
+            return _without_labels(builder.info.full_name, split)
+        _check_labels(builder, source, labels)
+        return Split(
+            split, labels, _decoded(builder, source, dataset, len(labels), image_size, budget)
+        )
+
+
+@contextlib.contextmanager
+def _reading(builder: Any, source: str) -> Iterator[None]:
+    """Turns TensorFlow's errors of missing and damaged files into one that says what to do."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"Cannot read split {source!r} of {builder.info.full_name}:"
+            f" {error.message.splitlines()[0]} The prepared data set is incomplete or damaged."
+            f" Delete {builder.data_dir} and prepare it again."
+        ) from error
+
+
+def _encoded(builder: Any, source: str) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
-    # Files in order, so that both passes see the examples in the same order.
-    dataset = builder.as_dataset(
+    # Files in order, so that every pass sees the examples in the same order.
+    return builder.as_dataset(
         split=source, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
     )
-    labels = _labels(dataset)
-    if (labels == _WITHHELD).any():
-        return _without_labels(builder.info.full_name, split)
-    images = empty_images(len(labels), image_size, budget)
-    encoded = dataset.map(lambda example: example["image"])
+
+
+def _decoded(
+    builder: Any, source: str, dataset: tf.data.Dataset, count: int, image_size: int, budget: int
+) -> Images:
+    images = empty_images(count, image_size, budget)
     place = f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
-    fill_images(images, encoded, lambda position: f"image {position} of split {place}")
-    return Split(split, labels, images)
+    fill_images(
+        images,
+        dataset.map(lambda example: example["image"]),
+        lambda position: f"image {position} of split {place}",
+    )
+    return images
+
+
+def _check_labels(builder: Any, source: str, labels: np.ndarray) -> None:
+    classes = builder.info.features["label"].num_classes
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        raise DataError(
+            f"Image {outside[0]} of split {source!r} of {builder.info.full_name} has the label"
+            f" {labels[outside[0]]}; expected 0 to {classes - 1}. Delete {builder.data_dir} and"
+            " prepare it again."
+        )
 
 
 def _labels(dataset: tf.data.Dataset) -> np.ndarray:

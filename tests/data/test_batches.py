@@ -114,6 +114,26 @@ def test_training_images_are_windows_of_the_padded_image():
     assert 60 < sum(mirrored for *_, mirrored in places) < 140
 
 
+def test_windows_of_a_larger_square():
+    """With `resize` above `image_size` training takes any window, evaluation the central one."""
+    split = random_split(200)
+    cropping = dataclasses.replace(PLAIN, image_size=5)
+    pixels = normalised(split.images)
+    images, labels = train(split, cropping)
+    assert images.shape == (200, 5, 5, 3)
+    corners = [
+        (top, left)
+        for image, label in zip(images, labels, strict=True)
+        for top in range(4)
+        for left in range(4)
+        if np.allclose(image, pixels[label, top : top + 5, left : left + 5], atol=1e-5)
+    ]
+    assert len(corners) == 200
+    assert len(set(corners)) == 4 * 4
+    images, _ = collect(evaluation_batches(split, cropping, batch_size=200))
+    np.testing.assert_allclose(images, pixels[:, 1:6, 1:6], atol=1e-5)
+
+
 def test_flips_are_exact_mirror_images():
     split = random_split(40)
     images, labels = train(split, dataclasses.replace(PLAIN, flip=True))
@@ -160,5 +180,5 @@ def test_bad_arguments(options: dict, message: str):
 
 
 def test_images_of_another_size():
-    with pytest.raises(DataError, match=r"\(8, 8, 3\); .* Load the task with image_size=16"):
-        train(random_split(5), dataclasses.replace(PLAIN, image_size=16))
+    with pytest.raises(DataError, match=r"\(8, 8, 3\); .* Load the task with resize=16"):
+        train(random_split(5), dataclasses.replace(PLAIN, image_size=16, resize=16))

@@ -51,6 +51,7 @@ def test_json_with_other_fields():
     [
         ({"image_size": 0}, "image_size is 0; expected 1 or more"),
         ({"crop_padding": -1}, "crop_padding is -1; expected 0 or more"),
+        ({"resize": 7}, "resize is 7; expected at least the image_size, 8"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
         ({"mean": (1.0,)}, "three numbers each"),
     ],

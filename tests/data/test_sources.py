@@ -45,6 +45,14 @@ def test_preprocessing_follows_the_arguments():
     np.testing.assert_allclose(task.preprocessing.std, pixels.std(axis=(0, 1, 2)))
 
 
+def test_room_for_a_crop_takes_the_place_of_padding():
+    given = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    task = load_task("digits", image_size=16, resize=18, **given)
+    assert task.train.images.shape[1:] == (18, 18, 3)
+    assert (task.preprocessing.margin, task.preprocessing.crop_padding) == (2, 0)
+    assert (task.preprocessing.mean, task.preprocessing.std) == tuple(given.values())
+
+
 @pytest.mark.parametrize("spec", ["digit", "digits:8", "folder", "folder:", "tfds:", "/a/path", ""])
 def test_unknown_name_lists_the_known_forms(spec: str):
     message = rf"Unknown task {re.escape(repr(spec))}.*'digits'.*'folder:PATH'.*'tfds:NAME'"
