@@ -52,7 +52,7 @@ class StudentObjective:
         costs: multiply-adds of each path as a share of the universal network's.
         complexity_weight: `gamma1`.
         teacher_weight: `gamma2`.
-        estimator: "reachability" or "paper", how E[C] is computed.
+        estimator: "paper" or "reachability", how E[C] is computed.
         label_smoothing: probability mass of the target spread over all classes.
     """
 
@@ -61,7 +61,7 @@ class StudentObjective:
     costs: Mapping[Path, float]
     complexity_weight: float = 0.3
     teacher_weight: float = 10.0
-    estimator: str = "reachability"
+    estimator: str = "paper"
     label_smoothing: float = 0.0
 
     def __post_init__(self):

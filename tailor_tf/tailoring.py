@@ -41,7 +41,7 @@ class Settings:
         complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `student.build_student`.
-        estimator: "reachability" or "paper", see `complexity`.
+        estimator: "paper" or "reachability", see `complexity`.
         prune_blocks: numbers of universal blocks to try to remove. Tried from the largest down
             until one is within the tolerance; `None` tries 3/4, 1/2 and 1/4 of the blocks.
         proxy_threshold: proxies with a smaller gate are removed.
@@ -58,7 +58,7 @@ class Settings:
     complexity_weight: float = 0.3
     teacher_weight: float = 10.0
     teacher_gradient: str = "end_to_end"
-    estimator: str = "reachability"
+    estimator: str = "paper"
     prune_blocks: tuple[int, ...] | None = None
     proxy_threshold: float = pruning.PROXY_THRESHOLD
     tolerance: float = 0.5

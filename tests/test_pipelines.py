@@ -123,6 +123,7 @@ def test_the_defaults_are_the_papers():
     assert Settings().teacher_weight == 10
     assert Settings().max_skip == 3
     assert Settings().proxy_threshold == 0.05
+    assert Settings().estimator == "paper"
     assert Settings().tolerance == 0.5
     assert Settings().student == Recipe(
         epochs=20, batch_size=32, learning_rate=0.1, decay=0.1, decay_epochs=8, weight_decay=5e-4
