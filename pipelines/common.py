@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from tailor_tf import data, locks, training
 from tailor_tf.errors import TailorError
+from tailor_tf.graph import Normalisation
 from tailor_tf.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
@@ -49,16 +50,23 @@ def define_task_flags() -> None:
     for name in ("mean", "std"):
         what = {"mean": "Mean", "std": "Standard deviation"}[name]
         flags.DEFINE_list(
-            name, None, f"{what} of red, green and blue, scaled to 0..1; measured by default."
+            name,
+            None,
+            f"{what} of red, green and blue, scaled to 0..1; by default that which the universal "
+            "network expects, or measured.",
         )
     flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 
 
-def task_from_flags(image_size: int) -> data.Task:
-    """Loads the task that the flags name, its images `image_size` pixels wide and high."""
+def task_from_flags(image_size: int, normalisation: Normalisation | None = None) -> data.Task:
+    """Loads the task that the flags name, its images `image_size` pixels wide and high.
+
+    What `normalisation` says of images goes before what is measured, and flags before both.
+    """
     names = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding", "resize")
     options = {name: FLAGS[name].value for name in names}
-    options |= {name: numbers(FLAGS[name]) for name in ("mean", "std")}
+    for name in ("mean", "std"):
+        options[name] = numbers(FLAGS[name]) or getattr(normalisation, name, None)
     return data.load_task(FLAGS.task, image_size=image_size, **options)
 
 
@@ -67,10 +75,17 @@ def define_universal_flags() -> None:
     flags.DEFINE_string(
         "universal",
         "tiny_imagenet",
-        "Universal network: tiny_imagenet, which the project ships, or a safetensors file.",
+        "Universal network: tiny_imagenet, which the project ships; a safetensors file; imagenet "
+        "or an .h5 file for a --backbone of keras.applications.",
     )
     flags.DEFINE_string(
-        "backbone", None, "What a weights file of a PyTorch program holds, such as resnet34."
+        "backbone",
+        None,
+        "What a weights file of a PyTorch program holds, such as resnet34, or a network of "
+        "keras.applications, such as MobileNetV2.",
+    )
+    flags.DEFINE_integer(
+        "blocks", None, "How many blocks to cut a network of keras.applications into."
     )
     flags.DEFINE_integer(
         "image_size", None, "Side of the network's square input, pixels; the network's own if None."
@@ -79,8 +94,8 @@ def define_universal_flags() -> None:
 
 def universal_config() -> dict[str, Any]:
     """Arguments for `load_universal` from the flags of `define_universal_flags`."""
-    config = {"backbone": FLAGS.backbone}
-    return config | ({"image_size": FLAGS.image_size} if FLAGS.image_size else {})
+    given = {name: FLAGS[name].value for name in ("image_size", "blocks")}
+    return {"backbone": FLAGS.backbone} | {k: v for k, v in given.items() if v is not None}
 
 
 _RECIPE_HELP = {

@@ -47,7 +47,7 @@ def tailor(domain: str) -> int:
     flagfiles = FLAGS.flagfiles or pathlib.Path(__file__).parent / "flags" / FLAGS.protocol
     command = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={flagfiles}/{domain}.txt"]
     command += [f"--task={task}", f"--workdir={workdir}", f"--data_dir={FLAGS.data_dir}"]
-    given = {name: FLAGS[name].value for name in ("universal", "backbone", "image_size")}
+    given = {name: FLAGS[name].value for name in ("universal", "backbone", "blocks", "image_size")}
     command += [f"--{name}={value}" for name, value in given.items() if value is not None]
     if FLAGS.jobs == 1:
         return subprocess.run(command, check=False).returncode
@@ -74,7 +74,9 @@ def main(argv: list[str]) -> None:
             print(f"{domain}: {locks.holder(pathlib.Path(FLAGS.workdir) / domain)} works on it.")
     if finished := [domain for domain, status in statuses.items() if status == 0]:
         network = functools.cache(
-            lambda size: load_universal(FLAGS.universal, backbone=FLAGS.backbone, image_size=size)
+            lambda size: load_universal(
+                FLAGS.universal, **common.universal_config() | {"image_size": size}
+            )
         )
         names = ("workdir", "protocol", "data_dir", "annotations", "test_labels")
         options = {name: FLAGS[name].value for name in names}

@@ -13,7 +13,7 @@ common.define_recipe_flags(
     "", training.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
-flags.DEFINE_enum("backbone", "wide_resnet26", sorted(backbones.BACKBONES), "Network to train.")
+flags.DEFINE_string("backbone", "wide_resnet26", "Network to train; any that can be universal.")
 flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
 flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixels.")
 

@@ -81,7 +81,7 @@ def main(argv: list[str]) -> None:
     """Runs what the flags ask for and prints the report's table."""
     common.no_arguments(argv)
     universal = load_universal(FLAGS.universal, **common.universal_config())
-    task = common.task_from_flags(universal.graph.input_shape[0])
+    task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
     run = Run(
         universal, task, FLAGS.workdir, settings_from_flags(), common.phase_callbacks(FLAGS.workdir)
     )

@@ -20,9 +20,15 @@ def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, rel
     return kl.ReLU()(x) if relu else x
 
 
-def max_pool(x, kernel_size, strides):
-    """Max-pool padded by `kernel_size // 2`; zeros do as padding because `x` is never negative."""
-    return kl.MaxPooling2D(kernel_size, strides)(kl.ZeroPadding2D(kernel_size // 2)(x))
+def max_pool(x, kernel_size, strides, *, rectified=True):
+    """Max-pool padded by `kernel_size // 2`; zeros do as padding where `x` is never negative."""
+    side = kernel_size // 2
+    if rectified:
+        padded = kl.ZeroPadding2D(side)(x)
+    else:
+        padding = ((0, 0), (side, side), (side, side), (0, 0))
+        padded = ops.pad(x, padding, constant_values=float("-inf"))
+    return kl.MaxPooling2D(kernel_size, strides)(padded)
 
 
 def basic_residual(x, filters, strides, *, name, layers):
@@ -103,11 +109,13 @@ class Proxy:
         source_shape: height, width and channels of the node that is read.
         target_shape: those of the layer that the path leads into.
         bottleneck: whether to squeeze channels in between.
+        rectified: whether the node that is read is never negative.
         name: what the names of its layers start with.
         layers: where layers come from.
     """
 
-    def __init__(self, source_shape, target_shape, *, bottleneck, name, layers):
+    def __init__(self, source_shape, target_shape, *, bottleneck, name, layers, rectified=True):
+        self.rectified = rectified
         self.strides = -(-source_shape[0] // target_shape[0])
         channels = target_shape[-1]
         widths = {"1": max(channels // 32, 16), "2": channels} if bottleneck else {"": channels}
@@ -121,7 +129,9 @@ class Proxy:
 
     def pool(self, x):
         """Brings the source node to the target's resolution."""
-        return max_pool(x, self.strides + 1, self.strides) if self.strides > 1 else x
+        if self.strides == 1:
+            return x
+        return max_pool(x, self.strides + 1, self.strides, rectified=self.rectified)
 
     def __call__(self, pooled, **call_args):
         """The path behind the pool; `call_args` go to the batch norms."""

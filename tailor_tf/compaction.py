@@ -11,9 +11,9 @@ from tailor_tf.student import gate_values
 class PlainLayers(NewLayers):
     """Makes stock Keras layers only, so that the network needs no code of this project."""
 
-    def batch_norm(self, name):
+    def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns Keras's own batch norm."""
-        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)
+        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=epsilon, name=name)
 
 
 def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture) -> keras.Model:
@@ -40,7 +40,7 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
             for path in architecture.into(layer)
         ]
         total = keras.layers.Add(name=f"block{layer}_sum")(paths) if paths[1:] else paths[0]
-        nodes[layer] = keras.layers.ReLU(name=f"block{layer}_output")(total)
+        nodes[layer] = graph.activate(f"block{layer}_output")(total)
     classifier = keras.layers.Dense(student.output["logits"].shape[-1], name="classifier")
     logits = classifier(graph.head(nodes[graph.num_blocks], layers))
     model = keras.Model(images, logits, name=f"compact_{graph.name}")

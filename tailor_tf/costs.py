@@ -2,10 +2,10 @@
 
 Conventions, once for the whole project. "FLOPs" in this literature are multiply-adds, and that is
 what is counted, for one image: a convolution costs `H_out * W_out * C_in * C_out * k * k`, a dense
-layer `C_in * C_out`, a batch norm 2 and a gate 1 per output element; pooling, activations, padding
-and the addition of a shortcut are free. Parameters are kernels, biases, scales, offsets and gate
-logits; moving statistics are no parameters of a network, but they are stored per task and count as
-task parameters.
+layer `C_in * C_out`, a normalisation 2 and a gate 1 per output element; pooling, activations,
+padding and the addition or multiplication of two tensors are free. Parameters are kernels, biases,
+scales, offsets and gate logits; moving statistics are no parameters of a network, but they are
+stored per task and count as task parameters.
 """
 
 import dataclasses
@@ -15,16 +15,23 @@ import math
 import keras
 
 from tailor_tf.graph import Architecture, BlockGraph, Part, Path, proxy
-from tailor_tf.layers import GatedSum, NewLayers
+from tailor_tf.layers import GatedSum, NewLayers, Shared
 
 
 def layer_multiply_adds(layer: keras.layers.Layer) -> int:
     """Multiply-adds of one call of a layer of a functional model, for one image."""
     elements = math.prod(layer.output.shape[1:])
-    match layer:
+    kind = layer.source if isinstance(layer, Shared) else layer
+    match kind:
+        case keras.layers.SeparableConv2D():
+            depthwise, pointwise = kind.depthwise_kernel, kind.pointwise_kernel
+            positions = elements // pointwise.shape[-1]
+            return positions * (math.prod(depthwise.shape) + math.prod(pointwise.shape))
+        case keras.layers.DepthwiseConv2D():
+            return elements * math.prod(kind.kernel.shape[:2])
         case keras.layers.Conv2D() | keras.layers.Dense():
-            return elements * math.prod(layer.kernel.shape[:-1])
-        case keras.layers.BatchNormalization():
+            return elements * math.prod(kind.kernel.shape[:-1])
+        case keras.layers.BatchNormalization() | keras.layers.LayerNormalization():
             return 2 * elements
         case keras.layers.Rescaling():
             return elements

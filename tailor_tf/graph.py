@@ -15,6 +15,13 @@ from tailor_tf.layers import NewLayers
 Shape = tuple[int, int, int]  # height, width, channels
 
 
+class Normalisation(NamedTuple):
+    """What a network's images went through: `(image / 255 - mean) / std`, red, green, blue."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """A piece of a network with one input and one output tensor: the stem, a block or the head.
@@ -34,7 +41,7 @@ class Part:
     @classmethod
     def of(cls, name: str, build: Callable[..., Any], input_shape: Shape) -> "Part":
         """Describes the piece that `build` makes of an input of `input_shape`."""
-        y = build(keras.KerasTensor((None, *input_shape)), name=name, layers=NewLayers())
+        y = build(keras.Input(input_shape), name=name, layers=NewLayers())
         return cls(name, build, input_shape, tuple(y.shape[1:]))
 
     def __call__(self, x: Any, layers: NewLayers) -> Any:
@@ -48,6 +55,7 @@ class BlockGraph:
 
     Node `x_0` is the stem's output and `x_l = ReLU(G_l(x_{l-1}))` that of layer `l`, where `G_l` is
     `blocks[l - 1]`. The head turns `x_L` into a feature vector; the classifier stands behind it.
+    Networks whose blocks end otherwise have another activation in the place of the ReLU.
 
     Attributes:
         name: the backbone's name, such as "resnet34".
@@ -57,6 +65,8 @@ class BlockGraph:
         blocks: the universal blocks `G_1..G_L`, each before the layer's last ReLU.
         head: from `x_L` to features `[batch, channels]`.
         bottleneck_proxies: whether proxies squeeze channels in between (ResNet-50 and deeper).
+        activation: "relu", or "linear" for none: what makes `x_l` of the layer's sum.
+        normalisation: what its images went through; `None` where each task's own statistics do.
     """
 
     name: str
@@ -66,11 +76,19 @@ class BlockGraph:
     blocks: tuple[Part, ...]
     head: Part
     bottleneck_proxies: bool = False
+    activation: str = "relu"
+    normalisation: Normalisation | None = None
 
     @property
     def num_blocks(self) -> int:
         """`L`, the number of universal blocks."""
         return len(self.blocks)
+
+    def activate(self, name: str) -> keras.layers.Layer:
+        """A new layer that makes a node of what arrives at it."""
+        if self.activation == "relu":
+            return keras.layers.ReLU(name=name)
+        return keras.layers.Activation(self.activation, name=name)
 
     def node_shape(self, node: int) -> Shape:
         """Height, width and channels of `x_node`; node 0 is the stem's output."""
@@ -84,17 +102,17 @@ def chain(
     stem: Callable[..., Any],
     blocks: Iterable[Callable[..., Any]],
     head: Callable[..., Any],
-    *,
-    bottleneck_proxies: bool = False,
+    **options: Any,
 ) -> BlockGraph:
-    """Describes a network from its build functions, each fed the shape that the last one gives."""
+    """Describes a network from its build functions, each fed the shape that the last one gives.
+
+    `options` are further attributes of `BlockGraph`.
+    """
     parts = [Part.of("stem", stem, input_shape)]
     for index, build in enumerate(blocks, start=1):
         parts.append(Part.of(f"block{index}", build, parts[-1].output_shape))
     end = Part.of("head", head, parts[-1].output_shape)
-    return BlockGraph(
-        name, config, input_shape, parts[0], tuple(parts[1:]), end, bottleneck_proxies
-    )
+    return BlockGraph(name, config, input_shape, parts[0], tuple(parts[1:]), end, **options)
 
 
 def build_network(
@@ -117,7 +135,7 @@ def build_network(
     x = graph.stem(images, layers)
     nodes = []
     for block in graph.blocks:
-        x = keras.layers.ReLU(name=f"{block.name}_output")(block(x, layers))
+        x = graph.activate(f"{block.name}_output")(block(x, layers))
         nodes.append(x)
     logits = keras.layers.Dense(num_classes, name="classifier")(graph.head(x, layers))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
@@ -148,6 +166,7 @@ def proxy(graph: BlockGraph, path: Path, layers: NewLayers) -> Proxy:
         graph.node_shape(path.source),
         graph.node_shape(path.target),
         bottleneck=graph.bottleneck_proxies,
+        rectified=graph.activation == "relu",
         name=path.name,
         layers=layers,
     )

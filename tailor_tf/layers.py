@@ -127,8 +127,8 @@ class GatedSum(keras.layers.Layer):
 class NewLayers:
     """Makes every layer anew, trainable: a network of its own (source network, teacher, proxies).
 
-    Blocks are functions that ask such a factory for their convolutions and batch norms by name, so
-    that one description builds a trainable network and a frozen part of a student alike.
+    Blocks are functions that ask such a factory for their layers by name, so that one description
+    builds a trainable network and a frozen part of a student alike.
     """
 
     def conv(self, name, filters, kernel_size, strides):
@@ -142,34 +142,44 @@ class NewLayers:
             name=name,
         )
 
-    def batch_norm(self, name):
+    def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns a batch norm with trainable scale and offset."""
-        return BatchNorm(name=name)
+        return BatchNorm(name=name, epsilon=epsilon)
+
+    def copy(self, name, operation):
+        """Returns a layer or operation of the settings of another one, its weights its own."""
+        if isinstance(operation, keras.layers.BatchNormalization):
+            return self.batch_norm(name, operation.epsilon)
+        return type(operation).from_config({**operation.get_config(), "name": name})
 
 
-class SharedKernelConv2D(keras.layers.Conv2D):
-    """A bias-free convolution over the kernel variable of another layer; made by `of`.
+class Shared(keras.layers.Layer):
+    """A layer over the weights of another one, which stay frozen.
 
-    Calling the other layer itself would share the kernel, too, but every call leaves a node in a
+    Calling the other layer itself would share its weights, too, but every call leaves a node in a
     layer's graph, so that a network that is dropped would live on as long as the universal one.
+
+    Args:
+        source: the other layer, built; this one takes its name.
     """
 
-    @classmethod
-    def of(cls, source: keras.layers.Conv2D) -> "SharedKernelConv2D":
-        """A layer of the same settings and name over the kernel of `source`."""
-        layer = cls.from_config(source.get_config())
-        layer.shared_kernel = source.kernel
-        return layer
-
-    def build(self, input_shape):
-        if not hasattr(self, "shared_kernel"):
-            raise ValueError(f"{self.name} was not made by SharedKernelConv2D.of.")
-        self.bias = None
+    def __init__(self, source):
+        super().__init__(name=source.name, dtype=source.dtype_policy)
+        self._source = [lambda: source]  # hidden, or Keras would make the layer a part of this one
+        self.shared = list(source.weights)
+        self.trainable = False  # that of the variables, too
+        self.built = True
 
     @property
-    def kernel(self):
-        """The kernel `[height, width, in, out]` of the source."""
-        return self.shared_kernel
+    def source(self):
+        """The other layer."""
+        return self._source[0]()
+
+    def call(self, inputs):
+        return self.source.call(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return self.source.compute_output_shape(input_shape)
 
 
 class UniversalLayers(NewLayers):
@@ -185,19 +195,25 @@ class UniversalLayers(NewLayers):
 
     def conv(self, name, filters, kernel_size, strides):
         """Returns a frozen convolution over the universal network's kernel."""
-        layer = SharedKernelConv2D.of(self.universal.get_layer(name))
-        layer.trainable = False
-        return layer
+        return Shared(self.universal.get_layer(name))
 
-    def batch_norm(self, name):
+    def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns a new batch norm that starts as the universal one, scale and offset frozen."""
-        return self._copied(BatchNorm(name=name, freeze_affine=True))
+        return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=True))
 
-    def _copied(self, layer):
+    def _started(self, layer):
         source = self.universal.get_layer(layer.name)
         layer.build((None, None, None, source.gamma.shape[0]))
         layer.set_weights(source.get_weights())
         return layer
+
+    def copy(self, name, operation):
+        """Returns a layer over the universal one's weights; batch norms as `batch_norm` does."""
+        if not isinstance(operation, keras.layers.BatchNormalization) and getattr(
+            operation, "weights", ()
+        ):
+            return Shared(self.universal.get_layer(name))
+        return super().copy(name, operation)
 
 
 class AdapterLayers(UniversalLayers):
@@ -219,6 +235,6 @@ class AdapterLayers(UniversalLayers):
         # The input comes padded by one pixel per side, which a 1x1 kernel has no use for.
         return lambda x: keras.layers.Add()([shared(x), adapter(keras.layers.Cropping2D(1)(x))])
 
-    def batch_norm(self, name):
+    def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns a new batch norm that starts as the universal one, all of it trainable."""
-        return self._copied(BatchNorm(name=name))
+        return self._started(BatchNorm(name=name, epsilon=epsilon))

@@ -37,7 +37,7 @@ class _GatedLayer:
 
     def __init__(self, graph, architecture, layer, logits, universal_layers, proxy_layers):
         self.paths = architecture.into(layer)
-        self.block = graph.blocks[layer - 1]
+        self.graph, self.block = graph, graph.blocks[layer - 1]
         self.universal_layers = universal_layers
         self.proxies = {p: proxy(graph, p, proxy_layers) for p in self.paths if not p.universal}
         self.gate = GatedSum([logits(path) for path in self.paths], name=gate_name(layer))
@@ -52,9 +52,7 @@ class _GatedLayer:
             path: self.block(x, self.universal_layers) if path.universal else self.proxies[path](x)
             for path, x in inputs.items()
         }
-        node = keras.layers.ReLU(name=f"{self.block.name}_output")(
-            self.gate(list(outputs.values()))
-        )
+        node = self.graph.activate(f"{self.block.name}_output")(self.gate(list(outputs.values())))
         if not detached:
             return node, node
         local = [
@@ -63,7 +61,7 @@ class _GatedLayer:
             else self.proxies[path](ops.stop_gradient(x), update=False)
             for path, x in inputs.items()
         ]
-        return node, keras.layers.ReLU(name=f"{self.block.name}_local")(self.gate(local))
+        return node, self.graph.activate(f"{self.block.name}_local")(self.gate(local))
 
 
 def gate_name(layer: int) -> str:

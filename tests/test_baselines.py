@@ -6,6 +6,7 @@ import pytest
 from tailor_tf import backbones, baselines, costs
 from tailor_tf.backbones import weights
 from tailor_tf.graph import build_network
+from tailor_tf.layers import Shared
 from tests import helpers
 
 CLASSES = 5
@@ -77,8 +78,7 @@ def test_costs_of_the_baselines(universal):
     assert adapted.task_parameters == extra + 4 * norms + classifier
     assert adapted.parameters == whole.parameters + extra
     # An adapter costs a ninth of the convolution that it stands beside.
-    convolutions = [
-        layer for layer in model.layers if getattr(layer, "kernel_size", None) == (3, 3)
-    ]
+    shared = [layer for layer in model.layers if isinstance(layer, Shared)]
+    convolutions = [layer for layer in shared if layer.source.kernel_size == (3, 3)]
     beside = sum(costs.layer_multiply_adds(layer) for layer in convolutions) // 9
     assert adapted.multiply_adds == whole.multiply_adds + beside

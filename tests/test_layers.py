@@ -161,7 +161,7 @@ class TestFactories:
         source = tiny.model.get_layer("block1_bn1")
         copy = factory.batch_norm("block1_bn1")
         kernel = tiny.model.get_layer("block1_conv1").kernel
-        assert factory.conv("block1_conv1", 8, 3, 1).kernel is kernel
+        assert factory.conv("block1_conv1", 8, 3, 1).weights[0] is kernel
         assert copy is not source
         assert copy.freeze_affine
         np.testing.assert_array_equal(copy.get_weights(), source.get_weights())

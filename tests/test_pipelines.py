@@ -87,6 +87,7 @@ def test_tailor_and_report(quick, tmp_path):
         ("tailor", ["--student_schedule=linear"], "Unknown schedule 'linear'; known are step, cos"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
+        ("tailor", ["--blocks=4"], "wide_resnet26 has no setting blocks; it takes image_size"),
         ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
         ("report", [], "no_run.*no record of a finished network"),
         (

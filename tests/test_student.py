@@ -223,7 +223,7 @@ class TestUniversalWeights:
         student = random_student(small, Architecture.full(4, 3), rng, CLASSES)
         x = images(small.graph, rng, batch=4)
         mean = student.get_layer("stem_bn").moving_mean.numpy()
-        kernel = student.get_layer("stem_conv").kernel.numpy()
+        kernel = student.get_layer("stem_conv").weights[0].numpy()
         windows = _NumpyStudent.windows(x, 3, 1)
         batch = np.einsum("bhwcij,ijco->bhwo", windows, kernel).mean((0, 1, 2))
         student(x, training=True)

@@ -5,8 +5,8 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from tailor_tf import blocks
+from tailor_tf.backbones import applications, torch_names
 from tailor_tf.backbones import resnet as _resnet
-from tailor_tf.backbones import torch_names
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph
 
@@ -46,17 +46,25 @@ def create(name: str, **config) -> BlockGraph:
     """Describes the backbone `name`.
 
     Args:
-        name: one of `BACKBONES`.
-        **config: `image_size` in pixels, and `width` for `wide_resnet26`.
+        name: one of `BACKBONES`, or of `applications.names`.
+        **config: `image_size` in pixels, `width` for `wide_resnet26`, and `blocks`, how many to
+            cut a network of `keras.applications` into.
 
     Raises:
         TailorError: an unknown name or a setting that the backbone does not have.
     """
-    if name not in BACKBONES:
-        raise TailorError(f"Unknown backbone {name!r}; known are {', '.join(sorted(BACKBONES))}.")
+    if name in BACKBONES:
+        describe = BACKBONES[name]
+    elif name in applications.names():
+        describe = functools.partial(applications.describe, name)
+    else:
+        raise TailorError(
+            f"Unknown backbone {name!r}; known are {', '.join(sorted(BACKBONES))} and those of "
+            f"keras.applications: {', '.join(applications.names())}."
+        )
     known = [
         parameter.name
-        for parameter in inspect.signature(BACKBONES[name]).parameters.values()
+        for parameter in inspect.signature(describe).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
     unknown = sorted(set(config) - set(known))
@@ -64,4 +72,4 @@ def create(name: str, **config) -> BlockGraph:
         raise TailorError(
             f"{name} has no setting {', '.join(unknown)}; it takes {', '.join(known)}."
         )
-    return BACKBONES[name](**config)
+    return describe(**config)

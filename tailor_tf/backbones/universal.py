@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tailor_tf import backbones
-from tailor_tf.backbones import torch_names, weights
+from tailor_tf.backbones import applications, torch_names, weights
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, build_network
 
@@ -19,6 +19,9 @@ SHIPPED = {
     "tiny_imagenet": pathlib.Path(__file__).with_name("shipped")
     / "wide_resnet26_w0.5_32_tiny_imagenet.safetensors",
 }
+
+
+KERAS_WEIGHTS = "imagenet"  # what keras.applications calls the weights that it downloads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +63,12 @@ def load_universal(
     """Reads a universal network.
 
     Args:
-        source: the name of a shipped network, or the path of a safetensors file: of
-            `save_universal`, or of a PyTorch program if `backbone` is given.
-        backbone: which network a file without description holds; weights are found by their
-            PyTorch names then (`backbones.torch_names`).
+        source: the name of a shipped network; the path of a safetensors file, of `save_universal`,
+            or of a PyTorch program if `backbone` is given; or for a backbone of
+            `keras.applications` "imagenet", which downloads its weights, or the path of an .h5
+            file that Keras wrote of it.
+        backbone: which network a file without description holds; in a safetensors file weights are
+            found by their PyTorch names then (`backbones.torch_names`).
         **config: settings of the backbone, such as `image_size`, over what the file says.
 
     Raises:
@@ -72,11 +77,20 @@ def load_universal(
         TailorError: an unknown backbone or setting.
     """
     path = SHIPPED.get(str(source), pathlib.Path(source))
-    if not path.exists():
+    by_keras = str(source) == KERAS_WEIGHTS or path.suffix == ".h5"
+    if not path.exists() and str(source) != KERAS_WEIGHTS:
         raise weights.WeightsError(
-            f"No universal network {str(source)!r}; expected {', '.join(SHIPPED)} or the path of "
-            "a safetensors file."
+            f"No universal network {str(source)!r}; expected {', '.join(SHIPPED)}, the path of "
+            f"a weights file, or {KERAS_WEIGHTS} with a backbone of keras.applications."
         )
+    if by_keras:
+        if backbone not in applications.names():
+            raise weights.WeightsError(
+                f"{source} needs a backbone of keras.applications, received {backbone}; known are "
+                f"{', '.join(applications.names())}."
+            )
+        graph, tensors = applications.load(backbone, weights=str(source), **config)
+        return universal_from_tensors(graph, tensors, origin=f"{backbone} of {source}")
     tensors, metadata = weights.read(path)
     described = metadata.get("backbone", {})
     if not described and backbone is None:

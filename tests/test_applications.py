@@ -1,0 +1,142 @@
+"""Networks of keras.applications: cut and original agree, and the cut ones can be tailored."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as kl
+
+from tailor_tf import Recipe, backbones, blocks, compact, costs, distillation, student, training
+from tailor_tf.backbones import applications, weights
+from tailor_tf.backbones.universal import load_universal, universal_from_tensors
+from tailor_tf.graph import Architecture
+from tests import helpers
+
+SIZE = 64
+FAST = ("ResNet50V2", "MobileNetV3Small")
+SLOW = ("ResNet50", "ResNet101", "MobileNetV2", "MobileNetV3Large", "EfficientNetV2B0")
+SLOW += ("DenseNet121", "ConvNeXtTiny")
+NETWORKS = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+
+
+def _inputs(rng, size=SIZE):
+    return rng.normal(size=(2, size, size, 3)).astype("float32")
+
+
+def _random_original(name, rng):
+    build = getattr(keras.applications, name)
+    options = {"weights": None, "include_top": False, "input_shape": (SIZE, SIZE, 3)}
+    if name.startswith(("MobileNetV3", "EfficientNetV2", "ConvNeXt")):
+        options["include_preprocessing"] = False
+    return helpers.randomise(build(**options), rng)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def networks(request):
+    """A randomised network of keras.applications, and what becomes of it when it is cut."""
+    original = _random_original(request.param, np.random.default_rng(0))
+    config = {"name": request.param, "image_size": SIZE}
+    graph, tensors = applications.cut(original, config)
+    return original, universal_from_tensors(graph, tensors, origin="the original")
+
+
+def test_cut_and_original_agree(networks):
+    original, universal = networks
+    images = _inputs(np.random.default_rng(1))
+    features = original(images, training=False).numpy().mean(axis=(1, 2))
+    kernel, bias = universal.model.get_layer("classifier").get_weights()
+    logits = universal.model(images, training=False)["logits"].numpy()
+    expected = features @ kernel + bias
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert costs.parameters(
+        universal.model
+    ) - kernel.size - bias.size == original.count_params() - (costs.statistics(original))
+
+
+def test_a_described_network_is_the_same_again(networks):
+    _, universal = networks
+    again = backbones.create(**universal.graph.config)
+    assert [p.output_shape for p in again.blocks] == [
+        p.output_shape for p in universal.graph.blocks
+    ]
+    assert costs.universal_multiply_adds(again) == costs.universal_multiply_adds(universal.graph)
+
+
+def test_one_step_of_tailoring_and_compaction(networks):
+    _, universal = networks
+    rng = np.random.default_rng(2)
+    graph, full = universal.graph, Architecture.full(universal.graph.num_blocks, 2)
+    teacher = student.build_teacher(universal, 5)
+    teacher.trainable = False
+    learner = student.build_student(universal, full, 5)
+    before = weights.fingerprint(universal.model)
+    shares = costs.path_shares(graph, full)
+    objective = distillation.StudentObjective(teacher, full, shares)
+    trainer = training.Trainer(learner, objective, Recipe(1, batch_size=2), steps_per_epoch=1)
+    batches = tf.data.Dataset.from_tensors((_inputs(rng), np.array([0, 1], np.int32)))
+    [figures] = trainer.fit(lambda epoch: batches)
+    assert np.isfinite(figures["loss"])
+    assert weights.fingerprint(universal.model) == before
+    assert len(student.task_weights(learner)) < len(weights.variables(learner))
+    plain = compact(learner, graph, full)
+    images = _inputs(rng)
+    expected = learner(images, training=False)["logits"].numpy()
+    np.testing.assert_allclose(
+        plain(images, training=False), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+def _chain(*widths):
+    """Convolutions of the given widths with ReLUs."""
+    x = images = keras.Input((16, 16, 3))
+    for width in widths:
+        x = kl.Conv2D(width, 3, padding="same", activation="relu")(x)
+    return keras.Model(images, x)
+
+
+def test_blocks_are_merged_until_they_cost_the_same():
+    """Of ten equal layers behind the stem, five blocks are two layers each."""
+    model = _chain(8, *[8] * 10)
+    graph, _ = applications.cut(model, {"name": "chain"}, blocks=5)
+    layer = 16 * 16 * 8 * 8 * 9
+    found = [costs.path_multiply_adds(graph, p) for p in Architecture.full(5, 1).paths[::2]]
+    assert found == [2 * layer + 16 * 16 * 8] * 5  # and a gate
+    with pytest.raises(ValueError, match="chain cannot be cut into 11 blocks; expected 3 to 10"):
+        applications.cut(model, {"name": "chain"}, blocks=11)
+
+
+def test_networks_that_cannot_be_cut():
+    with pytest.raises(ValueError, match=r"chain has 2 places .* expected at least 3"):
+        applications.cut(_chain(8, 8, 8), {"name": "chain"})
+    images = keras.Input((16, 16, 3))
+    same = kl.Conv2D(3, 3, padding="same", name="same")
+    with pytest.raises(ValueError, match="uses its layer same more than once"):
+        applications.cut(keras.Model(images, same(same(images))), {"name": "twice"})
+    flat = keras.Sequential([keras.Input((16, 16, 3)), kl.Flatten(), kl.Dense(3)])
+    with pytest.raises(ValueError, match=r"shapes \[\(None, 16, 16, 3\), \(None, 3\)\]; expected"):
+        applications.cut(flat, {"name": "flat"})
+
+
+def test_negative_nodes_are_pooled_without_zeros_from_the_padding():
+    x = -np.random.default_rng(4).uniform(1, 2, (1, 4, 4, 1)).astype("float32")
+    pooled = blocks.max_pool(x, 3, 2, rectified=False)
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
+    expected = [[padded[0, i : i + 3, j : j + 3].max() for j in (0, 2)] for i in (0, 2)]
+    np.testing.assert_array_equal(pooled[0, :, :, 0], expected)
+
+
+def test_weights_from_a_file_of_keras(tmp_path):
+    """Written by Keras and read by name; ResNets see red first though their weights want blue."""
+    original = _random_original("ResNet50", np.random.default_rng(5))
+    original.save_weights(tmp_path / "resnet.weights.h5")
+    source = str(tmp_path / "resnet.weights.h5")
+    universal = load_universal(source, backbone="ResNet50", image_size=SIZE, blocks=4)
+    assert universal.graph.num_blocks == 4
+    images = _inputs(np.random.default_rng(6))
+    expected = original(images[..., ::-1], training=False).numpy()
+    nodes = universal.model(images, training=False)["nodes"]
+    np.testing.assert_allclose(nodes[-1], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    with pytest.raises(ValueError, match=r"needs a backbone of keras.applications, received None"):
+        load_universal(source)
+    with pytest.raises(ValueError, match=r"Keras cannot build VGG16 .*resnet.weights.h5"):
+        load_universal(source, backbone="VGG16", image_size=SIZE)
