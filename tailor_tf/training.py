@@ -142,6 +142,11 @@ class Trainer:
         settings: everything that the result depends on, JSON-able; the recipe by default. A
             checkpoint that was written with others is refused.
 
+    Attributes:
+        step: function of one batch's images and labels that trains the model by one step and
+            returns the loss and the objective's scalars; `fit` calls it.
+        history: per finished epoch the mean of each figure.
+
     Raises:
         records.SettingsChangedError: the checkpoint was written with other settings.
     """
@@ -165,7 +170,7 @@ class Trainer:
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
         )
         self.optimizer.build(model.trainable_variables)
-        self._step = tf.function(self._make_step(objective))
+        self.step = tf.function(self._make_step(objective))
         if self.checkpoint and self.checkpoint.exists():
             self._restore()
 
@@ -230,7 +235,7 @@ class Trainer:
         count = 0
         for count, (images, labels) in enumerate(batches, start=1):
             hooks.on_train_batch_begin(count - 1)
-            figures = {name: float(value) for name, value in self._step(images, labels).items()}
+            figures = {name: float(value) for name, value in self.step(images, labels).items()}
             self._check_finite(figures["loss"])
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value

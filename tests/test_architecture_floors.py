@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = ("tailor_tf", "export", "pipelines")
+PACKAGES = ("tailor_tf", "export", "pipelines", "benchmarks")
 
 # A package's name stands for all of its modules that are not named themselves.
 FLOORS = (
@@ -54,7 +54,7 @@ FLOORS = (
     # 4: artifacts
     ("export.*",),
     # 5: programs
-    ("pipelines.*",),
+    ("pipelines.*", "benchmarks.*"),
 )
 
 TF_KERAS_MODULE = "export.optimize"  # pruning and clustering of weights exist for tf-keras alone
