@@ -1,5 +1,7 @@
 """Networks of keras.applications: cut and original agree, and the cut ones can be tailored."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -140,3 +142,31 @@ def test_weights_from_a_file_of_keras(tmp_path):
         load_universal(source)
     with pytest.raises(ValueError, match=r"Keras cannot build VGG16 .*resnet.weights.h5"):
         load_universal(source, backbone="VGG16", image_size=SIZE)
+
+
+def test_a_backbone_of_keras_hub(tmp_path):
+    hub = pytest.importorskip("keras_hub", reason="needs the package keras-hub")
+    original = hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 128],
+        stackwise_num_blocks=[2, 2],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        image_shape=(SIZE, SIZE, 3),
+    )
+    helpers.randomise(original, np.random.default_rng(7))
+    original.save_to_preset(str(tmp_path))
+    universal = load_universal(f"keras_hub:{tmp_path}", image_size=SIZE)
+    assert universal.graph.num_blocks == 4
+    images = _inputs(np.random.default_rng(8))
+    expected = original(images, training=False).numpy()
+    nodes = universal.model(images, training=False)["nodes"]
+    np.testing.assert_allclose(nodes[-1], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert backbones.create(**universal.graph.config).num_blocks == 4
+
+
+def test_keras_hub_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(ValueError, match=r"keras_hub:resnet .*pip install keras-hub"):
+        load_universal("keras_hub:resnet")

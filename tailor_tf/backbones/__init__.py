@@ -46,7 +46,7 @@ def create(name: str, **config) -> BlockGraph:
     """Describes the backbone `name`.
 
     Args:
-        name: one of `BACKBONES`, or of `applications.names`.
+        name: one of `BACKBONES`, or of `applications.names`, or "keras_hub:PRESET".
         **config: `image_size` in pixels, `width` for `wide_resnet26`, and `blocks`, how many to
             cut a network of `keras.applications` into.
 
@@ -55,12 +55,12 @@ def create(name: str, **config) -> BlockGraph:
     """
     if name in BACKBONES:
         describe = BACKBONES[name]
-    elif name in applications.names():
+    elif name in applications.names() or name.startswith(applications.HUB):
         describe = functools.partial(applications.describe, name)
     else:
         raise TailorError(
             f"Unknown backbone {name!r}; known are {', '.join(sorted(BACKBONES))} and those of "
-            f"keras.applications: {', '.join(applications.names())}."
+            f"keras.applications: {', '.join(applications.names())}; or keras_hub:PRESET."
         )
     known = [
         parameter.name

@@ -1,8 +1,8 @@
 """Any functional Keras image network as a universal network, cut where a single tensor passes.
 
-A network of `keras.applications` is copied flat, without dropout, and every tensor found that all
-that comes later depends on alone. Between these tensors lie the candidates for blocks; neighbours
-are merged until the blocks cost nearly the same.
+A network of `keras.applications`, or a backbone of KerasHub, is copied flat, without dropout, and
+every tensor found that all that comes later depends on alone. Between these tensors lie the
+candidates for blocks; neighbours are merged until the blocks cost nearly the same.
 """
 
 import dataclasses
@@ -56,6 +56,9 @@ _POOLS = (kl.ZeroPadding2D, kl.MaxPooling2D, kl.AveragePooling2D)
 _MERGES = (kl.Add, kl.Concatenate, kl.Multiply, kl.Average, kl.Maximum)
 
 
+HUB = "keras_hub:"  # what the names of KerasHub's backbones start with; a preset follows
+
+
 def names() -> list[str]:
     """The networks of `keras.applications`."""
     found = vars(keras.applications).items()
@@ -65,15 +68,16 @@ def names() -> list[str]:
 def load(
     name: str, *, image_size: int = 224, blocks: int | None = None, weights: str | None = None
 ) -> tuple[BlockGraph, dict[str, np.ndarray]]:
-    """Describes a network of `keras.applications` and gives its weights.
+    """Describes a network of `keras.applications` or KerasHub and gives its weights.
 
     Args:
-        name: one of `names`, such as "MobileNetV2".
+        name: one of `names`, such as "MobileNetV2", or `HUB` and a preset of KerasHub, such as
+            "keras_hub:resnet_50_imagenet".
         image_size: side of its square input, pixels.
         blocks: how many blocks to cut it into; by default as many as there are, but no more than
             `MOST_BLOCKS`.
         weights: "imagenet", which downloads them, a file that Keras reads, or `None` for random
-            ones.
+            ones. Those of a preset are its own, whatever this says.
 
     Returns:
         The description, and the weights by key.
@@ -81,14 +85,11 @@ def load(
     Raises:
         TailorError: the network cannot be cut so, or the weights do not fit.
     """
-    build = getattr(keras.applications, name)
-    options = {"include_top": False, "weights": weights, "input_shape": (image_size, image_size, 3)}
-    if "include_preprocessing" in inspect.signature(build).parameters:
-        options["include_preprocessing"] = False
     try:
-        model = build(**options)
+        model = _hub_model if name.startswith(HUB) else _keras_model
+        model = model(name, (image_size, image_size, 3), weights)
     except Exception as error:
-        # Keras raises plain exceptions where it cannot download.
+        # Both raise anything, plain exceptions among them, where they cannot download.
         weighted = f" with weights {weights!r}" if weights else ""
         raise TailorError(
             f"Keras cannot build {name} at {image_size} pixels{weighted}: {error}"
@@ -101,6 +102,25 @@ def load(
         first = next(key for key in tensors if key.startswith("stem_") and key.endswith("/kernel"))
         tensors[first] = tensors[first][:, :, ::-1]
     return graph, tensors
+
+
+def _keras_model(name: str, shape: tuple[int, int, int], weights: str | None) -> keras.Model:
+    build = getattr(keras.applications, name)
+    options = {"include_top": False, "weights": weights, "input_shape": shape}
+    if "include_preprocessing" in inspect.signature(build).parameters:
+        options["include_preprocessing"] = False
+    return build(**options)
+
+
+def _hub_model(name: str, shape: tuple[int, int, int], weights: str | None) -> keras.Model:
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise TailorError("the package is missing; pip install keras-hub") from error
+    preset = name.removeprefix(HUB)
+    return keras_hub.models.Backbone.from_preset(
+        preset, load_weights=weights is not None, image_shape=shape
+    )
 
 
 def describe(name: str, *, image_size: int = 224, blocks: int | None = None) -> BlockGraph:
@@ -142,7 +162,7 @@ def cut(
     head = None if ends[-1].tensor is flat.output else keras.Model(ends[-1].tensor, flat.output)
     parts = [functools.partial(_segment, segment=segment) for segment in segments]
     graph = chain(
-        name,
+        name.replace("/", "_"),  # a preset may be a path
         {**config, "blocks": len(ends) - 1},
         tuple(model.input.shape[1:]),
         parts[0],

@@ -66,7 +66,7 @@ def load_universal(
         source: the name of a shipped network; the path of a safetensors file, of `save_universal`,
             or of a PyTorch program if `backbone` is given; or for a backbone of
             `keras.applications` "imagenet", which downloads its weights, or the path of an .h5
-            file that Keras wrote of it.
+            file that Keras wrote of it; or "keras_hub:PRESET".
         backbone: which network a file without description holds; in a safetensors file weights are
             found by their PyTorch names then (`backbones.torch_names`).
         **config: settings of the backbone, such as `image_size`, over what the file says.
@@ -76,12 +76,16 @@ def load_universal(
             that does not fit its backbone.
         TailorError: an unknown backbone or setting.
     """
+    if str(source).startswith(applications.HUB):
+        graph, tensors = applications.load(str(source), weights=str(source), **config)
+        return universal_from_tensors(graph, tensors, origin=str(source))
     path = SHIPPED.get(str(source), pathlib.Path(source))
     by_keras = str(source) == KERAS_WEIGHTS or path.suffix == ".h5"
     if not path.exists() and str(source) != KERAS_WEIGHTS:
         raise weights.WeightsError(
             f"No universal network {str(source)!r}; expected {', '.join(SHIPPED)}, the path of "
-            f"a weights file, or {KERAS_WEIGHTS} with a backbone of keras.applications."
+            f"a weights file, {KERAS_WEIGHTS} with a backbone of keras.applications, or "
+            f"{applications.HUB}PRESET."
         )
     if by_keras:
         if backbone not in applications.names():
