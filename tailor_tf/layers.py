@@ -222,19 +222,47 @@ class AdapterLayers(UniversalLayers):
     def conv(self, name, filters, kernel_size, strides):
         """Returns a frozen convolution, summed with its adapter where the kernel is 3x3."""
         shared = super().conv(name, filters, kernel_size, strides)
-        if kernel_size != 3:
-            return shared
-        adapter = keras.layers.Conv2D(
-            filters,
-            1,
-            strides=strides,
-            use_bias=False,
-            kernel_initializer="zeros",
-            name=f"{name}_adapter",
-        )
-        # The input comes padded by one pixel per side, which a 1x1 kernel has no use for.
-        return lambda x: keras.layers.Add()([shared(x), adapter(keras.layers.Cropping2D(1)(x))])
+        return _adapted(shared) if kernel_size == 3 else shared
 
     def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns a new batch norm that starts as the universal one, all of it trainable."""
         return self._started(BatchNorm(name=name, epsilon=epsilon))
+
+    def copy(self, name, operation):
+        """Returns what `UniversalLayers` does, 3x3 convolutions summed with their adapters."""
+        layer = super().copy(name, operation)
+        source = getattr(layer, "source", None)
+        plain = isinstance(source, keras.layers.Conv2D) and source.groups == 1
+        return _adapted(layer) if plain and source.kernel_size == (3, 3) else layer
+
+
+def _adapted(shared):
+    """A 3x3 convolution as a function of its input, a 1x1 one beside it that starts at zero."""
+    source = shared.source
+    adapter = keras.layers.Conv2D(
+        source.filters,
+        1,
+        strides=source.strides,
+        use_bias=False,
+        kernel_initializer="zeros",
+        name=f"{shared.name}_adapter",
+    )
+
+    def call(x):
+        before = [
+            _pixels_before_centre(side, stride, source.padding)
+            for side, stride in zip(x.shape[1:3], source.strides, strict=True)
+        ]
+        after = 1 if source.padding == "valid" else 0
+        cropped = keras.layers.Cropping2D([(first, after) for first in before])(x)
+        return keras.layers.Add()([shared(x), adapter(cropped)])
+
+    return call
+
+
+def _pixels_before_centre(side, stride, padding):
+    """Pixels of the input before the centre of a 3x3 kernel at its first place."""
+    if padding == "valid":
+        return 1
+    padded = max((-(-side // stride) - 1) * stride + 3 - side, 0)  # TensorFlow's "same"
+    return 1 - padded // 2

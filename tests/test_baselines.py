@@ -1,12 +1,13 @@
 """The networks that a tailored one is compared with, against NumPy and counts by hand."""
 
+import keras
 import numpy as np
 import pytest
 
 from tailor_tf import backbones, baselines, costs
 from tailor_tf.backbones import weights
 from tailor_tf.graph import build_network
-from tailor_tf.layers import Shared
+from tailor_tf.layers import AdapterLayers, Shared
 from tests import helpers
 
 CLASSES = 5
@@ -82,3 +83,21 @@ def test_costs_of_the_baselines(universal):
     convolutions = [layer for layer in shared if layer.source.kernel_size == (3, 3)]
     beside = sum(costs.layer_multiply_adds(layer) for layer in convolutions) // 9
     assert adapted.multiply_adds == whole.multiply_adds + beside
+
+
+@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_an_adapter_meets_the_centre_of_a_kernel_however_it_is_padded(side, padding, strides):
+    """A 3x3 kernel that is zero but for its centre is a 1x1 convolution, and so is its adapter."""
+    rng = np.random.default_rng(4)
+    images = keras.Input((side, side, 3))
+    conv = keras.layers.Conv2D(4, 3, strides, padding, use_bias=False, name="conv")
+    network = keras.Model(images, conv(images))
+    kernel = np.zeros((3, 3, 3, 4))
+    kernel[1, 1] = rng.normal(size=(3, 4))
+    conv.set_weights([kernel])
+    adapted = keras.Model(images, AdapterLayers(network).copy("conv", conv)(images))
+    adapted.get_layer("conv_adapter").set_weights([kernel[1:2, 1:2]])
+    x = rng.normal(size=(2, side, side, 3)).astype("float32")
+    np.testing.assert_allclose(adapted(x), 2 * network(x), rtol=1e-5, atol=1e-5)
