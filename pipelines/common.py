@@ -56,6 +56,9 @@ def define_task_flags() -> None:
             "network expects, or measured.",
         )
     flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
+    flags.DEFINE_bool(
+        "deterministic", False, "Same flags, same bits, on one machine; takes a little longer."
+    )
 
 
 def task_from_flags(image_size: int, normalisation: Normalisation | None = None) -> data.Task:
@@ -63,6 +66,8 @@ def task_from_flags(image_size: int, normalisation: Normalisation | None = None)
 
     What `normalisation` says of images goes before what is measured, and flags before both.
     """
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
     names = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding", "resize")
     options = {name: FLAGS[name].value for name in names}
     for name in ("mean", "std"):

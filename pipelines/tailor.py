@@ -14,6 +14,7 @@ from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.phases import PHASES
 from tailor_tf.student import TEACHER_GRADIENTS
 from tailor_tf.tailoring import METHODS
+from tailor_tf.training import CHECKPOINT_SECONDS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -33,6 +34,9 @@ flags.DEFINE_enum(
 )
 for phase in ("teacher", "student", "finetune", "baseline"):
     common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
+flags.DEFINE_float(
+    "checkpoint_seconds", CHECKPOINT_SECONDS, "Seconds between states written within an epoch."
+)
 flags.DEFINE_string("max_skip", "3", "How many layers back a proxy may read, or dense.")
 flags.DEFINE_float("complexity_weight", DEFAULTS.complexity_weight, "Gamma 1: weight of E[C].")
 flags.DEFINE_float("teacher_weight", DEFAULTS.teacher_weight, "Gamma 2: weight of the teacher.")
@@ -83,7 +87,12 @@ def main(argv: list[str]) -> None:
     universal = load_universal(FLAGS.universal, **common.universal_config())
     task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
     run = Run(
-        universal, task, FLAGS.workdir, settings_from_flags(), common.phase_callbacks(FLAGS.workdir)
+        universal,
+        task,
+        FLAGS.workdir,
+        settings_from_flags(),
+        common.phase_callbacks(FLAGS.workdir),
+        FLAGS.checkpoint_seconds,
     )
     with locks.locked(FLAGS.workdir):
         if FLAGS.redo:

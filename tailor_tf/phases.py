@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tailor_tf import student, training
-from tailor_tf.backbones import weights
 from tailor_tf.baselines import BASELINES
+from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import Cost
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.errors import TailorError
@@ -58,13 +58,22 @@ class Phases:
         workdir: where records and checkpoints land.
         seed: of the order of the images and their augmentation.
         callbacks: Keras callbacks per phase, called with the phase's name.
+        checkpoint_seconds: seconds between states within an epoch, see `training.Trainer`.
     """
 
-    def __init__(self, task: Task, workdir: str | os.PathLike, seed: int, callbacks: Callbacks):
+    def __init__(
+        self,
+        task: Task,
+        workdir: str | os.PathLike,
+        seed: int,
+        callbacks: Callbacks,
+        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
+    ):
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.seed = seed
         self.callbacks = callbacks
+        self.checkpoint_seconds = checkpoint_seconds
         self.records = Records(workdir)
 
     def train(
@@ -91,8 +100,15 @@ class Phases:
         Raises:
             records.SettingsChangedError: the phase was begun with other settings.
             training.NonFiniteLossError: training diverged.
+            TailorError: the phase was finished and its weights are gone.
         """
         finished = self.records.read_if_same(name, settings)
+        if finished and not self._checkpoint(name).exists():
+            raise TailorError(
+                f"{self.records.path(name)} says that the phase is finished, but its weights, "
+                f"{self._checkpoint(name)}, are gone. Begin the phase anew (pipelines.tailor: "
+                "--redo=PHASE), or take another working directory."
+            )
         trainer = training.Trainer(
             model,
             objective,
@@ -100,17 +116,19 @@ class Phases:
             steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
             checkpoint=self._checkpoint(name),
             settings=settings,
+            checkpoint_seconds=self.checkpoint_seconds,
         )
         if finished:
             return
         print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
         history = trainer.fit(
-            lambda epoch: training_batches(
+            lambda epoch, skip: training_batches(
                 self.task.train,
                 self.task.preprocessing,
                 batch_size=recipe.batch_size,
                 seed=self.seed,
                 epoch=epoch,
+                skip=skip,
             ),
             validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
             callbacks=self.callbacks(name),
@@ -182,10 +200,8 @@ class Phases:
         for name, wanted in settings.items():
             self.records.read_if_same(name, wanted)
             checkpoint = self._checkpoint(name)
-            if checkpoint.exists():
-                check_same_settings(
-                    checkpoint, weights.read_metadata(checkpoint)["settings"], wanted
-                )
+            if found := Checkpoints(checkpoint).read_metadata():
+                check_same_settings(checkpoint, found["settings"], wanted)
 
     def _checkpoint(self, name: str) -> pathlib.Path:
         return self.workdir / "checkpoints" / f"{name}.safetensors"

@@ -26,7 +26,7 @@ def pretrain(
 ) -> dict[str, Any]:
     """Trains `graph` on a source task and writes `universal.safetensors` and `pretrain.json`.
 
-    Started again on the same working directory it goes on after the last finished epoch.
+    Started again on the same working directory it goes on where it stopped.
 
     Args:
         graph: the network to train.
@@ -56,9 +56,14 @@ def pretrain(
         },
     )
 
-    def epoch_batches(epoch):
+    def epoch_batches(epoch, skip):
         return training_batches(
-            task.train, task.preprocessing, batch_size=recipe.batch_size, seed=seed, epoch=epoch
+            task.train,
+            task.preprocessing,
+            batch_size=recipe.batch_size,
+            seed=seed,
+            epoch=epoch,
+            skip=skip,
         )
 
     def accuracy(split):

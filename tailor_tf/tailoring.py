@@ -84,7 +84,7 @@ class Run:
     """One task's run over a universal network, in one working directory.
 
     Every phase leaves a record and a checkpoint, and a finished phase is read from them instead of
-    being run again; an unfinished one goes on after its last epoch.
+    being run again; an unfinished one goes on at its last checkpoint.
 
     Args:
         universal: the universal network; not changed.
@@ -92,6 +92,7 @@ class Run:
         workdir: where everything lands.
         settings: how to do it.
         callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
+        checkpoint_seconds: seconds between states within an epoch, see `training.Trainer`.
     """
 
     def __init__(
@@ -101,12 +102,13 @@ class Run:
         workdir: str | os.PathLike,
         settings: Settings | None = None,
         callbacks: Callbacks = no_callbacks,
+        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
     ):
         self.universal = universal
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.settings = settings or Settings()
-        self.phases = Phases(task, workdir, self.settings.seed, callbacks)
+        self.phases = Phases(task, workdir, self.settings.seed, callbacks, checkpoint_seconds)
         self._models: dict[str, keras.Model] = {}
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
@@ -400,13 +402,13 @@ def tailor(
     task: Task,
     workdir: str | os.PathLike,
     settings: Settings | None = None,
-    callbacks: Callbacks = no_callbacks,
+    **options: Any,
 ) -> Result:
     """Tailors a universal network to a task: runs what is missing in `workdir`, all phases.
 
     Args are those of `Run`. Raises what `Run.run` raises.
     """
-    return Run(universal, task, workdir, settings, callbacks).result()
+    return Run(universal, task, workdir, settings, **options).result()
 
 
 def _image_counts(task: Task) -> dict[str, int]:

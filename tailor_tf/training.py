@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +14,20 @@ import numpy as np
 import tensorflow as tf
 
 from tailor_tf.backbones import weights
+from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import is_statistic
 from tailor_tf.errors import TailorError
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.records import check_same_settings
 
+CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 0.01  # of the time that writing states within epochs may take
+
 # (model, images [batch, height, width, 3], labels [batch]) -> (loss to minimise, scalars to show)
 Objective = Callable[[keras.Model, tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+
+# (epoch, batches to leave out) -> images and labels
+Batches = Callable[[int, int], tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +144,9 @@ class Trainer:
         objective: what to minimise.
         recipe: how.
         steps_per_epoch: steps that one epoch has.
-        checkpoint: the file that holds the state after each epoch; none is kept by default.
+        checkpoint: the file that holds the state, see `checkpoints`; none is kept by default.
+        checkpoint_seconds: the state is written after each epoch, and within one when so many
+            seconds have passed, unless that takes more than `CHECKPOINT_SHARE` of the time.
         settings: everything that the result depends on, JSON-able; the recipe by default. A
             checkpoint that was written with others is refused.
 
@@ -159,19 +167,23 @@ class Trainer:
         steps_per_epoch: int,
         checkpoint: str | os.PathLike | None = None,
         settings: Mapping[str, Any] | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ):
         self.model = model
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
-        self.checkpoint = pathlib.Path(checkpoint) if checkpoint else None
+        self.checkpoints = Checkpoints(checkpoint) if checkpoint else None
+        self.checkpoint_seconds = checkpoint_seconds
         self.settings = settings or {"recipe": dataclasses.asdict(recipe)}
         self.history: list[dict[str, float]] = []
+        self._epoch = _Epoch()
+        self._next_save = time.monotonic() + checkpoint_seconds
         self.optimizer = keras.optimizers.SGD(
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
         )
         self.optimizer.build(model.trainable_variables)
         self.step = tf.function(self._make_step(objective))
-        if self.checkpoint and self.checkpoint.exists():
+        if self.checkpoints:
             self._restore()
 
     def _make_step(self, objective):
@@ -192,24 +204,26 @@ class Trainer:
 
     def fit(
         self,
-        batches: Callable[[int], tf.data.Dataset],
+        batches: Batches,
         *,
         validate: Callable[[], Mapping[str, float]] = dict,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[dict[str, float]]:
-        """Trains for the epochs that are still to do.
+        """Trains for the steps that are still to do.
 
         Args:
-            batches: the epoch's number, from 0, to its batches of images and labels.
-            validate: called after each epoch for figures to record with it.
+            batches: the epoch's number, from 0, and how many of its first batches to leave out, to
+                the rest of its batches of images and labels.
+            validate: called after each epoch for figures to record with it; the state with the
+                highest "validation_accuracy" among them is kept as the best.
             callbacks: Keras callbacks.
 
         Returns:
             Per epoch the mean of each figure, those of earlier runs included.
 
         Raises:
-            NonFiniteLossError: names step and learning rate; the checkpoint keeps the state of the
-                last good epoch.
+            NonFiniteLossError: names step and learning rate; the last good state is kept.
+            TailorError: a state cannot be written.
         """
         hooks = keras.callbacks.CallbackList(
             list(callbacks),
@@ -220,35 +234,42 @@ class Trainer:
         )
         hooks.on_train_begin()
         for epoch in range(len(self.history), self.recipe.epochs):
-            started = time.monotonic()
             hooks.on_epoch_begin(epoch)
-            figures = {**self._run_epoch(batches(epoch), hooks), **validate()}
+            started = time.monotonic() - self._epoch.seconds
+            for images, labels in batches(epoch, self._epoch.steps):
+                self._one_step(images, labels, hooks)
+                self._epoch.seconds = time.monotonic() - started
+                if time.monotonic() >= self._next_save:
+                    self._save()
+            figures = {**self._epoch.means(), **validate()}
             figures["seconds"] = time.monotonic() - started
             self.history.append(figures)
-            self._save()
+            self._epoch = _Epoch()
+            self._save(best=self._is_best())
             hooks.on_epoch_end(epoch, figures)
         hooks.on_train_end()
+        if self.checkpoints:
+            self.checkpoints.finish()
         return self.history
 
-    def _run_epoch(self, batches, hooks) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        count = 0
-        for count, (images, labels) in enumerate(batches, start=1):
-            hooks.on_train_batch_begin(count - 1)
-            figures = {name: float(value) for name, value in self.step(images, labels).items()}
-            self._check_finite(figures["loss"])
-            for name, value in figures.items():
-                sums[name] = sums.get(name, 0.0) + value
-            hooks.on_train_batch_end(count - 1, {name: s / count for name, s in sums.items()})
-        return {name: total / count for name, total in sums.items()}
+    def _one_step(self, images, labels, hooks) -> None:
+        hooks.on_train_batch_begin(self._epoch.steps)
+        figures = {name: float(value) for name, value in self.step(images, labels).items()}
+        self._check_finite(figures["loss"])
+        self._epoch.add(figures)
+        hooks.on_train_batch_end(self._epoch.steps - 1, self._epoch.means())
+
+    def _is_best(self) -> bool:
+        accuracies = [figures.get("validation_accuracy", 0.0) for figures in self.history]
+        return accuracies[-1] >= max(accuracies)
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
             step = int(self.optimizer.iterations)
             raise NonFiniteLossError(
                 f"The loss is {loss} at step {step} with learning rate "
-                f"{float(self.optimizer.learning_rate):.3g}; the state of the last finished epoch "
-                "is kept. Lower the learning rate and start again."
+                f"{float(self.optimizer.learning_rate):.3g}; the last state that was "
+                "written is kept. Lower the learning rate and start again."
             )
 
     def _changing(self) -> dict[str, keras.Variable]:
@@ -259,20 +280,50 @@ class Trainer:
     def _optimizer_arrays(self) -> dict[str, keras.Variable]:
         return {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
 
-    def _save(self) -> None:
-        if self.checkpoint:
-            state = {**self._changing(), **self._optimizer_arrays()}
-            tensors = {key: np.array(variable) for key, variable in state.items()}
-            metadata = {"settings": self.settings, "history": self.history}
-            weights.write(self.checkpoint, tensors, metadata)
+    def _save(self, *, best: bool = False) -> None:
+        if not self.checkpoints:
+            return
+        started = time.monotonic()
+        state = {**self._changing(), **self._optimizer_arrays()}
+        tensors = {key: np.array(variable) for key, variable in state.items()}
+        metadata = {
+            "settings": self.settings,
+            "history": self.history,
+            "epoch": dataclasses.asdict(self._epoch),
+        }
+        self.checkpoints.save(tensors, metadata, best=best)
+        now = time.monotonic()
+        self._next_save = now + max(self.checkpoint_seconds, (now - started) / CHECKPOINT_SHARE)
 
     def _restore(self) -> None:
-        tensors, metadata = weights.read(self.checkpoint)
-        check_same_settings(self.checkpoint, metadata.get("settings", {}), self.settings)
+        found = self.checkpoints.read()
+        if found is None:
+            return
+        tensors, metadata = found
+        path = self.checkpoints.newest
+        check_same_settings(path, metadata.get("settings", {}), self.settings)
         changing = self._changing()
-        weights.assign(
-            self.model, tensors, origin=str(self.checkpoint), wanted=changing.__contains__
-        )
+        weights.assign(self.model, tensors, origin=str(path), wanted=changing.__contains__)
         for key, variable in self._optimizer_arrays().items():
             variable.assign(tensors[key])
         self.history = metadata["history"]
+        self._epoch = _Epoch(**metadata["epoch"])
+
+
+@dataclasses.dataclass
+class _Epoch:
+    """How far an epoch has come: steps, sums of the figures over them, seconds."""
+
+    steps: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, figures: Mapping[str, float]) -> None:
+        """Counts one more step."""
+        self.steps += 1
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """The mean of each figure."""
+        return {name: total / self.steps for name, total in self.sums.items()}

@@ -44,6 +44,7 @@ FLOORS = (
     (
         "tailor_tf",
         "tailor_tf.training",
+        "tailor_tf.checkpoints",
         "tailor_tf.pretraining",
         "tailor_tf.phases",
         "tailor_tf.tailoring",

@@ -42,12 +42,18 @@ def write(
     tensors: Mapping[str, np.ndarray],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes tensors and JSON-able metadata to one safetensors file, in one piece."""
+    """Writes tensors and JSON-able metadata to one safetensors file, in one piece.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk.
+    """
     contiguous = {key: np.array(value, order="C", copy=None) for key, value in tensors.items()}
+    text = {METADATA_KEY: json.dumps(metadata)}
     with replacing(path) as temporary:
-        safetensors.numpy.save_file(
-            contiguous, temporary, metadata={METADATA_KEY: json.dumps(metadata)}
-        )
+        try:
+            safetensors.numpy.save_file(contiguous, temporary, metadata=text)
+        except safetensors.SafetensorError as error:
+            raise OSError(f"{os.fspath(path)}: {error}") from error
 
 
 @contextlib.contextmanager

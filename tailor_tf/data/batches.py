@@ -20,6 +20,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    skip: int = 0,
     drop_remainder: bool = True,
 ) -> tf.data.Dataset:
     """Shuffled and augmented batches of one epoch.
@@ -34,6 +35,7 @@ def training_batches(
         batch_size: examples per batch.
         seed: chooses order and augmentation, together with `epoch`; 0 or more.
         epoch: number of the epoch, 0 or more.
+        skip: how many of the epoch's first batches to leave out.
         drop_remainder: whether to leave out the last batch if it is not full.
 
     Returns:
@@ -58,6 +60,7 @@ def training_batches(
     places = preprocessing.margin + 2 * preprocessing.crop_padding + 1
     corners = random.integers(0, places, (len(split), 2), np.int32)
     mirrored = (random.random(len(split)) < 0.5) & preprocessing.flip
+    order = order[skip * batch_size :]
     drawn = {"corner": corners[order], "mirrored": mirrored[order]}
     return _batches(split, preprocessing, batch_size, order, drawn, drop_remainder)
 

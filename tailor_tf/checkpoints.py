@@ -1,0 +1,87 @@
+"""States of a training on disk: the newest, the one before it, and the best."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tailor_tf.backbones import weights
+from tailor_tf.errors import TailorError
+
+
+class Checkpoints:
+    """The last states of one training. Whenever the program is killed, a whole one is left.
+
+    Args:
+        path: the newest state's file, `NAME.safetensors`; beside it lie `NAME.previous.safetensors`
+            and `NAME.best.safetensors`.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.newest = pathlib.Path(path)
+        self.previous = self.newest.with_suffix(".previous.safetensors")
+        self.best = self.newest.with_suffix(".best.safetensors")
+
+    def save(
+        self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, best: bool
+    ) -> None:
+        """Writes a state as the newest, and as the best if it is.
+
+        Raises:
+            TailorError: the file cannot be written, as on a full disk; what was there stays.
+        """
+        fresh = self.newest.with_suffix(".next.safetensors")
+        try:
+            weights.write(fresh, tensors, metadata)
+            if best:
+                self._link(fresh, self.best)
+            if self.newest.exists():
+                os.replace(self.newest, self.previous)
+            os.replace(fresh, self.newest)
+        except OSError as error:
+            raise TailorError(
+                f"Cannot write the checkpoint {self.newest}: {error}. The state before it is kept; "
+                "make room and start again."
+            ) from error
+
+    @staticmethod
+    def _link(source: pathlib.Path, target: pathlib.Path) -> None:
+        """Gives a file a second name, which takes no room."""
+        temporary = target.with_suffix(".link")
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        os.replace(temporary, target)
+
+    def finish(self) -> None:
+        """Removes the state before the newest, which nothing will need."""
+        self.previous.unlink(missing_ok=True)
+
+    def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest state that can be read, tensors and metadata; `None` if there never was one.
+
+        Raises:
+            TailorError: there are states and none can be read.
+        """
+        return self._first_readable(weights.read)
+
+    def read_metadata(self) -> dict[str, Any] | None:
+        """The metadata of the state that `read` gives."""
+        return self._first_readable(weights.read_metadata)
+
+    def _first_readable(self, read) -> Any:
+        problems = []
+        for path in (self.newest, self.previous):
+            if path.exists():
+                try:
+                    return read(path)
+                except weights.WeightsError as error:
+                    problems.append(str(error))
+                    logging.warning("%s Looking for the state before it.", error)
+        if problems:
+            raise TailorError(
+                f"No state of {self.newest} can be read; delete it to begin anew. {problems[0]}"
+            )
+        return None

@@ -1,0 +1,181 @@
+"""The loop on a small network: resumed anywhere it ends in the same bits, and it loses nothing."""
+
+import json
+import math
+import os
+import pathlib
+import subprocess
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tailor_tf import Recipe, training
+from tailor_tf.backbones import weights
+from tailor_tf.checkpoints import Checkpoints
+from tailor_tf.records import SettingsChangedError
+
+RECIPE = Recipe(3, batch_size=4, learning_rate=0.05, decay_epochs=1)
+STEPS = 5
+IMAGES = np.random.default_rng(0).normal(size=(STEPS * 4, 6)).astype("float32")
+LABELS = (IMAGES.sum(axis=1) > 0).astype("int32")
+
+
+def batches(epoch, skip):
+    """Another order each epoch."""
+    order = np.random.default_rng(epoch).permutation(len(LABELS))[4 * skip :]
+    return tf.data.Dataset.from_tensor_slices((IMAGES[order], LABELS[order])).batch(4)
+
+
+def build():
+    keras.utils.set_random_seed(0)
+    images = keras.Input((6,))
+    hidden = keras.layers.Dense(8, activation="relu", name="hidden")(images)
+    return keras.Model(images, {"logits": keras.layers.Dense(2, name="out")(hidden)})
+
+
+def trainer(path=None, **options):
+    model, objective = build(), training.classification(RECIPE)
+    return training.Trainer(model, objective, RECIPE, STEPS, path, checkpoint_seconds=0, **options)
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    """A state is written after every step, whatever time that takes."""
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises after so many steps in all, as an interrupt would."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def figures(history):
+    return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in history]
+
+
+def test_resumed_after_any_step_it_ends_in_the_same_bits(tmp_path, every_step):
+    straight = trainer()
+    expected = straight.fit(batches)
+    for stop in range(1, 3 * STEPS):
+        path = tmp_path / f"{stop}.safetensors"
+        with pytest.raises(KeyboardInterrupt):
+            trainer(path).fit(batches, callbacks=[StopAt(stop)])
+        resumed = trainer(path)
+        # The state of the step in which it was stopped had not been written yet.
+        assert len(resumed.history) * STEPS + resumed._epoch.steps == stop - 1
+        assert figures(resumed.fit(batches)) == figures(expected)
+        for key, value in weights.arrays(straight.model).items():
+            np.testing.assert_array_equal(weights.arrays(resumed.model)[key], value)
+        assert {file.name for file in tmp_path.glob(f"{stop}.*")} == {
+            f"{stop}.safetensors",
+            f"{stop}.best.safetensors",
+        }
+
+
+def _stopped(path, steps):
+    with pytest.raises(KeyboardInterrupt):
+        trainer(path).fit(batches, callbacks=[StopAt(steps)])
+
+
+def test_a_truncated_state_falls_back_to_the_one_before(tmp_path, every_step, caplog):
+    path = tmp_path / "state.safetensors"
+    _stopped(path, 8)
+    path.write_bytes(path.read_bytes()[:-100])
+    resumed = trainer(path)
+    assert (len(resumed.history), resumed._epoch.steps) == (1, 1)  # 6 of 7 steps
+    assert "state.safetensors" in caplog.text and "the state before it" in caplog.text
+    assert figures(resumed.fit(batches)) == figures(trainer().fit(batches))
+
+
+def test_without_a_whole_state_it_says_what_to_delete(tmp_path, every_step):
+    path = tmp_path / "state.safetensors"
+    _stopped(path, 3)
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"No state of .*state.safetensors can be read; delete it"):
+        trainer(path)
+
+
+def test_the_best_state_is_kept(tmp_path):
+    path = tmp_path / "state.safetensors"
+    accuracies = iter([0.5, 0.9, 0.7])
+    snapshots = []
+
+    def validate():
+        snapshots.append(weights.arrays(run.model))
+        return {"validation_accuracy": next(accuracies)}
+
+    run = trainer(path)
+    run.fit(batches, validate=validate)
+    best, _ = weights.read(Checkpoints(path).best)
+    newest, metadata = weights.read(path)
+    for key in snapshots[0]:
+        np.testing.assert_array_equal(best[key], snapshots[1][key])
+        np.testing.assert_array_equal(newest[key], snapshots[2][key])
+    assert len(metadata["history"]) == 3
+
+
+def test_other_settings_and_other_networks_are_named(tmp_path):
+    path = tmp_path / "state.safetensors"
+    trainer(path, settings={"seed": 0}).fit(batches)
+    with pytest.raises(SettingsChangedError, match=r"state.safetensors .*seed was 0 and is 1"):
+        trainer(path, settings={"seed": 1})
+    images = keras.Input((6,))
+    other = keras.Model(images, {"logits": keras.layers.Dense(2, name="hidden")(images)})
+    with pytest.raises(ValueError, match=r"hidden/kernel should have shape \(6, 2\), received"):
+        training.Trainer(other, training.classification(RECIPE), RECIPE, STEPS, path, {"seed": 0})
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_with_a_message_and_keeps_the_state(small_disk, every_step):
+    path = small_disk / "state.safetensors"
+    _stopped(path, 3)
+    before = path.read_bytes()
+    filler = small_disk / "filler"
+    try:
+        filler.write_bytes(b"x" * 65536)
+    except OSError:
+        assert filler.stat().st_size
+    with pytest.raises(
+        ValueError, match=r"Cannot write the checkpoint .*No space left.* make room"
+    ):
+        trainer(path).fit(batches)
+    assert path.read_bytes() == before
+    filler.unlink()
+    assert figures(trainer(path).fit(batches)) == figures(trainer().fit(batches))
+
+
+def test_writing_states_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
+    """With a limit of zero seconds between states it is the share that limits them."""
+    written = []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, *args, best: written.append(best))
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e-9)
+    trainer(pathlib.Path(tmp_path) / "state.safetensors").fit(batches)
+    assert len(written) == 1 + 3  # the first step's, and one after each epoch
+
+
+def test_metadata_is_plain_json(tmp_path, every_step):
+    path = tmp_path / "state.safetensors"
+    _stopped(path, 3)
+    assert json.loads(json.dumps(weights.read_metadata(path)))["epoch"]["steps"] == 2
