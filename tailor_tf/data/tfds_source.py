@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,7 +62,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir and os.path.expanduser(data_dir))
     except tfds.core.DatasetNotFoundError as error:
         raise DataError(
             _unknown_name_message(name, tfds.list_builders(with_community_datasets=False))
