@@ -1,1 +1,1 @@
-"""Measurements, run as `python -m benchmarks.NAME`; figures are in docs/performance.md."""
+"""Measurements, run as `python -m benchmarks.NAME`."""

@@ -189,6 +189,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)
         tf.get_logger().setLevel("ERROR")  # it warns of one trace per phase
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)  # others may be at work there
         try:
             main(argv)
         except locks.InUseError as error:
@@ -198,7 +200,9 @@ def run(main: Callable[[list[str]], None]) -> None:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(ERROR_STATUS)
         except KeyboardInterrupt:
-            print("\nInterrupted; the same command continues.", file=sys.stderr)
+            redo = "redo" in FLAGS and FLAGS.redo is not None
+            without = ", without --redo," if redo else ""
+            print(f"\nInterrupted; the same command{without} continues.", file=sys.stderr)
             sys.exit(130)
 
     app.run(guarded)

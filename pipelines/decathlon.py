@@ -6,6 +6,7 @@ work on is left to it.
 """
 
 import functools
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import flags
 
 from pipelines import common
-from tailor_tf import decathlon, load_universal, locks, records
+from tailor_tf import decathlon, load_universal, locks
 from tailor_tf.decathlon import PROTOCOLS
 from tailor_tf.errors import TailorError
 
@@ -24,7 +25,11 @@ common.define_universal_flags()
 flags.DEFINE_string("workdir", None, "Folder for a working directory per domain.", required=True)
 flags.DEFINE_enum("protocol", "decathlon", list(PROTOCOLS), "Which domains.")
 flags.DEFINE_list("domains", None, "Domains to run, by comma; all of the protocol by default.")
-flags.DEFINE_string("data_dir", "~/tensorflow_datasets", "Where TensorFlow Datasets keeps data.")
+flags.DEFINE_string(
+    "data_dir",
+    os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"),
+    "Where TensorFlow Datasets keeps its data.",
+)
 flags.DEFINE_string("folders", ".", "Where the folders of domains lie that are image folders.")
 flags.DEFINE_string(
     "flagfiles", None, "Folder of a flag file per domain; the project's own by default."
@@ -39,8 +44,6 @@ flags.DEFINE_string("test_labels", None, "Folder of <domain>_test.json, COCO-sty
 def tailor(domain: str) -> int:
     """Runs `pipelines.tailor` for a domain; returns its exit status."""
     workdir = pathlib.Path(FLAGS.workdir) / domain
-    if records.Records(workdir).path("run").exists():
-        return 0
     task = PROTOCOLS[FLAGS.protocol][domain]
     if task.startswith("folder:"):
         task = f"folder:{pathlib.Path(FLAGS.folders) / task.removeprefix('folder:')}"
@@ -66,22 +69,28 @@ def main(argv: list[str]) -> None:
         raise TailorError(
             f"--domains got {', '.join(sorted(unknown))}; expected some of {', '.join(known)}."
         )
-    load_universal(FLAGS.universal, **common.universal_config())  # refused here, not ten times
-    with ThreadPoolExecutor(FLAGS.jobs) as pool:
-        statuses = dict(zip(domains, pool.map(tailor, domains), strict=True))
-    for domain, status in statuses.items():
-        if status == common.IN_USE_STATUS:
-            print(f"{domain}: {locks.holder(pathlib.Path(FLAGS.workdir) / domain)} works on it.")
-    if finished := [domain for domain, status in statuses.items() if status == 0]:
-        network = functools.cache(
-            lambda size: load_universal(
-                FLAGS.universal, **common.universal_config() | {"image_size": size}
-            )
+    network = functools.cache(
+        lambda size: load_universal(
+            FLAGS.universal, **common.universal_config() | ({"image_size": size} if size else {})
         )
+    )
+
+    def finished(domain: str) -> bool:
+        return decathlon.is_finished(pathlib.Path(FLAGS.workdir) / domain, network(None))
+
+    left = [domain for domain in domains if not finished(domain)]
+    with ThreadPoolExecutor(FLAGS.jobs) as pool:
+        statuses = dict(zip(left, pool.map(tailor, left), strict=True))
+    failed = []
+    for domain in (d for d in left if not finished(d)):
+        if statuses[domain] == common.IN_USE_STATUS:
+            print(f"{domain}: {locks.holder(pathlib.Path(FLAGS.workdir) / domain)} works on it.")
+        else:
+            failed.append(domain)
+    if done := [domain for domain in domains if finished(domain)]:
         names = ("workdir", "protocol", "data_dir", "annotations", "test_labels")
         options = {name: FLAGS[name].value for name in names}
-        print(f"\n{decathlon.conclude(domains=finished, universal=network, **options)}", end="")
-    failed = [d for d, status in statuses.items() if status not in (0, common.IN_USE_STATUS)]
+        print(f"\n{decathlon.conclude(domains=done, universal=network, **options)}", end="")
     if failed:
         raise TailorError(
             f"{len(failed)} of {len(domains)} domains failed: {', '.join(failed)}. Their messages "

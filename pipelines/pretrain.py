@@ -36,7 +36,9 @@ def main(argv: list[str]) -> None:
             seed=FLAGS.seed,
             callbacks=common.phase_callbacks(FLAGS.workdir)("pretrain"),
         )
-    print(f"{FLAGS.workdir}/universal.safetensors: test accuracy {record['test_accuracy']:.2%}")
+    split = "validation" if record["test_accuracy"] is None else "test"
+    accuracy = record[f"{split}_accuracy"]
+    print(f"{FLAGS.workdir}/universal.safetensors: {split} accuracy {accuracy:.2%}")
 
 
 if __name__ == "__main__":

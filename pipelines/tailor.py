@@ -95,9 +95,9 @@ def main(argv: list[str]) -> None:
         FLAGS.checkpoint_seconds,
     )
     with locks.locked(FLAGS.workdir):
+        run.check(FLAGS.method, FLAGS.redo)
         if FLAGS.redo:
             run.phases.forget(FLAGS.redo)
-        run.check()
         files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
         if FLAGS.method != "nettailor":
             run.baseline(FLAGS.method)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,15 +50,21 @@ class Checkpoints:
 
     @staticmethod
     def _link(source: pathlib.Path, target: pathlib.Path) -> None:
-        """Gives a file a second name, which takes no room."""
+        """Gives a file a second name, or copies it where there are no hard links."""
         temporary = target.with_suffix(".link")
         temporary.unlink(missing_ok=True)
-        os.link(source, temporary)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
         os.replace(temporary, target)
 
     def finish(self) -> None:
-        """Removes the state before the newest, which nothing will need."""
+        """Removes the state before the newest, and what killed programs left half written."""
         self.previous.unlink(missing_ok=True)
+        self.best.with_suffix(".link").unlink(missing_ok=True)
+        for path in self.newest.parent.glob(f".{self.newest.stem}.*"):
+            path.unlink()
 
     def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest state that can be read, tensors and metadata; `None` if there never was one.

@@ -11,6 +11,7 @@ from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
 from tailor_tf.data.tfds_source import load_unlabelled_test
+from tailor_tf.errors import TailorError
 from tailor_tf.files import write_text
 from tailor_tf.task_pack import load_task_pack
 
@@ -68,6 +69,30 @@ def predict(
     return workdir / RESULTS
 
 
+def is_finished(workdir: str | os.PathLike, universal: Universal) -> bool:
+    """Whether a domain's run is finished.
+
+    Raises:
+        TailorError: it was made over another universal network.
+    """
+    found = records.Records(workdir)
+    if found.read("run") is None:
+        return False
+    made_over = found.read("teacher")["settings"]["universal"]
+    if made_over != universal.fingerprint:
+        raise TailorError(
+            f"{workdir} was made over the universal network with fingerprint {made_over[:16]}; "
+            f"received one with {universal.fingerprint[:16]}. Use another working directory."
+        )
+    return True
+
+
+def _is_predicted(workdir: pathlib.Path) -> bool:
+    """Whether there are predictions of the task pack that is there now."""
+    results, pack = workdir / RESULTS, workdir / "task_pack.safetensors"
+    return results.exists() and results.stat().st_mtime_ns >= pack.stat().st_mtime_ns
+
+
 def conclude(
     workdir: str | os.PathLike,
     domains: Sequence[str],
@@ -88,7 +113,8 @@ def conclude(
         data_dir: where TensorFlow Datasets keeps its data.
         annotations: folder of annotations of the decathlon's kit; looked for in `data_dir` if
             `None`.
-        test_labels: folder of `<domain>_test.json`, COCO-style, to score the predictions with.
+        test_labels: folder of `<domain>_test.json`, COCO-style, to score the predictions with;
+            domains without such a file are left without a test accuracy.
 
     Returns:
         The tables of `standings`, Markdown.
@@ -98,7 +124,7 @@ def conclude(
     """
     workdir = pathlib.Path(workdir)
     if protocol == "decathlon":
-        left = [domain for domain in domains if not (workdir / domain / RESULTS).exists()]
+        left = [domain for domain in domains if not _is_predicted(workdir / domain)]
         kit = annotations or (left and challenge.find_annotations(data_dir))
         for domain in left:
             known = challenge.read_annotations(kit, domain)
@@ -109,13 +135,12 @@ def conclude(
         for domain, methods in found.items()
         if "test" in methods["nettailor"]["accuracy"]
     }
-    if test_labels:
-        tests |= {
-            domain: challenge.accuracy(
-                workdir / domain / RESULTS, pathlib.Path(test_labels) / f"{domain}_test.json"
-            )
-            for domain in domains
-        }
+    labels = {d: pathlib.Path(test_labels or "") / f"{d}_test.json" for d in domains}
+    tests |= {
+        domain: challenge.accuracy(workdir / domain / RESULTS, file)
+        for domain, file in labels.items()
+        if test_labels and file.exists()
+    }
     text = standings.domain_table(found, tests)
     if protocol == "decathlon":
         rows = [*score.PUBLISHED, standings.our_row(found, tests)]

@@ -232,8 +232,10 @@ class AdapterLayers(UniversalLayers):
         """Returns what `UniversalLayers` does, 3x3 convolutions summed with their adapters."""
         layer = super().copy(name, operation)
         source = getattr(layer, "source", None)
-        plain = isinstance(source, keras.layers.Conv2D) and source.groups == 1
-        return _adapted(layer) if plain and source.kernel_size == (3, 3) else layer
+        if not isinstance(source, keras.layers.Conv2D) or source.kernel_size != (3, 3):
+            return layer
+        plain = source.groups == 1 and source.dilation_rate == (1, 1)
+        return _adapted(layer) if plain else layer
 
 
 def _adapted(shared):

@@ -50,6 +50,17 @@ def phase_index(phase: str) -> int:
     return list(PHASES).index(phase)
 
 
+def forgotten(phase: str) -> tuple[str, ...]:
+    """What the names of records start with that go when a phase is begun anew.
+
+    Raises:
+        TailorError: an unknown phase.
+    """
+    if phase in BASELINES:
+        return (phase,)
+    return tuple(list(PHASES.values())[phase_index(phase) :])
+
+
 class Phases:
     """Trains models for one task and keeps what comes of it.
 
@@ -215,8 +226,9 @@ class Phases:
         Raises:
             TailorError: an unknown phase.
         """
-        later = [phase] if phase in BASELINES else list(PHASES.values())[phase_index(phase) :]
-        for stem in later:
+        for name in () if phase in BASELINES else ("records/run.json", "task_pack.safetensors"):
+            (self.workdir / name).unlink(missing_ok=True)
+        for stem in forgotten(phase):
             for path in self.workdir.glob(f"records/{stem}*.json"):
                 path.unlink()
             for path in self.workdir.glob(f"checkpoints/{stem}*.safetensors"):

@@ -51,6 +51,9 @@ def pretrain(
         settings={
             "backbone": dict(graph.config),
             "task": task.name,
+            "classes": list(task.classes),
+            "training_images": len(task.train),
+            "preprocessing": json.loads(task.preprocessing.to_json()),
             "seed": seed,
             "recipe": dataclasses.asdict(recipe),
         },

@@ -190,7 +190,8 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
     """Methods side by side as one Markdown table, a row per task and method.
 
     Args:
-        workdirs: working directories; those of one task, such as under several seeds, share rows.
+        workdirs: working directories; those of one task over one universal network, such as under
+            several seeds, share rows.
 
     Returns:
         Per row the number of runs, mean and range of the accuracies in percent, and means of what
@@ -199,17 +200,18 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
     Raises:
         TailorError: a working directory without a finished network.
     """
-    runs: dict[str, dict[str, list]] = {}
-    for workdir in workdirs:
+    runs: dict[tuple, dict[str, list]] = {}
+    for workdir in dict.fromkeys(pathlib.Path(workdir).resolve() for workdir in workdirs):
         for method, record in methods(workdir).items():
-            of_task = runs.setdefault(record["settings"]["task"], {})
-            of_task.setdefault(method, []).append(record)
+            settings = record["settings"]
+            same = (settings["task"], settings["universal"], tuple(settings["classes"]))
+            runs.setdefault(same, {}).setdefault(method, []).append(record)
     header = ["task", "method", "runs", "validation (%)", "test (%)", "parameters (M)"]
     header += ["task parameters (M)", "multiply-adds (M)", "parameters gone (%)"]
     header += ["multiply-adds gone (%)", "universal blocks run", "seconds"]
     rows = [
         [task, *_method_row(method, records, of_task.get("finetune", ()))]
-        for task, of_task in runs.items()
+        for (task, *_), of_task in runs.items()
         for method, records in of_task.items()
     ]
     return "\n".join(aligned([header, *rows])) + "\n"

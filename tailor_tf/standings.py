@@ -12,7 +12,7 @@ OURS = "tailor_tf"
 def domain_table(
     records: Mapping[str, Mapping[str, Mapping[str, Any]]], tests: Mapping[str, float]
 ) -> str:
-    """A row per finished domain, and their means.
+    """A row per finished domain.
 
     Args:
         records: by domain, its records by method, see `records.methods`.

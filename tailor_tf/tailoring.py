@@ -16,7 +16,7 @@ from tailor_tf.baselines import BASELINES
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
-from tailor_tf.phases import Callbacks, Phases, no_callbacks, phase_index
+from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.selection import Selection, leanest
 from tailor_tf.task_pack import Tailored, save_task_pack
 
@@ -113,22 +113,28 @@ class Run:
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
 
-    def check(self) -> None:
+    def check(self, method: str = "nettailor", redo: str | None = None) -> None:
         """Refuses a working directory that other settings have begun, before anything is written.
 
+        Args:
+            method: one of `METHODS`; what belongs to others alone is not looked at.
+            redo: the phase that is about to be begun anew; it and later ones are not looked at.
+
         Raises:
+            TailorError: an unknown phase.
             records.SettingsChangedError: names the file and the settings that differ.
         """
-        levels = self.levels
-        self.phases.check(
-            {
-                "teacher": self._teacher_settings(),
-                "student": self._student_settings(),
-                **{f"pruned_{level}": self._pruning_settings() for level in levels},
-                **{f"finetuned_{level}": self._finetuning_settings() for level in levels},
-                **{method: self._baseline_settings() for method in BASELINES},
-            }
-        )
+        if method in BASELINES:
+            settings = {method: self._baseline_settings()}
+        else:
+            settings = {"teacher": self._teacher_settings()}
+        if method == "nettailor":
+            settings["student"] = self._student_settings()
+            settings |= {f"pruned_{level}": self._pruning_settings() for level in self.levels}
+            settings |= {f"finetuned_{level}": self._finetuning_settings() for level in self.levels}
+        anew = forgotten(redo) if redo else ()
+        kept = {name: wanted for name, wanted in settings.items() if not name.startswith(anew)}
+        self.phases.check(kept)
 
     def run(self, until: str = "finetune") -> "Result | None":
         """Runs the phases up to `until` that have not run yet.
@@ -285,7 +291,6 @@ class Run:
         selection = leanest(self.levels, self._tuned_accuracy, goal)
         chosen = selection.chosen
         self._measure_on_test(chosen)
-        self._record_run(selection)
         tailored = Tailored(
             name=self.task.name,
             classes=self.task.classes,
@@ -295,6 +300,7 @@ class Run:
             universal=self.universal,
         )
         save_task_pack(self.workdir / "task_pack.safetensors", tailored)
+        self._record_run(selection)  # last: it says that the run is finished
         return Result(tailored, report.write(self.workdir))
 
     def _tuned_accuracy(self, level: int) -> float:

@@ -14,7 +14,7 @@ from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
 from tailor_tf.student import build_student, is_task_weight, task_weights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class TaskPackError(TailorError):

@@ -269,7 +269,7 @@ class Trainer:
             raise NonFiniteLossError(
                 f"The loss is {loss} at step {step} with learning rate "
                 f"{float(self.optimizer.learning_rate):.3g}; the last state that was "
-                "written is kept. Lower the learning rate and start again."
+                "written is kept. Begin this phase anew with a lower learning rate."
             )
 
     def _changing(self) -> dict[str, keras.Variable]:
@@ -286,6 +286,8 @@ class Trainer:
         started = time.monotonic()
         state = {**self._changing(), **self._optimizer_arrays()}
         tensors = {key: np.array(variable) for key, variable in state.items()}
+        if not all(np.isfinite(value).all() for value in tensors.values()):
+            return  # the next loss will say so
         metadata = {
             "settings": self.settings,
             "history": self.history,
@@ -307,7 +309,7 @@ class Trainer:
         for key, variable in self._optimizer_arrays().items():
             variable.assign(tensors[key])
         self.history = metadata["history"]
-        self._epoch = _Epoch(**metadata["epoch"])
+        self._epoch = _Epoch(**metadata.get("epoch", {}))
 
 
 @dataclasses.dataclass

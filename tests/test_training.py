@@ -59,6 +59,12 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+def progress(path):
+    """Steps that a state has behind it."""
+    metadata = weights.read_metadata(path)
+    return STEPS * len(metadata["history"]) + metadata["epoch"]["steps"]
+
+
 def figures(history):
     return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in history]
 
@@ -70,9 +76,9 @@ def test_resumed_after_any_step_it_ends_in_the_same_bits(tmp_path, every_step):
         path = tmp_path / f"{stop}.safetensors"
         with pytest.raises(KeyboardInterrupt):
             trainer(path).fit(batches, callbacks=[StopAt(stop)])
+        if path.exists():  # the state of the step in which it was stopped had not been written yet
+            assert progress(path) == stop - 1
         resumed = trainer(path)
-        # The state of the step in which it was stopped had not been written yet.
-        assert len(resumed.history) * STEPS + resumed._epoch.steps == stop - 1
         assert figures(resumed.fit(batches)) == figures(expected)
         for key, value in weights.arrays(straight.model).items():
             np.testing.assert_array_equal(weights.arrays(resumed.model)[key], value)
@@ -91,8 +97,8 @@ def test_a_truncated_state_falls_back_to_the_one_before(tmp_path, every_step, ca
     path = tmp_path / "state.safetensors"
     _stopped(path, 8)
     path.write_bytes(path.read_bytes()[:-100])
+    assert progress(Checkpoints(path).previous) == 6  # of 7
     resumed = trainer(path)
-    assert (len(resumed.history), resumed._epoch.steps) == (1, 1)  # 6 of 7 steps
     assert "state.safetensors" in caplog.text and "the state before it" in caplog.text
     assert figures(resumed.fit(batches)) == figures(trainer().fit(batches))
 
@@ -179,3 +185,17 @@ def test_metadata_is_plain_json(tmp_path, every_step):
     path = tmp_path / "state.safetensors"
     _stopped(path, 3)
     assert json.loads(json.dumps(weights.read_metadata(path)))["epoch"]["steps"] == 2
+
+
+def test_a_state_that_is_not_finite_is_not_written(tmp_path, every_step):
+    path = tmp_path / "state.safetensors"
+    run = trainer(path)
+
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:
+                run.model.get_layer("out").bias.assign([np.nan, 0])
+
+    with pytest.raises(training.NonFiniteLossError, match="nan at step 4 with learning rate"):
+        run.fit(batches, callbacks=[Break()])
+    assert progress(path) == 2

@@ -36,9 +36,18 @@ BACKBONES: Mapping[str, Callable[..., BlockGraph]] = {
 
 
 def torch_naming(name: str) -> Callable[[str], str]:
-    """A function from the key of a weight of the backbone `name` to its name in PyTorch."""
+    """A function from the key of a weight of the backbone `name` to its name in PyTorch.
+
+    Raises:
+        TailorError: a backbone that PyTorch programs have no names for.
+    """
     if name == "wide_resnet26":
         return torch_names.wide_name
+    if name not in DEPTHS:
+        raise TailorError(
+            f"{name} has no names in PyTorch; expected a file that says what it holds, or one of "
+            f"{', '.join(BACKBONES)}."
+        )
     return torch_names.staged_name(DEPTHS[name], "linear" if name.startswith("cifar") else "fc")
 
 

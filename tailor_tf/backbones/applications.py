@@ -29,7 +29,6 @@ WIDE = 512  # proxies into more channels than that are bottlenecks
 
 _IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SYMMETRIC = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_LEVELS = Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
 # Levels less their mean; the weights read blue, green, red, which `load` turns round.
 _CAFFE = Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 # What the networks' published weights expect, by the start of their names; the longest one counts.
@@ -41,7 +40,6 @@ _NORMALISATION = {
     "VGG": _CAFFE,
     "MobileNet": _SYMMETRIC,
     "DenseNet": _IMAGENET,
-    "EfficientNetB": _LEVELS,
     "EfficientNetV2B": _IMAGENET,
     "EfficientNetV2": _SYMMETRIC,
     "ConvNeXt": _IMAGENET,
@@ -104,7 +102,15 @@ def load(
     return graph, tensors
 
 
+_NOT_EFFICIENTNET = (
+    "its normalisation is a part of it and differs with its weights; take EfficientNetV2B0 or "
+    "another one of that kind"
+)
+
+
 def _keras_model(name: str, shape: tuple[int, int, int], weights: str | None) -> keras.Model:
+    if name.startswith("EfficientNetB"):
+        raise TailorError(_NOT_EFFICIENTNET)
     build = getattr(keras.applications, name)
     options = {"include_top": False, "weights": weights, "input_shape": shape}
     if "include_preprocessing" in inspect.signature(build).parameters:
@@ -173,12 +179,15 @@ def cut(
         normalisation=normalisation,
     )
     prefixes = ["stem", *(block.name for block in graph.blocks), "head"]
-    return graph, {
-        f"{prefix}_{layer.name}/{variable.name}": np.array(variable)
-        for prefix, segment in zip(prefixes, [*segments, head], strict=True)
-        for layer in (segment.layers if segment else ())
-        for variable in layer.weights
-    }
+    tensors = {}
+    for prefix, segment in zip(prefixes, [*segments, head], strict=True):
+        for layer in segment.layers if segment else ():
+            if isinstance(layer, kl.BatchNormalization):  # which may lack scale or offset
+                channels = layer.moving_mean.shape
+                tensors[f"{prefix}_{layer.name}/gamma"] = np.ones(channels, np.float32)
+                tensors[f"{prefix}_{layer.name}/beta"] = np.zeros(channels, np.float32)
+            tensors |= {f"{prefix}_{layer.name}/{v.name}": np.array(v) for v in layer.weights}
+    return graph, tensors
 
 
 def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callable]) -> Any:
@@ -207,7 +216,7 @@ def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callabl
 
 
 def _flattened(model: keras.Model, name: str) -> keras.Model:
-    """A copy with its weights in which no layer holds another network, and nothing is dropped."""
+    """A copy with its weights: no networks in networks, no fused activations, no dropout."""
     shapes = [tuple(tensor.shape) for tensor in tree.flatten([model.inputs, model.outputs])]
     if [len(shape) for shape in shapes] != [4, 4] or shapes[0][-1] != 3:
         raise TailorError(
@@ -221,7 +230,12 @@ def _flattened(model: keras.Model, name: str) -> keras.Model:
             return lambda x, **_: replay(operation, x, inner)
         if _is_dropped(operation):
             return lambda x, **_: x
-        return _once(_copy(operation, prefix + operation.name), operation)
+        copy = _once(_copy(operation, prefix + operation.name), operation)
+        fused = getattr(operation, "activation", None)
+        if isinstance(operation, _ACTIVATIONS) or fused in (None, keras.activations.linear):
+            return copy
+        activation = kl.Activation(fused, name=f"{prefix}{operation.name}_activation")
+        return lambda x, **_: activation(copy(x))
 
     x = keras.Input(model.input.shape[1:], name="images")
     return keras.Model(x, replay(model, x, copied))
@@ -251,7 +265,13 @@ def _is_dropped(operation: keras.Operation) -> bool:
 
 
 def _copy(operation: keras.Operation, name: str) -> keras.Operation:
-    return type(operation).from_config({**operation.get_config(), "name": name})
+    """The same without a fused activation, and with what was measured as settings."""
+    config = {**operation.get_config(), "name": name}
+    if "activation" in config and not isinstance(operation, _ACTIVATIONS):
+        config["activation"] = None
+    if isinstance(operation, kl.Normalization):
+        config |= {k: np.array(getattr(operation, k)).tolist() for k in ("mean", "variance")}
+    return type(operation).from_config(config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

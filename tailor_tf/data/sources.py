@@ -68,7 +68,7 @@ def load_task(
         DataError: if the name, the data or an argument cannot be used; the message says what was
             received, what was expected and what to do.
     """
-    _check_arguments(image_size, seed)
+    _check_arguments(image_size, resize, seed)
     kind, _, rest = spec.partition(":")
     side = resize or image_size
     classes, found = _load_source(spec, kind, rest, side, data_dir)
@@ -97,9 +97,11 @@ def load_task(
     )
 
 
-def _check_arguments(image_size: int, seed: int) -> None:
+def _check_arguments(image_size: int, resize: int | None, seed: int) -> None:
     if image_size < 1:
         raise DataError(f"image_size is {image_size}; expected 1 or more pixels.")
+    if resize is not None and resize < image_size:
+        raise DataError(f"resize is {resize}; expected at least the image_size, {image_size}.")
     if seed < 0:
         raise DataError(f"seed is {seed}; expected 0 or more.")
 
