@@ -101,7 +101,7 @@ def test_finished_phases_are_read_and_not_run(finished, universal, digits, monke
 def test_weights_that_are_gone_are_missed(universal, digits, tmp_path):
     Run(universal, digits, tmp_path, SETTINGS).run("teacher")
     (tmp_path / "checkpoints" / "teacher.safetensors").unlink()
-    with pytest.raises(ValueError, match=r"teacher.json says .* teacher.safetensors, are gone"):
+    with pytest.raises(ValueError, match=r"teacher.json says .*teacher.safetensors, are gone"):
         Run(universal, digits, tmp_path, SETTINGS).run("teacher")
 
 
