@@ -26,7 +26,7 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 
 test: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -m slow

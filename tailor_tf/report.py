@@ -34,12 +34,18 @@ def _percent(record: Mapping[str, Any], split: str) -> str:
     return "-" if accuracy is None else f"{100 * accuracy:.2f}"
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table from rows of cells, the header first; also reads well as text."""
+def aligned(rows: list[list[str]], words: int = 1) -> list[str]:
+    """Lines of a Markdown table, which also reads well as text.
+
+    Args:
+        rows: rows of cells, the header first.
+        words: how many of the first columns hold words and not numbers.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rule = ["-" * width for width in widths[:words]]
+    rule += ["-" * (width - 1) + ":" for width in widths[words:]]
     lines = [
-        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        [*map(str.ljust, row[:words], widths), *map(str.rjust, row[words:], widths[words:])]
         for row in [rows[0], rule, *rows[1:]]
     ]
     return [f"| {' | '.join(line)} |" for line in lines]
@@ -214,7 +220,7 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
         for (task, *_), of_task in runs.items()
         for method, records in of_task.items()
     ]
-    return "\n".join(aligned([header, *rows])) + "\n"
+    return "\n".join(aligned([header, *rows], words=2)) + "\n"
 
 
 def write(workdir: str | os.PathLike) -> str:

@@ -112,13 +112,13 @@ class TestErrors:
 
     def test_universal_weights_are_no_pack(self, tiny, tmp_path):
         weights.write(tmp_path / "file", weights.arrays(tiny.model), {"backbone": {}})
-        with pytest.raises(TaskPackError, match=r"file is no task pack of version 1"):
+        with pytest.raises(TaskPackError, match=r"file is no task pack of version 2"):
             load_task_pack(tmp_path / "file", tiny)
 
     def test_pack_of_another_version(self, pack, tiny):
         tensors, metadata = weights.read(pack)
         weights.write(pack, tensors, {**metadata, "task_pack": 99})
-        with pytest.raises(TaskPackError, match=r"is no task pack of version 1"):
+        with pytest.raises(TaskPackError, match=r"is no task pack of version 2"):
             load_task_pack(pack, tiny)
 
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
