@@ -90,6 +90,11 @@ def write_results(
             f"{len(unknown)} unknown, {len(left)} without prediction, such as "
             f"{sorted(unknown or left)[0]!r}. Are annotations and images of one version?"
         )
+    if max(labels) >= len(annotations.category_ids):
+        raise ChallengeError(
+            f"There are predictions of class {max(labels)} and {len(annotations.category_ids)} "
+            "categories in the annotations; expected as many as the network has classes."
+        )
     results = [
         {
             "image_id": annotations.image_ids[name],

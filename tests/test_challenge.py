@@ -41,6 +41,12 @@ def test_other_images_than_those_annotated(kit, names):
         challenge.write_results(kit / "results.json", annotations, names, [0] * len(names))
 
 
+def test_a_class_that_the_annotations_do_not_have(kit):
+    annotations = challenge.read_annotations(kit, "dtd")
+    with pytest.raises(ValueError, match="predictions of class 3 and 3 categories"):
+        challenge.write_results(kit / "results.json", annotations, NAMES, [0, 1, 2, 3])
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
