@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers as kl
 
 from tailor_tf import Recipe, backbones, blocks, compact, costs, distillation, student, training
-from tailor_tf.backbones import applications, weights
+from tailor_tf.backbones import cutting, weights
 from tailor_tf.backbones.universal import load_universal, universal_from_tensors
 from tailor_tf.graph import Architecture
 from tests import helpers
@@ -45,7 +45,7 @@ def networks(request):
     """A randomised network of keras.applications, and what becomes of it when it is cut."""
     original = _random_original(request.param, np.random.default_rng(0))
     config = {"name": request.param, "image_size": SIZE}
-    graph, tensors = applications.cut(original, config)
+    graph, tensors = cutting.cut(original, config)
     return original, universal_from_tensors(graph, tensors, origin="the original")
 
 
@@ -106,24 +106,24 @@ def _chain(*widths):
 def test_blocks_are_merged_until_they_cost_the_same():
     """Of ten equal layers behind the stem, five blocks are two layers each."""
     model = _chain(8, *[8] * 10)
-    graph, _ = applications.cut(model, {"name": "chain"}, blocks=5)
+    graph, _ = cutting.cut(model, {"name": "chain"}, blocks=5)
     layer = 16 * 16 * 8 * 8 * 9
     found = [costs.path_multiply_adds(graph, p) for p in Architecture.full(5, 1).paths[::2]]
     assert found == [2 * layer + 16 * 16 * 8] * 5  # and a gate
     with pytest.raises(ValueError, match="chain cannot be cut into 11 blocks; expected 3 to 10"):
-        applications.cut(model, {"name": "chain"}, blocks=11)
+        cutting.cut(model, {"name": "chain"}, blocks=11)
 
 
 def test_networks_that_cannot_be_cut():
     with pytest.raises(ValueError, match=r"chain has 2 places .* expected at least 3"):
-        applications.cut(_chain(8, 8, 8), {"name": "chain"})
+        cutting.cut(_chain(8, 8, 8), {"name": "chain"})
     images = keras.Input((16, 16, 3))
     same = kl.Conv2D(3, 3, padding="same", name="same")
     with pytest.raises(ValueError, match="uses its layer same more than once"):
-        applications.cut(keras.Model(images, same(same(images))), {"name": "twice"})
+        cutting.cut(keras.Model(images, same(same(images))), {"name": "twice"})
     flat = keras.Sequential([keras.Input((16, 16, 3)), kl.Flatten(), kl.Dense(3)])
     with pytest.raises(ValueError, match=r"shapes \[\(None, 16, 16, 3\), \(None, 3\)\]; expected"):
-        applications.cut(flat, {"name": "flat"})
+        cutting.cut(flat, {"name": "flat"})
 
 
 def test_negative_nodes_are_pooled_without_zeros_from_the_padding():

@@ -1,0 +1,293 @@
+"""Any functional Keras image network as a universal network, cut where a single tensor passes.
+
+The network is copied flat, without dropout, and every tensor found that all that comes later
+depends on alone. Between these tensors lie the candidates for blocks; neighbours are merged until
+the blocks cost nearly the same.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers as kl
+from keras import tree
+
+from tailor_tf.costs import layer_multiply_adds
+from tailor_tf.errors import TailorError
+from tailor_tf.graph import BlockGraph, Normalisation, chain
+from tailor_tf.layers import NewLayers
+
+MOST_BLOCKS = 16  # unless told otherwise
+FEWEST_BLOCKS = 3
+WIDE = 512  # proxies into more channels than that are bottlenecks
+
+_DROPPED = (kl.Dropout, kl.SpatialDropout2D, kl.GaussianNoise, kl.GaussianDropout)
+_ACTIVATIONS = (kl.Activation, kl.ReLU, kl.LeakyReLU, kl.ELU, kl.PReLU)
+_NORMS = (kl.BatchNormalization, kl.LayerNormalization)
+_POOLS = (kl.ZeroPadding2D, kl.MaxPooling2D, kl.AveragePooling2D)
+_MERGES = (kl.Add, kl.Concatenate, kl.Multiply, kl.Average, kl.Maximum)
+
+
+def cut(
+    model: keras.Model,
+    config: Mapping[str, Any],
+    *,
+    blocks: int | None = None,
+    normalisation: Normalisation | None = None,
+) -> tuple[BlockGraph, dict[str, np.ndarray]]:
+    """Cuts a functional network into stem, blocks and head.
+
+    Args:
+        model: from images `[batch, height, width, 3]` to features `[batch, height, width,
+            channels]`; not changed.
+        config: arguments that build the description again, its `name` among them.
+        blocks: how many blocks; by default as many as there are, but no more than `MOST_BLOCKS`.
+        normalisation: what the network's images go through.
+
+    Returns:
+        The description, its `config` completed by `blocks`, and the weights by key.
+
+    Raises:
+        TailorError: no single input and output of these shapes, a layer that is used twice, fewer
+            than `FEWEST_BLOCKS` places to cut, or fewer than `blocks`.
+    """
+    name = config["name"]
+    flat = _flattened(model, name)
+    ends = _choose(name, _candidates(flat), blocks)
+    rectified = all(end.rectified for end in ends[1:])
+    places = [(end.before if rectified and i else end.tensor) for i, end in enumerate(ends)]
+    # Segments are made last: each leaves a mark in the layers' own records of what calls them.
+    starts = [flat.input, *(end.tensor for end in ends)]
+    segments = [keras.Model(a, b) for a, b in zip(starts, places, strict=False)]
+    head = None if ends[-1].tensor is flat.output else keras.Model(ends[-1].tensor, flat.output)
+    parts = [functools.partial(_segment, segment=segment) for segment in segments]
+    graph = chain(
+        name.replace("/", "_"),  # a preset may be a path
+        {**config, "blocks": len(ends) - 1},
+        tuple(model.input.shape[1:]),
+        parts[0],
+        parts[1:],
+        functools.partial(_head, segment=head),
+        bottleneck_proxies=max(end.tensor.shape[-1] for end in ends) > WIDE,
+        activation="relu" if rectified else "linear",
+        normalisation=normalisation,
+    )
+    prefixes = ["stem", *(block.name for block in graph.blocks), "head"]
+    tensors = {}
+    for prefix, segment in zip(prefixes, [*segments, head], strict=True):
+        for layer in segment.layers if segment else ():
+            if isinstance(layer, kl.BatchNormalization):  # which may lack scale or offset
+                channels = layer.moving_mean.shape
+                tensors[f"{prefix}_{layer.name}/gamma"] = np.ones(channels, np.float32)
+                tensors[f"{prefix}_{layer.name}/beta"] = np.zeros(channels, np.float32)
+            tensors |= {f"{prefix}_{layer.name}/{v.name}": np.array(v) for v in layer.weights}
+    return graph, tensors
+
+
+def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callable]) -> Any:
+    """Calls a functional network's operations again, each replaced by what `copy` makes of it.
+
+    Args:
+        model: with one input and one output.
+        x: what takes the place of its input.
+        copy: from an operation to a callable of the same arguments.
+
+    Returns:
+        What takes the place of its output.
+    """
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            x = copy(layer)(x)
+        return x
+    results = []
+
+    def call(operation, *args, **kwargs):
+        results.append(operation(*args, **kwargs))
+        return results[-1]
+
+    keras.models.clone_model(model, input_tensors=x, clone_function=copy, call_function=call)
+    return results[-1]  # the output's operation is the deepest, which is called last
+
+
+def _flattened(model: keras.Model, name: str) -> keras.Model:
+    """A copy with its weights: no networks in networks, no fused activations, no dropout."""
+    shapes = [tuple(tensor.shape) for tensor in tree.flatten([model.inputs, model.outputs])]
+    if [len(shape) for shape in shapes] != [4, 4] or shapes[0][-1] != 3:
+        raise TailorError(
+            f"{name} has inputs and outputs of shapes {shapes}; expected one input [batch, height, "
+            "width, 3] and one output [batch, height, width, channels]."
+        )
+
+    def copied(operation, prefix=""):
+        if isinstance(operation, keras.Model):
+            inner = functools.partial(copied, prefix=f"{prefix}{operation.name}_")
+            return lambda x, **_: replay(operation, x, inner)
+        if _is_dropped(operation):
+            return lambda x, **_: x
+        copy = _once(_copy(operation, prefix + operation.name), operation)
+        fused = getattr(operation, "activation", None)
+        if isinstance(operation, _ACTIVATIONS) or fused in (None, keras.activations.linear):
+            return copy
+        activation = kl.Activation(fused, name=f"{prefix}{operation.name}_activation")
+        return lambda x, **_: activation(copy(x))
+
+    x = keras.Input(model.input.shape[1:], name="images")
+    return keras.Model(x, replay(model, x, copied))
+
+
+def _once(fresh: keras.Operation, source: keras.Operation) -> Callable:
+    """Calls `fresh` with the weights of `source`, and refuses to do it again."""
+    calls = []
+
+    def call(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > 1:
+            raise TailorError(
+                f"The network uses its layer {source.name} more than once; one that shares weights "
+                "with itself cannot be cut."
+            )
+        y = fresh(*args, **kwargs)
+        if isinstance(source, keras.Layer):
+            fresh.set_weights(source.get_weights())
+        return y
+
+    return call
+
+
+def _is_dropped(operation: keras.Operation) -> bool:
+    return isinstance(operation, _DROPPED) or type(operation).__name__ == "StochasticDepth"
+
+
+def _copy(operation: keras.Operation, name: str) -> keras.Operation:
+    """The same without a fused activation, and with what was measured as settings."""
+    config = {**operation.get_config(), "name": name}
+    if "activation" in config and not isinstance(operation, _ACTIVATIONS):
+        config["activation"] = None
+    if isinstance(operation, kl.Normalization):
+        config |= {k: np.array(getattr(operation, k)).tolist() for k in ("mean", "variance")}
+    return type(operation).from_config(config)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _End:
+    """A tensor that alone passes to what follows: where a block may end.
+
+    Attributes:
+        tensor: the tensor.
+        cost: multiply-adds of everything up to it.
+        kernels: layers with weights up to it, normalisation left out.
+        rectified: whether a plain ReLU makes it.
+        before: what that ReLU reads; the tensor itself otherwise.
+    """
+
+    tensor: Any
+    cost: int
+    kernels: int
+    rectified: bool
+    before: Any
+
+
+def _candidates(flat: keras.Model) -> list[_End]:
+    """Where a block may end, in order; the last one ends all kernels."""
+    readers: dict[int, list] = {}
+    for operation in flat.operations[1:]:
+        for tensor in tree.flatten(operation.input):
+            readers.setdefault(id(tensor), []).append(operation)
+    alive: dict[int, int] = {id(flat.input): len(readers[id(flat.input)])}
+    ends, cost, kernels = [], 0, 0
+    for operation in flat.operations[1:]:
+        cost += layer_multiply_adds(operation) if isinstance(operation, keras.Layer) else 0
+        kernels += _has_kernel(operation)
+        for tensor in {id(t): t for t in tree.flatten(operation.input)}.values():
+            alive[id(tensor)] -= 1
+        output = operation.output
+        alive[id(output)] = len(readers.get(id(output), ()))
+        alive = {key: count for key, count in alive.items() if count}
+        followers = readers.get(id(output), [])
+        if set(alive) <= {id(output)} and _may_end(operation, followers):
+            rectified = _is_relu(operation)
+            before = operation.input if rectified else output
+            ends.append(_End(output, cost, kernels, rectified, before))
+    while len(ends) > 1 and ends[-2].kernels == ends[-1].kernels:
+        ends.pop()
+    return ends
+
+
+def _has_kernel(operation: keras.Operation) -> bool:
+    weighted = isinstance(operation, keras.Layer) and bool(operation.weights)
+    return weighted and not isinstance(operation, _NORMS)
+
+
+def _may_end(operation: keras.Operation, followers: Sequence[keras.Operation]) -> bool:
+    """Whether a block may end behind an operation: not before its normalisation or activation."""
+    if isinstance(operation, kl.ZeroPadding2D):
+        return False
+    if followers and all(isinstance(follower, _POOLS) for follower in followers):
+        return False
+    finished = not any(isinstance(follower, _ACTIVATIONS) for follower in followers)
+    if isinstance(operation, _MERGES) or not isinstance(operation, keras.Layer):
+        return finished
+    unfinished = _has_kernel(operation) and any(isinstance(f, _NORMS) for f in followers)
+    return finished and not unfinished
+
+
+def _is_relu(operation: keras.Operation) -> bool:
+    if isinstance(operation, kl.ReLU):
+        return operation.max_value is None and not operation.negative_slope
+    return isinstance(operation, kl.Activation) and operation.activation is keras.activations.relu
+
+
+def _choose(name: str, ends: Sequence[_End], blocks: int | None) -> list[_End]:
+    """The end of the stem and of each block, their costs as equal as they can be."""
+    ends = _narrow(ends)
+    most = len(ends) - 1
+    if most < FEWEST_BLOCKS:
+        raise TailorError(
+            f"{name} has {max(most, 0)} places between its stem and its head where a single tensor "
+            f"passes; expected at least {FEWEST_BLOCKS}, or there is nothing to leave out."
+        )
+    if blocks is None:
+        blocks = min(most, MOST_BLOCKS)
+    if not FEWEST_BLOCKS <= blocks <= most:
+        raise TailorError(
+            f"{name} cannot be cut into {blocks} blocks; expected {FEWEST_BLOCKS} to {most}."
+        )
+    cost = [end.cost for end in ends]
+    even = (cost[-1] - cost[0]) / blocks
+
+    @functools.cache
+    def best(end: int, count: int) -> tuple[float, tuple[int, ...]]:
+        """Unevenness of `count` blocks up to candidate `end`, and where they begin and end."""
+        if count == 0:
+            return (0.0 if end == 0 else math.inf), (end,)
+        options = (
+            (before + (cost[end] - cost[start] - even) ** 2, (*path, end))
+            for start in range(count - 1, end)
+            for before, path in (best(start, count - 1),)
+        )
+        return min(options, default=(math.inf, ()))
+
+    return [ends[place] for place in best(most, blocks)[1]]
+
+
+def _narrow(ends: Sequence[_End]) -> list[_End]:
+    """Without tensors inside of a block that widens its channels: a later end has half as many."""
+    channels = [end.tensor.shape[-1] for end in ends]
+    fewest_later = [*itertools.accumulate(reversed(channels[1:]), min)][::-1]
+    kept = [own < 2 * later for own, later in zip(channels, fewest_later, strict=False)]
+    return [*itertools.compress(ends, kept), *ends[-1:]]
+
+
+def _segment(x, *, name, layers: NewLayers, segment: keras.Model):
+    return replay(segment, x, lambda operation: layers.copy(f"{name}_{operation.name}", operation))
+
+
+def _head(x, *, name, layers: NewLayers, segment: keras.Model | None):
+    if segment is not None:
+        x = _segment(x, name=name, layers=layers, segment=segment)
+    return kl.GlobalAveragePooling2D(name=f"{name}_average")(x)
