@@ -16,7 +16,7 @@ _HOMES = {
     "Recipe": "training",
     "Result": "tailoring",
     "Run": "tailoring",
-    "Settings": "tailoring",
+    "Settings": "settings",
     "Tailored": "task_pack",
     "TailorError": "errors",
     "Universal": "backbones.universal",

@@ -50,10 +50,7 @@ def pretrain(
         checkpoint=workdir / "checkpoint.safetensors",
         settings={
             "backbone": dict(graph.config),
-            "task": task.name,
-            "classes": list(task.classes),
-            "training_images": len(task.train),
-            "preprocessing": json.loads(task.preprocessing.to_json()),
+            **task.settings(),
             "seed": seed,
             "recipe": dataclasses.asdict(recipe),
         },

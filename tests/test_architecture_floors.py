@@ -47,6 +47,7 @@ FLOORS = (
         "tailor_tf.checkpoints",
         "tailor_tf.pretraining",
         "tailor_tf.phases",
+        "tailor_tf.settings",
         "tailor_tf.tailoring",
         "tailor_tf.decathlon",
         "tailor_tf.selection",

@@ -1,6 +1,8 @@
 """Splits of a task, and cutting the missing ones out of the training images."""
 
 import dataclasses
+import json
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +75,21 @@ class Task:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @property
+    def image_counts(self) -> dict[str, int]:
+        """Images of each split there is."""
+        splits = (self.train, self.validation, self.test)
+        return {split.name: len(split) for split in splits if split is not None}
+
+    def settings(self) -> dict[str, Any]:
+        """What the result of a training on this task depends on, JSON-able."""
+        return {
+            "task": self.name,
+            "classes": list(self.classes),
+            "images": self.image_counts,
+            "preprocessing": json.loads(self.preprocessing.to_json()),
+        }
 
 
 def check_fractions(fractions: dict[str, float]) -> None:

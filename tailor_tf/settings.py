@@ -1,0 +1,64 @@
+"""What a run can be told."""
+
+import dataclasses
+
+from tailor_tf import pruning
+from tailor_tf.errors import TailorError
+from tailor_tf.training import Recipe
+
+# The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
+TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.01)
+STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
+FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.01)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that a run can be told; the defaults are the paper's where they carry over.
+
+    Attributes:
+        teacher: how to fine-tune the teacher.
+        student: how to train the student.
+        finetune: how to fine-tune what pruning leaves.
+        baseline: how to train the networks of `baselines`, with which a tailored one is compared.
+        max_skip: how many layers back a proxy may read; `None` for all of them.
+        complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
+        teacher_weight: `gamma2` of eq. 12.
+        teacher_gradient: "local" or "end_to_end", see `student.build_student`.
+        estimator: "paper" or "reachability", see `complexity`.
+        prune_blocks: numbers of universal blocks to try to remove. Tried from the largest down
+            until one is within the tolerance; `None` tries 3/4, 1/2 and 1/4 of the blocks.
+        proxy_threshold: proxies with a smaller gate are removed.
+        tolerance: how many points of validation accuracy the tailored network may lie below its
+            teacher.
+        seed: of initial weights, order of the images and augmentation.
+    """
+
+    teacher: Recipe = TEACHER_RECIPE
+    student: Recipe = STUDENT_RECIPE
+    finetune: Recipe = FINETUNE_RECIPE
+    baseline: Recipe = STUDENT_RECIPE
+    max_skip: int | None = 3
+    complexity_weight: float = 0.3
+    teacher_weight: float = 10.0
+    teacher_gradient: str = "end_to_end"
+    estimator: str = "paper"
+    prune_blocks: tuple[int, ...] | None = None
+    proxy_threshold: float = pruning.PROXY_THRESHOLD
+    tolerance: float = 0.5
+    seed: int = 0
+
+    def levels(self, num_blocks: int) -> tuple[int, ...]:
+        """The numbers of universal blocks to remove, in the order in which they are tried.
+
+        Raises:
+            TailorError: a number below 0 or above `num_blocks`.
+        """
+        if self.prune_blocks is None:
+            return tuple(sorted({num_blocks * part // 4 for part in (1, 2, 3)}, reverse=True))
+        for level in self.prune_blocks:
+            if not 0 <= level <= num_blocks:
+                raise TailorError(
+                    f"Cannot remove {level} universal blocks; expected 0 to {num_blocks}."
+                )
+        return tuple(sorted(set(self.prune_blocks), reverse=True))
