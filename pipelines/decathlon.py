@@ -41,16 +41,21 @@ flags.DEFINE_string(
 flags.DEFINE_string("test_labels", None, "Folder of <domain>_test.json, COCO-style, to score with.")
 
 
+def folder(domain: str) -> pathlib.Path:
+    """The working directory of a domain."""
+    return pathlib.Path(FLAGS.workdir) / domain
+
+
 def tailor(domain: str) -> int:
     """Runs `pipelines.tailor` for a domain; returns its exit status."""
-    workdir = pathlib.Path(FLAGS.workdir) / domain
+    workdir = folder(domain)
     task = PROTOCOLS[FLAGS.protocol][domain]
     if task.startswith("folder:"):
         task = f"folder:{pathlib.Path(FLAGS.folders) / task.removeprefix('folder:')}"
     flagfiles = FLAGS.flagfiles or pathlib.Path(__file__).parent / "flags" / FLAGS.protocol
     command = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={flagfiles}/{domain}.txt"]
     command += [f"--task={task}", f"--workdir={workdir}", f"--data_dir={FLAGS.data_dir}"]
-    given = {name: FLAGS[name].value for name in ("universal", "backbone", "blocks", "image_size")}
+    given = {"universal": FLAGS.universal} | common.universal_config()
     command += [f"--{name}={value}" for name, value in given.items() if value is not None]
     if FLAGS.jobs == 1:
         return subprocess.run(command, check=False).returncode
@@ -75,19 +80,21 @@ def main(argv: list[str]) -> None:
         )
     )
 
-    def finished(domain: str) -> bool:
-        return decathlon.is_finished(pathlib.Path(FLAGS.workdir) / domain, network(None))
+    def finished() -> list[str]:
+        return [d for d in domains if decathlon.is_finished(folder(d), network(None))]
 
-    left = [domain for domain in domains if not finished(domain)]
+    before = finished()
+    left = [domain for domain in domains if domain not in before]
     with ThreadPoolExecutor(FLAGS.jobs) as pool:
         statuses = dict(zip(left, pool.map(tailor, left), strict=True))
+    done = finished()  # by whomever
     failed = []
-    for domain in (d for d in left if not finished(d)):
+    for domain in (domain for domain in left if domain not in done):
         if statuses[domain] == common.IN_USE_STATUS:
-            print(f"{domain}: {locks.holder(pathlib.Path(FLAGS.workdir) / domain)} works on it.")
+            print(f"{domain}: {locks.holder(folder(domain))} works on it.")
         else:
             failed.append(domain)
-    if done := [domain for domain in domains if finished(domain)]:
+    if done:
         names = ("workdir", "protocol", "data_dir", "annotations", "test_labels")
         options = {name: FLAGS[name].value for name in names}
         print(f"\n{decathlon.conclude(domains=done, universal=network, **options)}", end="")

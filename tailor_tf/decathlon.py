@@ -39,7 +39,7 @@ def predict(
     annotations: challenge.Annotations,
     universal: Callable[[int], Universal],
     data_dir: str | None = None,
-) -> pathlib.Path:
+) -> None:
     """Writes the challenge's result file of a domain whose run is finished.
 
     Args:
@@ -48,9 +48,6 @@ def predict(
         annotations: its annotations.
         universal: the universal network for an image size.
         data_dir: where TensorFlow Datasets keeps its data.
-
-    Returns:
-        The file.
 
     Raises:
         challenge.ChallengeError: the test images are not those of the annotations.
@@ -66,7 +63,6 @@ def predict(
     batches = evaluation_batches(unknown, preprocessing, batch_size=_BATCH)
     logits, _ = training.predict(tailored.student, batches)
     challenge.write_results(workdir / RESULTS, annotations, names, logits.argmax(-1))
-    return workdir / RESULTS
 
 
 def is_finished(workdir: str | os.PathLike, universal: Universal) -> bool:

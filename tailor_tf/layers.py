@@ -165,7 +165,7 @@ class Shared(keras.layers.Layer):
 
     def __init__(self, source):
         super().__init__(name=source.name, dtype=source.dtype_policy)
-        self._source = [lambda: source]  # hidden, or Keras would make the layer a part of this one
+        self._source = lambda: source  # hidden, or Keras would make the layer a part of this one
         self.shared = list(source.weights)
         self.trainable = False  # that of the variables, too
         self.built = True
@@ -173,7 +173,7 @@ class Shared(keras.layers.Layer):
     @property
     def source(self):
         """The other layer."""
-        return self._source[0]()
+        return self._source()
 
     def call(self, inputs):
         return self.source.call(inputs)
@@ -209,11 +209,10 @@ class UniversalLayers(NewLayers):
 
     def copy(self, name, operation):
         """Returns a layer over the universal one's weights; batch norms as `batch_norm` does."""
-        if not isinstance(operation, keras.layers.BatchNormalization) and getattr(
-            operation, "weights", ()
-        ):
-            return Shared(self.universal.get_layer(name))
-        return super().copy(name, operation)
+        is_norm = isinstance(operation, keras.layers.BatchNormalization)
+        if is_norm or not getattr(operation, "weights", ()):
+            return super().copy(name, operation)
+        return Shared(self.universal.get_layer(name))
 
 
 class AdapterLayers(UniversalLayers):

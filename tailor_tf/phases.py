@@ -161,7 +161,6 @@ class Phases:
         self.records.write(
             name,
             {
-                "phase": name.split("_")[0],
                 "seconds": sum(epoch["seconds"] for epoch in history),
                 **_measured({}, "validation", self._confusion(model, self.task.validation)),
                 "cost": dataclasses.asdict(cost),

@@ -51,10 +51,12 @@ def aligned(rows: list[list[str]], words: int = 1) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _amounts(record: Mapping[str, Any]) -> list[str]:
-    """Parameters, task parameters and multiply-adds, in millions."""
-    counts = ("parameters", "task_parameters", "multiply_adds")
-    return [significant(record["cost"][count] / 1e6) for count in counts]
+_AMOUNTS = ("parameters", "task_parameters", "multiply_adds")
+
+
+def amounts(cost: Mapping[str, float]) -> list[str]:
+    """Parameters, task parameters and multiply-adds of a `costs.Cost`, in millions."""
+    return [significant(cost[count] / 1e6) for count in _AMOUNTS]
 
 
 def _kept(report: Report, record: Mapping[str, Any]) -> str:
@@ -64,7 +66,7 @@ def _kept(report: Report, record: Mapping[str, Any]) -> str:
 def _row(report: Report, name: str, record: Mapping[str, Any]) -> list[str]:
     accuracies = [_percent(record, split) for split in ("validation", "test")]
     last = [_kept(report, record), str(record["cost"]["proxies"]), f"{record['seconds']:,.0f}"]
-    return [name, *accuracies, *_amounts(record), *last]
+    return [name, *accuracies, *amounts(record["cost"]), *last]
 
 
 def _points(report: Report, split: str) -> str | None:
@@ -181,15 +183,14 @@ def _method_row(method: str, records: Sequence[Mapping[str, Any]], whole: Sequen
         _spread([record["accuracy"].get(split) for record in records])
         for split in ("validation", "test")
     ]
-    counts = ("parameters", "task_parameters", "multiply_adds")
-    amounts = [significant(_mean(records, count) / 1e6) for count in counts]
+    means = amounts({count: _mean(records, count) for count in _AMOUNTS})
     gone = [
         f"{100 * (1 - _mean(records, count) / _mean(whole, count)):.1f}" if whole else "-"
         for count in ("parameters", "multiply_adds")
     ]
     kept = f"{_mean(records, 'universal_blocks'):.3g}"
     seconds = f"{statistics.fmean(record['seconds'] for record in records):,.0f}"
-    return [method, str(len(records)), *accuracies, *amounts, *gone, kept, seconds]
+    return [method, str(len(records)), *accuracies, *means, *gone, kept, seconds]
 
 
 def comparison(workdirs: Iterable[str | os.PathLike]) -> str:

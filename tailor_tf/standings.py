@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tailor_tf import score
-from tailor_tf.report import aligned, significant
+from tailor_tf.report import aligned, amounts, significant
 
 OURS = "tailor_tf"
 
@@ -40,10 +40,7 @@ def domain_table(
                 f"{tests[domain]:.2f}" if domain in tests else "-",
                 f"{score.points(domain, tests[domain]):.0f}" if scored else "-",
                 f"{score.next_point(domain, tests[domain]):.1f}" if scored else "-",
-                *(
-                    significant(ours["cost"][count] / 1e6)
-                    for count in ("parameters", "task_parameters", "multiply_adds")
-                ),
+                *amounts(ours["cost"]),
                 str(ours["cost"]["universal_blocks"]),
                 f"{ours['seconds']:,.0f}",
             ]

@@ -45,9 +45,7 @@ def load_tfds(
     Raises:
         DataError: if the data set is unknown, cannot be prepared, or is no image classification.
     """
-    builder = _builder(name, data_dir)
-    _check_features(name, builder.info.features)
-    _prepare(builder, name)
+    builder = _prepared(name, data_dir)
     splits = _find_splits(name, builder.info.splits)
     count = sum(builder.info.splits[split].num_examples for split in splits.values())
     budget = MEMORY_BUDGET if image_bytes(count, image_size) <= MEMORY_BUDGET else 0
@@ -56,6 +54,14 @@ def load_tfds(
         split: _load_split(builder, source, split, image_size, budget)
         for split, source in splits.items()
     }
+
+
+def _prepared(name: str, data_dir: str | None) -> Any:
+    """The builder of an image classification, its data on disk."""
+    builder = _builder(name, data_dir)
+    _check_features(name, builder.info.features)
+    _prepare(builder, name)
+    return builder
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -149,9 +155,7 @@ def load_unlabelled_test(
     Raises:
         DataError: if the data set cannot be used or has no such split or names.
     """
-    builder = _builder(name, data_dir)
-    _check_features(name, builder.info.features)
-    _prepare(builder, name)
+    builder = _prepared(name, data_dir)
     if "test" not in builder.info.splits or "name" not in builder.info.features:
         raise DataError(
             f"Data set {name!r} has the splits {', '.join(sorted(builder.info.splits))} and the"
