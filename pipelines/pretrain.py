@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     if FLAGS.width is not None:
         config["width"] = FLAGS.width
     graph = backbones.create(FLAGS.backbone, **config)
-    task = common.task_from_flags(FLAGS.image_size)
+    task = common.task_from_flags(FLAGS.image_size, graph.normalisation)
     recipe = common.recipe_from_flags("")
     with locks.locked(FLAGS.workdir):
         record = pretrain(
