@@ -1,0 +1,331 @@
+"""Folding: the same function from fewer operations.
+
+A compact network is walked once. What its convolutions, batch norms, gates and sums add up to is
+kept as a linear combination for as long as everything stays linear; convolutions are made when
+something else, such as a ReLU, has to be applied. Batch norms and gates then are part of kernels
+and biases, and convolutions that read the same tensor into the same sum are one.
+
+A gate over an identity shortcut has no kernel to go into. ReLUs, pools and paddings with zeros are
+homogeneous, `f(s x) = s f(x)` for `s > 0`, so that such a tensor is kept divided by its factor, the
+factor goes on to what follows, and in the end into the classifier.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers as kl
+from keras import tree
+
+Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows and of columns
+_NONE: Padding = ((0, 0), (0, 0))
+
+
+def fold(model: keras.Model) -> keras.Model:
+    """Builds a network that computes what a compact network computes, from fewer operations.
+
+    Args:
+        model: functional, from images `[batch, height, width, 3]` to one output; of stock Keras
+            layers, as `compaction.compact` makes it; not changed.
+
+    Returns:
+        A functional model of the same input and output: convolutions with bias, additions, ReLUs,
+        pools, paddings that no convolution has of its own, a dense layer, and what cannot be
+        folded, such as the activations and products of other families of networks.
+    """
+    images = keras.Input(model.input.shape[1:], name="images")
+    folding = _Folding()
+    values = {id(model.input): _Sum((_Identity(images, 1.0),))}
+    for operation in model.operations:
+        if not isinstance(operation, kl.InputLayer):
+            (node,) = operation._inbound_nodes  # Keras keeps a call's arguments nowhere else
+            inputs = [values[id(tensor)] for tensor in tree.flatten(operation.input)]
+            values[id(operation.output)] = folding.apply(operation, node.arguments, inputs)
+    logits = folding.exact(values[id(model.output)])
+    return keras.Model(images, logits, name=f"folded_{model.name}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Identity:
+    """`scale * tensor`, padded with zeros."""
+
+    tensor: Any
+    scale: float
+    padding: Padding = _NONE
+
+    def times(self, factor: np.ndarray) -> "_Identity | None":
+        """The term times one factor per channel; `None` where that is none of its kind."""
+        if np.ptp(factor) > 0 or factor.flat[0] <= 0:
+            return None
+        return dataclasses.replace(self, scale=self.scale * float(factor.flat[0]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Convolution:
+    """A convolution of a tensor, without its bias.
+
+    Attributes:
+        tensor: its input, before `padding`.
+        padding: zeros around the input.
+        layer: the layer that it comes from, for its settings; `None` for a 1x1 depthwise one.
+        kernel: `[height, width, in, out]`, of a depthwise one `[height, width, in, multiplier]`.
+    """
+
+    tensor: Any
+    padding: Padding
+    layer: kl.Layer | None
+    kernel: np.ndarray
+
+    @property
+    def depthwise(self) -> bool:
+        return self.layer is None or isinstance(self.layer, kl.DepthwiseConv2D)
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        return self.layer.strides if self.layer else (1, 1)
+
+    @property
+    def dilation(self) -> tuple[int, int]:
+        return self.layer.dilation_rate if self.layer else (1, 1)
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether its kernel can be added to that of another convolution of the same tensor."""
+        plain = not self.depthwise and self.layer.groups == 1 and self.dilation == (1, 1)
+        return plain and self.layer.padding == "valid"
+
+    def times(self, factor: np.ndarray) -> "_Convolution":
+        """The term times one factor per output channel."""
+        shape = self.kernel.shape[2:] if self.depthwise else (-1,)
+        return dataclasses.replace(self, kernel=self.kernel * factor.reshape(shape))
+
+
+_Term = _Identity | _Convolution
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sum:
+    """A sum of terms and a bias per channel: a tensor of the network that is not made yet."""
+
+    terms: tuple[_Term, ...]
+    bias: np.ndarray | float = 0.0
+
+
+class _Folding:
+    """Applies operations to sums, and makes tensors of them where that is due."""
+
+    def __init__(self):
+        self._made: dict[Any, Any] = {}  # results of layers without weights, to have each once
+
+    def apply(self, operation: keras.Operation, arguments: Any, inputs: list[_Sum]) -> _Sum:
+        """What becomes of an operation on `inputs` that was called with `arguments`."""
+        match operation:
+            case kl.Add():
+                terms = tuple(term for value in inputs for term in value.terms)
+                return _Sum(terms, sum(value.bias for value in inputs))
+            case kl.BatchNormalization():
+                return self._affine(inputs[0], *_batch_norm(operation))
+            case kl.Rescaling() if np.ndim(operation.scale) == np.ndim(operation.offset) == 0:
+                factor = np.full(operation.output.shape[-1], np.float64(operation.scale))
+                return self._affine(inputs[0], factor, operation.offset)
+            case kl.Conv2D() | kl.DepthwiseConv2D():
+                return self._convolved(operation, inputs[0])
+            case kl.Dense():
+                tensor, scale = self.divided(inputs[0])
+                return _as_it_is(_copied(operation, scale)(tensor))
+            case kl.ZeroPadding2D():
+                tensor, scale = self.divided(inputs[0])
+                return _Sum((_Identity(tensor, scale, operation.padding),))
+            case kl.Activation() if operation.activation is keras.activations.linear:
+                return inputs[0]
+        scale = 1.0
+        if _is_homogeneous(operation, arguments):
+            tensor, scale = self.divided(inputs[0])
+            made = iter([tensor])
+        else:
+            made = iter([self.exact(value) for value in inputs])
+        args, kwargs = tree.map_structure(
+            lambda old: next(made) if isinstance(old, keras.KerasTensor) else old,
+            (arguments.args, arguments.kwargs),
+        )
+        return _as_it_is(self._call(_copied(operation), *args, **kwargs), scale)
+
+    def _affine(self, value: _Sum, factor: np.ndarray, offset: np.ndarray | float) -> _Sum:
+        """`factor * value + offset`, one factor and offset per channel."""
+        terms = tuple(term.times(factor) for term in value.terms)
+        if None not in terms:
+            return _Sum(terms, value.bias * factor + offset)
+        tensor, scale = self.divided(value)
+        kernel = (factor * scale).reshape(1, 1, -1, 1)
+        return _Sum((_Convolution(tensor, _NONE, None, kernel),), offset)
+
+    def _convolved(self, layer: kl.Layer, value: _Sum) -> _Sum:
+        (term, *others), padding = value.terms, _NONE
+        alone = isinstance(term, _Identity) and not others and not np.any(value.bias)
+        if alone and layer.padding == "valid":
+            tensor, scale, padding = term.tensor, term.scale, term.padding
+        else:
+            tensor, scale = self.divided(value)
+        kernel = np.float64(layer.kernel) * scale
+        bias = np.float64(layer.bias) if layer.use_bias else 0.0
+        convolved = _Sum((_Convolution(tensor, padding, layer, kernel),), bias)
+        if layer.activation is keras.activations.linear:
+            return convolved
+        return _as_it_is(kl.Activation(layer.activation)(self.exact(convolved)))
+
+    def exact(self, value: _Sum) -> Any:
+        """The tensor of a sum."""
+        tensor, scale = self.divided(value)
+        return tensor if scale == 1.0 else kl.Rescaling(scale)(tensor)
+
+    def divided(self, value: _Sum) -> tuple[Any, float]:
+        """A tensor, and the factor by which it has to be multiplied to be the sum."""
+        terms, bias = _merged(value.terms), value.bias
+        scale = next((term.scale for term in terms if isinstance(term, _Identity)), 1.0)
+        tensors = []
+        for term in terms:
+            if isinstance(term, _Convolution):
+                tensors.append(self._convolution(term, scale, bias))
+                bias = 0.0  # the first one has it
+            else:
+                tensor = self._padded(term.tensor, term.padding)
+                same = term.scale == scale
+                tensors.append(tensor if same else kl.Rescaling(term.scale / scale)(tensor))
+        total = tensors[0]
+        for tensor in tensors[1:]:
+            total = kl.Add()([total, tensor])
+        if np.any(bias):  # there was no convolution to take it
+            total = kl.Rescaling(1.0, offset=np.asarray(bias / scale).tolist())(total)
+        return total, scale
+
+    def _convolution(self, term: _Convolution, scale: float, bias: np.ndarray | float) -> Any:
+        """The tensor of a convolution and a bias, both divided by `scale`."""
+        padding, mode = _own_padding(term)
+        x = self._padded(term.tensor, padding)
+        size, use_bias = term.kernel.shape[:2], bool(np.any(bias))
+        settings = {
+            "strides": term.strides,
+            "dilation_rate": term.dilation,
+            "padding": mode,
+            "use_bias": use_bias,
+        }
+        if term.depthwise:
+            multiplier = term.kernel.shape[-1]
+            layer = kl.DepthwiseConv2D(size, depth_multiplier=multiplier, **settings)
+            channels = multiplier * term.kernel.shape[-2]
+        else:
+            channels = term.kernel.shape[-1]
+            layer = kl.Conv2D(channels, size, groups=term.layer.groups, **settings)
+        layer.build(x.shape)
+        biases = [np.broadcast_to(bias / scale, channels)] if use_bias else []
+        layer.set_weights([term.kernel / scale, *biases])
+        return layer(x)
+
+    def _padded(self, tensor: Any, padding: Padding) -> Any:
+        if padding == _NONE:
+            return tensor
+        return self._call(kl.ZeroPadding2D(padding), tensor)
+
+    def _call(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        """Calls an operation, or returns what the same one gave for the same tensors."""
+        if getattr(operation, "weights", ()) or not isinstance(operation, keras.Layer):
+            return operation(*args, **kwargs)
+        config = {k: v for k, v in operation.get_config().items() if k != "name"}
+        key = (type(operation), repr(config), repr(tree.map_structure(id, (args, kwargs))))
+        if key not in self._made:
+            self._made[key] = operation(*args, **kwargs)
+        return self._made[key]
+
+
+def _as_it_is(tensor: Any, scale: float = 1.0) -> _Sum:
+    return _Sum((_Identity(tensor, scale),))
+
+
+def _is_homogeneous(operation: keras.Operation, arguments: Any) -> bool:
+    """Whether `f(s x) = s f(x)` for every `s > 0`, with one tensor as input."""
+    match operation:
+        case kl.ReLU():
+            return operation.max_value is None and not operation.threshold
+        case kl.Activation():
+            return operation.activation is keras.activations.relu
+        case kl.MaxPooling2D() | kl.AveragePooling2D() | kl.GlobalAveragePooling2D():
+            return True
+    if type(operation).__name__ == "Pad":
+        return arguments.kwargs.get("constant_values") in (None, 0, float("-inf"))
+    return type(operation).__name__ == "GetItem"
+
+
+def _batch_norm(layer: kl.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and offset per channel of a batch norm in inference, float64."""
+    mean, variance = (np.float64(v) for v in (layer.moving_mean, layer.moving_variance))
+    factor = 1 / np.sqrt(variance + layer.epsilon)
+    factor = factor * np.float64(layer.gamma) if layer.scale else factor
+    return factor, (np.float64(layer.beta) if layer.center else 0.0) - mean * factor
+
+
+def _copied(operation: keras.Operation, scale: float = 1.0) -> keras.Operation:
+    """A copy with its weights, kernels multiplied by `scale`."""
+    copy = type(operation).from_config(operation.get_config())
+    if getattr(operation, "weights", ()):
+        copy.build(operation.input.shape)
+        for new, old in zip(copy.weights, operation.weights, strict=True):
+            new.assign(old * scale if old.name == "kernel" else old)
+    return copy
+
+
+def _merged(terms: Sequence[_Term]) -> list[_Term]:
+    """The terms, those that one convolution can compute made one."""
+    merged: list[_Term] = []
+    # Large kernels first, so that smaller ones and identities go into them.
+    for term in sorted(terms, key=lambda t: -t.kernel.size if isinstance(t, _Convolution) else 0):
+        for place, into in enumerate(merged):
+            if both := _one(into, term):
+                merged[place] = both
+                break
+        else:
+            merged.append(term)
+    return merged
+
+
+def _one(into: _Term, term: _Term) -> _Convolution | None:
+    """Both terms as one convolution of the size of the first, where that is possible."""
+    if not isinstance(into, _Convolution) or not into.mergeable or into.tensor is not term.tensor:
+        return None
+    if isinstance(term, _Identity):
+        kernel, strides = term.scale * np.eye(into.kernel.shape[2])[None, None], (1, 1)
+    elif term.mergeable:
+        kernel, strides = term.kernel, term.strides
+    else:
+        return None
+    # Both read from the same pixel on: where the smaller kernel begins in the larger one.
+    starts = [own[0] - other[0] for own, other in zip(into.padding, term.padding, strict=True)]
+    sizes = list(zip(starts, kernel.shape, into.kernel.shape, strict=False))
+    if strides != into.strides or not all(s >= 0 and s + n <= room for s, n, room in sizes):
+        return None
+    total = into.kernel.copy()
+    rows, columns = (slice(start, start + size) for start, size, _ in sizes)
+    total[rows, columns] += kernel
+    return dataclasses.replace(into, kernel=total)
+
+
+def _own_padding(term: _Convolution) -> tuple[Padding, str]:
+    """The zeros to put around a convolution's input, and the padding that it does itself.
+
+    It pads itself where TensorFlow's "same" is what is asked for; rows and columns that no place of
+    the kernel reaches are not added.
+    """
+    if term.layer and term.layer.padding == "same":
+        return _NONE, "same"
+    wanted, same = [], []
+    for axis, (before, after) in enumerate(term.padding):
+        side, stride = term.tensor.shape[1 + axis], term.strides[axis]
+        reach = (term.kernel.shape[axis] - 1) * term.dilation[axis] + 1
+        last = (side + before + after - reach) // stride * stride + reach - before
+        wanted.append((before, max(last - side, 0)))
+        needed = max((-(-side // stride) - 1) * stride + reach - side, 0)
+        same.append((needed // 2, needed - needed // 2))
+    if wanted == same and sum(sum(pair) for pair in wanted):
+        return _NONE, "same"
+    return tuple(wanted), "valid"
