@@ -177,6 +177,29 @@ def flags_into_string() -> str:
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
+def read_flags_of_run(workdir: str) -> None:
+    """Sets the flags that are not given to what a run's `flags.txt` says.
+
+    Raises:
+        TailorError: there is no such file.
+    """
+    path = os.path.join(workdir, "flags.txt")
+    if not os.path.exists(path):
+        raise TailorError(
+            f"{path} does not exist; expected a working directory of pipelines.tailor, or name the "
+            "images and the universal network by flags."
+        )
+    with open(path, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    names = {line: line.lstrip("-").partition("=")[0] for line in lines}
+
+    def is_open(name):
+        flag = next((f for f in (name, name.removeprefix("no")) if f in FLAGS), None)
+        return flag is not None and not FLAGS[flag].present
+
+    FLAGS(["flags.txt", *(line for line, name in names.items() if is_open(name))])
+
+
 def no_arguments(argv: Sequence[str]) -> None:
     """Refuses arguments that are no flags, such as a value after a blank."""
     if len(argv) > 1:

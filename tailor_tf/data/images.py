@@ -56,26 +56,25 @@ def resize_and_crop(image: tf.Tensor, image_size: int) -> tf.Tensor:
     `[image_size, image_size]` is returned as it is.
 
     Args:
-        image: uint8 `[height, width, 3]`.
+        image: uint8 `[height, width, 3]`, or `[batch, height, width, 3]`.
         image_size: side of the result in pixels.
 
     Returns:
-        uint8 `[image_size, image_size, 3]`.
+        uint8 `[image_size, image_size, 3]`, or a batch of them.
     """
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    fits = tf.logical_and(tf.equal(height, image_size), tf.equal(width, image_size))
+    fits = tf.reduce_all(tf.equal(tf.shape(image)[-3:-1], image_size))
     square = tf.cond(fits, lambda: image, lambda: _scaled_centre(image, image_size))
-    return tf.ensure_shape(square, [image_size, image_size, 3])
+    return tf.ensure_shape(square, [*image.shape[:-3], image_size, image_size, 3])
 
 
 def _scaled_centre(image: tf.Tensor, image_size: int) -> tf.Tensor:
-    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    sides = tf.cast(tf.shape(image)[-3:-1], tf.float32)
     scale = image_size / tf.reduce_min(sides)
     target = tf.maximum(tf.cast(tf.round(sides * scale), tf.int32), image_size)
     scaled = tf.image.resize(image, target, method="bilinear", antialias=True)
     levels = tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)
     top, left = tf.unstack((target - image_size) // 2)
-    return levels[top : top + image_size, left : left + image_size]
+    return levels[..., top : top + image_size, left : left + image_size, :]
 
 
 def empty_images(count: int, image_size: int, budget: int) -> np.ndarray:

@@ -1,0 +1,180 @@
+"""Classifying image files, with an artifact that lies here or by asking TensorFlow Serving."""
+
+import base64
+import dataclasses
+import json
+import os
+import pathlib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from export import encoded, runtimes, serving
+from export.metadata import ArtifactError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+BATCH = 16
+MAX_REQUEST = 3 * 1024 * 1024  # bytes of images; servers and proxies refuse long messages
+TIMEOUT = 30.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What an image is: its likeliest class and that class's share, 0..1."""
+
+    class_name: str
+    score: float
+
+
+class RefusedError(ArtifactError):
+    """Images that were not accepted; other requests are."""
+
+
+Classifier = Callable[[Sequence[bytes]], list[Answer]]
+
+
+def local(path: str | os.PathLike) -> Classifier:
+    """Classifies with an artifact of `runtimes.load`."""
+    runtime = runtimes.load(path)
+    side, classes = runtime.metadata.preprocessing.resize, runtime.metadata.classes
+
+    def classify(images):
+        try:
+            pixels = np.stack([encoded.decode(tf.constant(image), side) for image in images])
+        except tf.errors.InvalidArgumentError as error:
+            raise RefusedError(_first_line(error.message)) from error
+        logits = runtime.logits(pixels)
+        scores = np.exp(logits - logits.max(-1, keepdims=True))
+        scores /= scores.sum(-1, keepdims=True)
+        return [Answer(classes[row.argmax()], float(row.max())) for row in scores]
+
+    return classify
+
+
+def grpc(address: str, task: str) -> Classifier:
+    """Classifies with TensorFlow Serving over gRPC.
+
+    Args:
+        address: `host:port`.
+        task: the model's name.
+    """
+    import grpc as library
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    channel = library.insecure_channel(address)
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    def classify(images):
+        request = serving.predict_request(
+            task, "encoded_images", encoded=np.asarray(images, object)
+        )
+        try:
+            outputs = stub.Predict(request, timeout=TIMEOUT).outputs
+        except library.RpcError as error:
+            if error.code() is library.StatusCode.INVALID_ARGUMENT:
+                raise RefusedError(_first_line(error.details())) from error
+            raise ArtifactError(
+                f"{address} does not answer for {task}: {error.code().name}, "
+                f"{_first_line(error.details())}. Is TensorFlow Serving running there, with a "
+                "model of this name?"
+            ) from error
+        names, scores = (tf.make_ndarray(outputs[name]) for name in ("class_name", "scores"))
+        return [Answer(n.decode(), float(s.max())) for n, s in zip(names, scores, strict=True)]
+
+    return classify
+
+
+def rest(url: str, task: str) -> Classifier:
+    """Classifies with TensorFlow Serving over REST.
+
+    Args:
+        url: `http://host:port`.
+        task: the model's name.
+    """
+    place = f"{url.rstrip('/')}/v1/models/{task}:predict"
+
+    def classify(images):
+        body = {
+            "signature_name": "encoded_images",
+            "instances": [{"encoded": {"b64": base64.b64encode(i).decode()}} for i in images],
+        }
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(place, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                predictions = json.load(response)["predictions"]
+        except urllib.error.HTTPError as error:
+            details = _first_line(error.read().decode(errors="replace"))
+            if error.code == 400:
+                raise RefusedError(details) from error
+            raise ArtifactError(f"{place} answers {error.code}: {details}") from error
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(
+                f"{place} does not answer: {error}. Is TensorFlow Serving running there?"
+            ) from error
+        return [Answer(p["class_name"], float(max(p["scores"]))) for p in predictions]
+
+    return classify
+
+
+def _first_line(text: str) -> str:
+    return (text or "no details").strip().splitlines()[0]
+
+
+def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+    """The files named, and those in the folders named whose names end as images' do.
+
+    Raises:
+        ArtifactError: a path that does not exist, or a folder without images.
+    """
+    found: list[pathlib.Path] = []
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise ArtifactError(f"{path} holds no image; expected {', '.join(SUFFIXES)}.")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ArtifactError(f"There is no file {path}.")
+    return found
+
+
+def classify(
+    files: Sequence[pathlib.Path], classifier: Classifier
+) -> Iterator[tuple[pathlib.Path, Answer | RefusedError]]:
+    """Classifies files, several a request; yields each with its answer, or why there is none."""
+    for group in _groups(files):
+        contents = [path.read_bytes() for path in group]
+        try:
+            yield from zip(group, classifier(contents), strict=True)
+        except RefusedError:
+            for path, content in zip(group, contents, strict=True):  # one of them is to blame
+                yield path, _alone(classifier, content)
+
+
+def _alone(classifier: Classifier, content: bytes) -> Answer | RefusedError:
+    if not content:
+        return RefusedError("The file is empty.")
+    try:
+        return classifier([content])[0]
+    except RefusedError as error:
+        return error
+
+
+def _groups(files: Sequence[pathlib.Path]) -> Iterator[list[pathlib.Path]]:
+    group: list[pathlib.Path] = []
+    size = 0
+    for path in files:
+        own = path.stat().st_size
+        if group and (len(group) == BATCH or size + own > MAX_REQUEST):
+            yield group
+            group, size = [], 0
+        group.append(path)
+        size += own
+    if group:
+        yield group

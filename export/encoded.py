@@ -1,0 +1,55 @@
+"""Encoded images as strangers send them: looked at before they are decoded."""
+
+import tensorflow as tf
+
+from tailor_tf.data.images import decode_image
+
+MAX_PIXELS = 64 * 1024 * 1024
+"""Pixels of the largest image that is decoded; of a larger one nothing but the header is read."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+
+
+def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
+    """Decodes a JPEG or PNG image and brings it to a square; in a graph or eagerly.
+
+    Args:
+        contents: string scalar, the file.
+        side: of the result, pixels.
+
+    Returns:
+        uint8 `[side, side, 3]`; grey images get three equal channels, transparency is dropped.
+
+    Raises:
+        tf.errors.InvalidArgumentError: another kind of file, a damaged one, or more than
+            `MAX_PIXELS` pixels.
+    """
+    return decode_image(_checked(contents), side)
+
+
+def _checked(contents: tf.Tensor) -> tf.Tensor:
+    """An encoded image, unless it is none that is decoded here; the error goes to the caller."""
+    is_png = tf.strings.substr(contents, 0, len(_PNG)) == _PNG
+    is_jpeg = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
+    size = tf.strings.length(contents)
+    known = tf.debugging.Assert(
+        is_png | is_jpeg, ["Received no JPEG or PNG image but", size, "other bytes."]
+    )
+    with tf.control_dependencies([known]):
+        sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
+    small = tf.debugging.Assert(
+        tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS,
+        ["Received an image of", sides, f"pixels; expected at most {MAX_PIXELS} in all."],
+    )
+    with tf.control_dependencies([small]):
+        return tf.identity(contents)
+
+
+def _png_sides(contents: tf.Tensor) -> tf.Tensor:
+    header = tf.strings.substr(tf.strings.join([contents, b"\0" * 24]), 16, 8)
+    return tf.io.decode_raw(header, tf.int32, little_endian=False)
+
+
+def _jpeg_sides(contents: tf.Tensor) -> tf.Tensor:
+    return tf.io.extract_jpeg_shape(contents)[:2]

@@ -1,0 +1,48 @@
+"""What travels inside of every artifact: the task's name, its classes and its preprocessing."""
+
+import dataclasses
+import json
+
+from tailor_tf.data import Preprocessing
+from tailor_tf.errors import TailorError
+
+
+class ArtifactError(TailorError):
+    """An artifact that cannot be made, read or run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What a network's answers mean, and what its images go through.
+
+    Attributes:
+        name: the task's name.
+        classes: class names, in the order of the logits.
+        preprocessing: from an image to the network's input.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def labels(self) -> str:
+        """The class names, one a line: the usual content of a `labels.txt`."""
+        return "".join(f"{name}\n" for name in self.classes)
+
+    def to_json(self) -> str:
+        """The whole as one JSON object."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "classes": self.classes,
+                "preprocessing": json.loads(self.preprocessing.to_json()),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Metadata":
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        preprocessing = Preprocessing.from_json(json.dumps(data["preprocessing"]))
+        return cls(data["name"], tuple(data["classes"]), preprocessing)

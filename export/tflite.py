@@ -1,0 +1,109 @@
+"""TFLite files: builtin operations only, labels and preprocessing inside.
+
+The input is a normalised image; `(level / 255 - mean) / std` is up to the caller. Behind the
+flatbuffer the file is a zip archive of `labels.txt` and `metadata.json`, where Android's and other
+tools look for associated files: `unzip model.tflite` shows them.
+"""
+
+import os
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export.metadata import ArtifactError, Metadata
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+METADATA_FILE = "metadata.json"
+LABELS_FILE = "labels.txt"
+SIGNATURE = "serving_default"
+
+
+def convert(
+    network: keras.Model,
+    precision: str = "float32",
+    *,
+    representative: Iterable[np.ndarray] = (),
+    integer_io: bool = False,
+) -> bytes:
+    """Converts a network for LiteRT.
+
+    Args:
+        network: functional, from normalised images to logits, folded for speed.
+        precision: "float32"; "float16" weights; "dynamic", int8 weights and float activations; or
+            "int8", both int8, kernels per output channel.
+        representative: for "int8", normalised images `[1, height, width, 3]` of the training split,
+            from which the ranges of activations are measured.
+        integer_io: whether the input and output of "int8" are int8, too.
+
+    Returns:
+        A flatbuffer with the signature `serving_default`, `images` to `logits`, batch 1; a caller
+        may resize the batch.
+
+    Raises:
+        ArtifactError: an unknown precision, no representative images for "int8", or an operation
+            that is no builtin of TFLite.
+    """
+    if precision not in PRECISIONS:
+        raise ArtifactError(
+            f"Unknown precision {precision!r} of TFLite; known are {', '.join(PRECISIONS)}."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        archive = keras.export.ExportArchive()
+        archive.track(network)
+        images = tf.TensorSpec([1, *network.input.shape[1:]], tf.float32, name="images")
+        archive.add_endpoint(
+            SIGNATURE,
+            lambda images: {"logits": network(images, training=False)},
+            input_signature=[images],
+        )
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            samples = list(representative)
+            if not samples:
+                raise ArtifactError(
+                    "int8 needs representative images and received none; name the images of the "
+                    "task with --task."
+                )
+            converter.representative_dataset = lambda: ({"images": image} for image in samples)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if integer_io:
+                converter.inference_input_type = converter.inference_output_type = tf.int8
+        try:
+            return converter.convert()
+        except Exception as error:  # the converter has no class of its own for this
+            raise ArtifactError(f"TFLite cannot express {network.name}: {error}") from error
+
+
+def save(path: str | os.PathLike, content: bytes, metadata: Metadata) -> None:
+    """Writes a converted network together with its metadata."""
+    path = pathlib.Path(path)
+    path.write_bytes(content)
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in ((LABELS_FILE, metadata.labels), (METADATA_FILE, metadata.to_json())):
+            archive.writestr(zipfile.ZipInfo(name), text)  # no time of day: same flags, same bytes
+
+
+def read_metadata(path: str | os.PathLike) -> Metadata:
+    """Reads the metadata of a TFLite file.
+
+    Raises:
+        ArtifactError: the file is no TFLite file of this project.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Metadata.from_json(archive.read(METADATA_FILE).decode())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ArtifactError(
+            f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
+            "pipelines.export wrote."
+        ) from error

@@ -1,0 +1,85 @@
+"""Numbered folders, each complete from the moment that it is there."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+
+_UNFINISHED = ".unfinished-"
+_LOCK = ".lock"
+_NEW = 60  # seconds in which a folder may not have its lock yet
+
+
+class Versions:
+    """The versions in a folder, `1`, `2` and so on, as TensorFlow Serving looks for them.
+
+    Args:
+        base: the folder; made where it does not exist.
+    """
+
+    def __init__(self, base: str | os.PathLike):
+        self.base = pathlib.Path(base)
+        self.base.mkdir(parents=True, exist_ok=True)
+
+    def numbers(self) -> list[int]:
+        """The versions that are there, oldest first."""
+        return sorted(int(path.name) for path in self.base.iterdir() if path.name.isdecimal())
+
+    @contextlib.contextmanager
+    def unfinished(self) -> Iterator[pathlib.Path]:
+        """Yields a new folder for what is to become a version; gone afterwards if it did not.
+
+        What killed programs left is removed; a folder whose program lives is left alone.
+        """
+        for path in self.base.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(OSError), open(path / _LOCK, "a") as lock:
+                if time.time() - path.stat().st_ctime < _NEW:
+                    continue
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.base))
+        try:
+            with open(folder / _LOCK, "a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                content = folder / "content"
+                content.mkdir()
+                yield content
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def add(self, content: pathlib.Path, number: int | None = None) -> int:
+        """Makes a folder the newest version, in one step.
+
+        Args:
+            content: a folder with something in it, on the same file system; it moves.
+            number: which version; the next one by default.
+
+        Returns:
+            Its number. Of programs that do this at once each has a number of its own.
+
+        Raises:
+            OSError: the number is taken.
+        """
+        content.chmod(0o755)
+        while True:
+            wanted = number or max(self.numbers(), default=0) + 1
+            try:
+                os.rename(content, self.base / str(wanted))  # fails where there is a version
+                return wanted
+            except OSError as error:
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+                if number or not taken:
+                    raise
+
+    def remove_old(self, keep: int) -> list[int]:
+        """Removes the oldest versions until `keep` are left, and returns their numbers."""
+        old = self.numbers()[:-keep]
+        for number in old:
+            with self.unfinished() as gone:  # no moment in which half a version is there
+                os.rename(self.base / str(number), gone / str(number))
+        return old

@@ -1,0 +1,56 @@
+"""Classifies image files: with an exported artifact, or by asking TensorFlow Serving.
+
+python -m pipelines.predict --artifact=exports/files/flowers/1/int8.tflite photo.jpg folder/
+python -m pipelines.predict --grpc=localhost:8500 --model=flowers photo.jpg
+"""
+
+import sys
+
+from absl import flags
+
+from export import client
+from pipelines import common
+from tailor_tf.errors import TailorError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("artifact", None, "A .tflite or .onnx file, or the folder of a SavedModel.")
+flags.DEFINE_string("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
+flags.DEFINE_string("rest", None, "TensorFlow Serving's REST address, http://host:port.")
+flags.DEFINE_string("model", None, "The model's name at the server: that of its task.")
+
+
+def classifier() -> client.Classifier:
+    """The classifier that the flags name."""
+    given = [name for name in ("artifact", "grpc", "rest") if FLAGS[name].value]
+    if len(given) != 1:
+        raise TailorError(
+            f"Received {' and '.join(f'--{n}' for n in given) or 'no classifier'}; expected one of "
+            "--artifact, --grpc and --rest."
+        )
+    if FLAGS.artifact:
+        return client.local(FLAGS.artifact)
+    if not FLAGS.model:
+        raise TailorError("A server has many models; name one with --model.")
+    return (
+        client.grpc(FLAGS.grpc, FLAGS.model) if FLAGS.grpc else client.rest(FLAGS.rest, FLAGS.model)
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Prints file, class and score of each image, tab between them."""
+    if len(argv) < 2:
+        raise TailorError("Name image files or folders of them behind the flags.")
+    refused = 0
+    for path, answer in client.classify(client.image_files(argv[1:]), classifier()):
+        if isinstance(answer, client.Answer):
+            print(f"{path}\t{answer.class_name}\t{answer.score:.4f}", flush=True)
+        else:
+            refused += 1
+            print(f"{path}: {answer}", file=sys.stderr)
+    if refused:
+        raise TailorError(f"{refused} of the images were not classified; see above.")
+
+
+if __name__ == "__main__":
+    common.run(main)
