@@ -5,6 +5,7 @@ what counts is the ratio.
 """
 
 import dataclasses
+import importlib
 import multiprocessing
 import os
 import pathlib
@@ -65,7 +66,7 @@ def run(
     """
     paths = {(n, a): path for n, artifacts in networks.items() for a, path in artifacts.items()}
     size = {key: size_on_disk(path) for key, path in paths.items()}
-    memory = {key: _peak_memory(path, images[:1]) for key, path in paths.items()}
+    memory = dict(zip(paths, _peak_memory(list(paths.values()), images[:1]), strict=True))
     results = []
     for artifact in dict.fromkeys(artifact for _, artifact in paths):
         keys = [key for key in paths if key[1] == artifact]
@@ -103,20 +104,20 @@ def _interleaved(calls, rounds: int) -> dict:
     return times
 
 
-def _peak_memory(path: pathlib.Path, images: np.ndarray) -> int:
-    """Bytes of resident memory that loading an artifact and one call add to a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_added_memory, (os.fspath(path), images))
+def _peak_memory(paths: Sequence[pathlib.Path], images: np.ndarray) -> list[int]:
+    """Bytes of resident memory that each artifact and one call of it add to a fresh process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # what is imported is imported once
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        return pool.starmap(_added_memory, [(os.fspath(p), images) for p in paths], chunksize=1)
 
 
 def _added_memory(path: str, images: np.ndarray) -> int:
     for module in _needed(path):
-        __import__(module)
-    before = _status("VmRSS")
-    runtime = runtimes.load(path)
-    runtime.logits(images)
-    return max(_status("VmHWM") - before, 0)
+        importlib.import_module(module)
+    before = _resident("VmRSS")
+    runtimes.load(path).logits(images)
+    return max(_resident("VmHWM") - before, 0)
 
 
 def _needed(path: str) -> tuple[str, ...]:
@@ -125,11 +126,11 @@ def _needed(path: str) -> tuple[str, ...]:
     return kinds.get(pathlib.Path(path).suffix, ("tensorflow",))
 
 
-def _status(field: str) -> int:
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def _resident(field: str) -> int:
+    """Resident memory of this process, bytes: "VmRSS" now, "VmHWM" at its highest."""
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    sizes = dict(line.split(":", 1) for line in lines)
+    return int(sizes[field].split()[0]) * 1024
 
 
 def size_on_disk(path: pathlib.Path) -> int:

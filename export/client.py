@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +46,7 @@ def local(path: str | os.PathLike) -> Classifier:
         try:
             pixels = np.stack([encoded.decode(tf.constant(image), side) for image in images])
         except tf.errors.InvalidArgumentError as error:
-            raise RefusedError(_first_line(error.message)) from error
+            raise RefusedError(_reason(error.message)) from error
         logits = runtime.logits(pixels)
         scores = np.exp(logits - logits.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)
@@ -75,7 +76,7 @@ def grpc(address: str, task: str) -> Classifier:
             outputs = stub.Predict(request, timeout=TIMEOUT).outputs
         except library.RpcError as error:
             if error.code() is library.StatusCode.INVALID_ARGUMENT:
-                raise RefusedError(_first_line(error.details())) from error
+                raise RefusedError(_reason(error.details())) from error
             raise ArtifactError(
                 f"{address} does not answer for {task}: {error.code().name}, "
                 f"{_first_line(error.details())}. Is TensorFlow Serving running there, with a "
@@ -107,9 +108,9 @@ def rest(url: str, task: str) -> Classifier:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 predictions = json.load(response)["predictions"]
         except urllib.error.HTTPError as error:
-            details = _first_line(error.read().decode(errors="replace"))
+            details = error.read().decode(errors="replace")
             if error.code == 400:
-                raise RefusedError(details) from error
+                raise RefusedError(_reason(details)) from error
             raise ArtifactError(f"{place} answers {error.code}: {details}") from error
         except (OSError, ValueError, KeyError) as error:
             raise ArtifactError(
@@ -122,6 +123,14 @@ def rest(url: str, task: str) -> Classifier:
 
 def _first_line(text: str) -> str:
     return (text or "no details").strip().splitlines()[0]
+
+
+def _reason(message: str) -> str:
+    """What TensorFlow says of an image that it does not accept, without where in its graph."""
+    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
+    if said:
+        return said[1] or said[2]
+    return re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", _first_line(message)).strip()
 
 
 def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:

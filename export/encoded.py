@@ -32,15 +32,21 @@ def _checked(contents: tf.Tensor) -> tf.Tensor:
     """An encoded image, unless it is none that is decoded here; the error goes to the caller."""
     is_png = tf.strings.substr(contents, 0, len(_PNG)) == _PNG
     is_jpeg = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
-    size = tf.strings.length(contents)
+    length = tf.strings.as_string(tf.strings.length(contents))
     known = tf.debugging.Assert(
-        is_png | is_jpeg, ["Received no JPEG or PNG image but", size, "other bytes."]
+        is_png | is_jpeg,
+        [tf.strings.join(["Received ", length, " bytes that are no JPEG or PNG image."])],
     )
     with tf.control_dependencies([known]):
         sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
+    size = tf.strings.reduce_join(tf.strings.as_string(sides), separator="x")
     small = tf.debugging.Assert(
         tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS,
-        ["Received an image of", sides, f"pixels; expected at most {MAX_PIXELS} in all."],
+        [
+            tf.strings.join(
+                ["Received an image of ", size, f" pixels; expected {MAX_PIXELS} at most in all."]
+            )
+        ],
     )
     with tf.control_dependencies([small]):
         return tf.identity(contents)

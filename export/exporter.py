@@ -103,10 +103,10 @@ def export(
     artifacts = Versions(folder / "files" / name)
     models = Versions(folder / "serving" / name) if "saved_model" in options.formats else None
     with artifacts.unfinished() as building:
-        made = dict(_make(source, source.network, task, building, options))
         expected = parity.in_batches(_keras_logits(source), images)
-        parities = {}
-        for artifact, (path, precision) in made.items():
+        made, parities = {}, {}
+        for artifact, (path, precision) in _make(source, source.network, task, building, options):
+            made[artifact] = (path, precision)
             received = parity.in_batches(runtimes.load(path, threads=2).logits, images)
             parities[artifact] = parity.compare(expected, received, split.labels)
             parity.check(artifact, precision, parities[artifact], options.max_accuracy_drop)

@@ -52,6 +52,12 @@ def convert(
         raise ArtifactError(
             f"Unknown precision {precision!r} of TFLite; known are {', '.join(PRECISIONS)}."
         )
+    samples = list(representative) if precision == "int8" else []
+    if precision == "int8" and not samples:
+        raise ArtifactError(
+            "int8 needs representative images and received none; name the images of the task with "
+            "--task."
+        )
     with tempfile.TemporaryDirectory() as folder:
         archive = keras.export.ExportArchive()
         archive.track(network)
@@ -68,12 +74,6 @@ def convert(
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
-            samples = list(representative)
-            if not samples:
-                raise ArtifactError(
-                    "int8 needs representative images and received none; name the images of the "
-                    "task with --task."
-                )
             converter.representative_dataset = lambda: ({"images": image} for image in samples)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             if integer_io:

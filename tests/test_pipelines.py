@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
-from tailor_tf import Recipe, Settings, tailoring
+from tailor_tf import Recipe, Settings, load_task, tailoring
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -46,12 +47,20 @@ def quick(source):
     return [universal, *epochs, *batches, "--prune_blocks=6", "--tolerance=100"]
 
 
-def test_tailor_and_report(quick, tmp_path):
-    status, output = program("tailor", f"--workdir={tmp_path}", *quick)
+@pytest.fixture(scope="module")
+def tailored(quick, tmp_path_factory):
+    """A working directory of a finished run, and what the program printed."""
+    workdir = tmp_path_factory.mktemp("tailored")
+    status, output = program("tailor", f"--workdir={workdir}", *quick)
     assert status == 0, output
+    return workdir, output
+
+
+def test_tailor_and_report(tailored):
+    workdir, output = tailored
     assert re.search(r"\| fine-tuned +\| +\d", output)
-    assert list(tmp_path.glob("logs/student/events*")), "no TensorBoard logs"
-    flagfile = tmp_path / "flags.txt"
+    assert list(workdir.glob("logs/student/events*")), "no TensorBoard logs"
+    flagfile = workdir / "flags.txt"
     status, again = program("tailor", f"--flagfile={flagfile}")
     assert status == 0, again
     phases = r"^digits: (\w+)"
@@ -72,10 +81,36 @@ def test_tailor_and_report(quick, tmp_path):
         )
         assert status == 0, output
     assert "digits: residual adapters" in output and "digits: teacher" not in output
-    status, output = program("report", f"--workdirs={tmp_path}")
+    status, output = program("report", f"--workdirs={workdir}")
     assert status == 0, output
     methods = re.findall(r"^\| digits +\| (\w+) ", output, re.MULTILINE)
     assert methods == ["finetune", "residual_adapters", "nettailor"]
+
+
+def test_export_and_predict(tailored):
+    workdir, _ = tailored
+    flags = [f"--workdir={workdir}", "--precision=float32", "--nobenchmark"]
+    status, output = program("export", *flags)
+    assert status == 0, output
+    assert re.search(r"\| onnx +\| +100.00 ", output)
+    files = workdir / "exports" / "files" / "digits" / "1"
+    assert f"Version 1 is in {files}" in output
+    task = load_task("digits", image_size=16)
+    image = workdir / "image.png"
+    Image.fromarray(task.test.images[0]).save(image)
+    for artifact in (files / "float32.onnx", workdir / "exports" / "serving" / "digits" / "1"):
+        status, output = program("predict", f"--artifact={artifact}", str(image))
+        assert status == 0, output
+        assert re.search(rf"{image}\t\d\t0\.\d{{4}}", output)
+    (workdir / "empty.png").touch()
+    status, output = program("predict", f"--artifact={files}/float32.onnx", str(workdir))
+    assert status == 2
+    assert f"{workdir / 'empty.png'}: The file is empty." in output
+    assert f"{image}\t" in output
+    (workdir / "records" / "run.json").unlink()
+    status, output = program("export", *flags)
+    assert status == 2
+    assert "run.json does not exist: the selection among the levels has not run" in output
 
 
 @pytest.mark.parametrize(
@@ -92,6 +127,13 @@ def test_tailor_and_report(quick, tmp_path):
         ("tailor", ["--blocks=4"], "wide_resnet26 has no setting blocks; it takes image_size"),
         ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
         ("report", [], "no_run.*no record of a finished network"),
+        ("export", [], "flags.txt does not exist; expected a working directory of pipelines.tail"),
+        ("export", ["--formats=onnx,coreml"], "Unknown formats coreml; known are saved_model"),
+        ("export", ["--task_pack=a"], "Expected one of --workdir and --task_pack"),
+        ("predict", ["image.png"], "no classifier; expected one of --artifact, --grpc and --rest"),
+        ("predict", ["--artifact=a.onnx"], "Name image files or folders"),
+        ("predict", ["--artifact=a.onnx", "README.md"], "There is no artifact a.onnx"),
+        ("predict", ["--grpc=localhost:1", "README.md"], "name one with --model"),
         (
             "tailor",
             ["--method=adapters"],
@@ -100,9 +142,10 @@ def test_tailor_and_report(quick, tmp_path):
     ],
 )
 def test_mistakes_end_in_one_message(name, flags, message, tmp_path, source):
-    workdir = "--workdirs=no_run" if name == "report" else f"--workdir={tmp_path / 'run'}"
+    given = {"report": ["--workdirs=no_run"], "predict": []}
+    workdir = given.get(name, [f"--workdir={tmp_path / 'run'}"])
     universal = [f"--universal={source / 'universal.safetensors'}"] if name == "tailor" else []
-    status, output = program(name, workdir, *universal, *flags)
+    status, output = program(name, *workdir, *universal, *flags)
     assert status not in (0, 130)
     assert re.search(message, output, re.DOTALL), output
     assert "Traceback" not in output

@@ -1,0 +1,201 @@
+"""The whole export over a small network and made-up images that it classifies without error."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from export import benchmark, exporter, parity, runtimes
+from export.exporter import Options
+from export.metadata import ArtifactError, Metadata
+from export.source import Source
+from tailor_tf.compaction import compact
+from tailor_tf.data import Preprocessing, Split, Task
+from tailor_tf.graph import Architecture, build_network
+from tests.helpers import random_student
+
+CLASSES = ("ant", "bee", "cow", "dog")
+PREPROCESSING = Preprocessing(8, (0.5,) * 3, (0.25,) * 3, False, 1)
+QUICK = Options(measure=False)
+
+
+def _split(name, network, count, rng):
+    """Images with the classes that the network sees in them, each class there."""
+    images = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
+    logits = network(PREPROCESSING.normalise(images), training=False).numpy()
+    return Split(name, logits.argmax(-1).astype(np.int32), images)
+
+
+@pytest.fixture(scope="module")
+def source(small):
+    rng = np.random.default_rng(8)
+    architecture = Architecture.full(4, 2)
+    student = random_student(small, architecture, rng, len(CLASSES))
+    compacted = compact(student, small.graph, architecture)
+    # Random classifiers like one class best: take off what the logits have in common.
+    images = rng.integers(0, 256, (500, 8, 8, 3), np.uint8)
+    logits = compacted(PREPROCESSING.normalise(images), training=False).numpy()
+    bias = compacted.get_layer("classifier").bias
+    bias.assign(bias - logits.mean(0))
+    teacher = build_network(small.graph, len(CLASSES))
+    logits = keras.Model(teacher.input, teacher.output["logits"])
+    return Source(Metadata("animals", CLASSES, PREPROCESSING), compacted, logits)
+
+
+@pytest.fixture(scope="module")
+def task(source):
+    rng = np.random.default_rng(9)
+    splits = {
+        name: _split(name, source.network, count, rng)
+        for name, count in (("train", 300), ("validation", 50), ("test", 150))
+    }
+    assert set(splits["train"].labels) == set(range(4))
+    return Task("animals", CLASSES, preprocessing=PREPROCESSING, **splits)
+
+
+@pytest.fixture(scope="module")
+def published(source, task, tmp_path_factory):
+    options = Options(precisions=("float32", "int8"), keep_versions=2, max_accuracy_drop=10)
+    return exporter.export(source, task, tmp_path_factory.mktemp("exports"), options)
+
+
+def test_everything_is_published(published):
+    assert published.version == 1
+    names = {path.name for path in published.files.iterdir()}
+    assert names == {
+        "float32.tflite",
+        "int8.tflite",
+        "float32.onnx",
+        "benchmark.svg",
+        "export.json",
+        "summary.md",
+    }
+    assert (published.model / "saved_model.pb").exists()
+    assert (published.model / "assets.extra" / "tf_serving_warmup_requests").exists()
+    serving = published.model.parents[1]
+    assert {path.name for path in serving.iterdir()} == {
+        "animals",
+        "models.config",
+        "batching.config",
+        "monitoring.config",
+        "compose.yaml",
+    }
+
+
+def test_record(published, task):
+    record = json.loads((published.files / "export.json").read_text())
+    assert record["split"] == "test"
+    assert set(record["parity"]) == set(record["bytes"])
+    for name in ("saved_model", "onnx", "tflite float32"):
+        result = record["parity"][name]
+        assert result["images"] == 150
+        assert result["agreement"] == result["accuracy"] == result["expected_accuracy"] == 1.0
+        assert 0 < result["max_difference"] < 1e-4
+    tflite = published.files / "int8.tflite"
+    assert record["bytes"]["tflite int8"] == tflite.stat().st_size
+    logits = runtimes.load(tflite).logits(task.test.images)
+    accuracy = np.mean(logits.argmax(-1) == task.test.labels)
+    assert record["parity"]["tflite int8"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_benchmark_measures_tailored_and_teacher(published):
+    record = json.loads((published.files / "export.json").read_text())
+    results = [benchmark.Result(**result) for result in record["benchmark"]]
+    networks = {(r.network, r.artifact) for r in results}
+    artifacts = ("saved_model", "onnx", "tflite float32", "tflite int8")
+    assert networks >= {(n, a) for n in ("tailored", "teacher") for a in artifacts}
+    assert {(r.batch, r.threads) for r in results if r.artifact == "onnx"} == {
+        (batch, threads) for batch in (1, 32) for threads in (1, 2)
+    }
+    for result in results:
+        assert 0 < result.median <= result.p90 * 1.0001
+        assert result.bytes > 0
+    ratios = benchmark.ratios(results)
+    assert len(ratios) == len(results) / 2
+    assert f"{ratios['onnx', 1, 1]:.2f}" in published.summary
+
+
+def test_old_versions_go(source, task, published):
+    folder = published.files.parents[2]
+    options = dataclasses.replace(QUICK, formats=("saved_model", "onnx"), keep_versions=2)
+    for version in (2, 3):
+        assert exporter.export(source, task, folder, options).version == version
+    for kind in ("files", "serving"):
+        names = sorted(path.name for path in (folder / kind / "animals").iterdir())
+        assert names == ["2", "3"]
+
+
+def test_formats_that_are_not_asked_for(source, task, tmp_path):
+    options = dataclasses.replace(QUICK, formats=("tflite",), precisions=("float16",))
+    published = exporter.export(source, task, tmp_path, options)
+    assert published.model is None
+    assert {path.name for path in published.files.iterdir()} == {
+        "float16.tflite",
+        "export.json",
+        "summary.md",
+    }
+    assert not (tmp_path / "serving").exists()
+
+
+def test_nothing_is_published_that_is_off(source, task, tmp_path, monkeypatch):
+    def broken(model):
+        changed = keras.models.clone_model(model)
+        changed.set_weights([np.float32(w) * 1.01 for w in model.get_weights()])
+        return changed
+
+    monkeypatch.setattr(exporter, "fold", broken)
+    with pytest.raises(parity.ParityError, match="saved_model is not what was trained"):
+        exporter.export(source, task, tmp_path, QUICK)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_validation_images_stand_in_for_withheld_labels(source, task, tmp_path):
+    options = dataclasses.replace(QUICK, formats=("onnx",))
+    without = dataclasses.replace(task, test=None)
+    published = exporter.export(source, without, tmp_path, options)
+    record = json.loads((published.files / "export.json").read_text())
+    assert record["split"] == "validation"
+    assert record["parity"]["onnx"]["images"] == 50
+
+
+def test_class_without_an_image_to_calibrate_with(source, task, tmp_path):
+    positions = np.flatnonzero(task.train.labels != 2)
+    poor = dataclasses.replace(task, train=task.train.select(positions, "train"))
+    with pytest.raises(ArtifactError, match="'cow' has no training image to calibrate"):
+        exporter.export(source, poor, tmp_path, QUICK)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_images_of_another_task(source, task, tmp_path):
+    other = dataclasses.replace(task, classes=("a", "b", "c", "d"))
+    with pytest.raises(ArtifactError, match="Name the task that it was tailored to"):
+        exporter.export(source, other, tmp_path, QUICK)
+    large = dataclasses.replace(PREPROCESSING, resize=10)
+    other = dataclasses.replace(task, preprocessing=large)
+    with pytest.raises(ArtifactError, match="expects images of 8 pixels, received 10"):
+        exporter.export(source, other, tmp_path, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"formats": ("onnx", "coreml")}, "Unknown formats coreml; known are saved_model, tflite"),
+        ({"precisions": ("int4",)}, "Unknown precisions int4; known are float32"),
+        ({"formats": ()}, "No formats; expected some of"),
+        ({"keep_versions": 0}, "keep_versions is 0; expected 1"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ArtifactError, match=message):
+        Options(**options)
+
+
+def test_latencies_are_interleaved():
+    order = []
+    calls = {name: (lambda _, name=name: order.append(name), None) for name in "ab"}
+    times = benchmark._interleaved(calls, 3)
+    assert set(times) == {"a", "b"}
+    turns = [name for place, name in enumerate(order) if place == 0 or order[place - 1] != name]
+    assert turns == list("abababab")
