@@ -1,23 +1,24 @@
 """The whole export of one task: artifacts, parity, benchmark, publication."""
 
+import contextlib
 import dataclasses
+import gzip
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
 
-from export import benchmark, onnx, parity, runtimes, saved_model, serving, tflite
+from export import benchmark, onnx, optimize, parity, runtimes, saved_model, serving, tflite
 from export.folding import fold
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from export.versions import Versions
 from tailor_tf import files
-from tailor_tf.data import Task, evaluation_batches
+from tailor_tf.data import Split, Task, evaluation_batches
 from tailor_tf.report import aligned
 
 FORMATS = ("saved_model", "tflite", "onnx")
@@ -34,7 +35,11 @@ class Options:
         formats: some of `FORMATS`.
         precisions: of TFLite, some of `tflite.PRECISIONS`; the other formats are float32.
         integer_io: whether images and logits of int8 files are int8, too.
-        max_accuracy_drop: points of accuracy that the integer precisions may lose.
+        max_accuracy_drop: points of accuracy that the integer precisions may lose. Where "int8"
+            loses more, it is trained with quantisation.
+        sparsity: share of weights that become zero in further TFLite files; none by default.
+        clusters: distinct values per kernel in further TFLite files; none by default.
+        optimize_epochs: passes over the training images for each of these trainings.
         keep_versions: how many versions are kept.
         measure: whether latency and memory are measured.
     """
@@ -43,6 +48,9 @@ class Options:
     precisions: tuple[str, ...] = tflite.PRECISIONS
     integer_io: bool = False
     max_accuracy_drop: float = 0.5
+    sparsity: float | None = None
+    clusters: int | None = None
+    optimize_epochs: int = 3
     keep_versions: int = 3
     measure: bool = True
 
@@ -55,8 +63,21 @@ class Options:
                 )
             if not received:
                 raise ArtifactError(f"No {name}; expected some of {', '.join(known)}.")
+        self.jobs()
         if self.keep_versions < 1:
             raise ArtifactError(f"keep_versions is {self.keep_versions}; expected 1 or more.")
+
+    def jobs(self) -> dict[str, optimize.Job]:
+        """Trainings towards smaller compressed files, by what their files are called."""
+        wanted = {
+            "sparse": ("sparsify", self.sparsity),
+            "clustered": ("cluster", self.clusters),
+        }
+        return {
+            name: optimize.Job(method, amount, epochs=self.optimize_epochs)
+            for name, (method, amount) in wanted.items()
+            if amount is not None
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,96 +117,190 @@ def export(
         ArtifactError: the images are not those of the network, or a format cannot express it.
     """
     options = options or Options()
-    folder, name = pathlib.Path(folder), source.metadata.name
     _check_images(source.metadata, task)
+    folder, name = pathlib.Path(folder), source.metadata.name
     split = task.test or task.validation
-    images = np.asarray(split.images[np.arange(len(split))])
     artifacts = Versions(folder / "files" / name)
     models = Versions(folder / "serving" / name) if "saved_model" in options.formats else None
     with artifacts.unfinished() as building:
-        expected = parity.in_batches(_keras_logits(source), images)
-        made, parities = {}, {}
-        for artifact, (path, precision) in _make(source, source.network, task, building, options):
-            made[artifact] = (path, precision)
-            received = parity.in_batches(runtimes.load(path, threads=2).logits, images)
-            parities[artifact] = parity.compare(expected, received, split.labels)
-            parity.check(artifact, precision, parities[artifact], options.max_accuracy_drop)
-        record: dict[str, Any] = {
+        checked = _checked(source, task, split, building, options)
+        record = {
             "task": source.metadata.name,
             "split": split.name,
             "options": dataclasses.asdict(options),
-            "bytes": {
-                artifact: benchmark.size_on_disk(path) for artifact, (path, _) in made.items()
-            },
-            "parity": {artifact: dataclasses.asdict(p) for artifact, p in parities.items()},
+            "bytes": checked.sizes,
+            "gzip_bytes": checked.gzip_sizes,
+            "parity": {name: dataclasses.asdict(p) for name, p in checked.parities.items()},
+            "quantisation_aware": checked.won_back or None,
         }
-        summary = "\n".join(aligned(parity.table(parities))) + "\n"
+        summary = _summary(checked)
         if options.measure:
-            measured = _measure(source, task, made, building, options, images)
+            measured = _measure(source, task, checked.paths, building, options, _images(split))
             record["benchmark"] = [dataclasses.asdict(result) for result in measured]
             summary += "\n" + "\n".join(aligned(benchmark.table(measured), 2)) + "\n"
             benchmark.draw(measured, building / "benchmark.svg")
         files.write_text(building / RECORD, json.dumps(record, indent=1) + "\n")
         files.write_text(building / SUMMARY, summary)
-        if models is None:
-            version = artifacts.add(building)
-        else:
-            with models.unfinished() as serving_content:
+        with models.unfinished() if models else contextlib.nullcontext() as serving_content:
+            if models:
                 model = shutil.move(building / "saved_model", serving_content / "saved_model")
-                serving.write_warm_up(model, name, images[0])
-                version = artifacts.add(building)
+                serving.write_warm_up(model, name, _images(split, 1)[0])
+            version = artifacts.add(building)
+            if models:
                 models.add(pathlib.Path(model), version)
-    if models is not None:
-        serving.write_configurations(models.base.parent)
-        models.remove_old(options.keep_versions)
     artifacts.remove_old(options.keep_versions)
-    model = None if models is None else models.base / str(version)
+    if models:
+        models.remove_old(options.keep_versions)
+        serving.write_configurations(models.base.parent)
+    model = models.base / str(version) if models else None
     return Published(version, artifacts.base / str(version), model, summary)
 
 
+def _images(split: Split, count: int | None = None) -> np.ndarray:
+    """The first images of a split, all by default: uint8 `[count, height, width, 3]`."""
+    return np.asarray(split.images[np.arange(count or len(split))])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """Artifacts that are what was trained, by name: where they are, how large and how near."""
+
+    paths: dict[str, pathlib.Path] = dataclasses.field(default_factory=dict)
+    parities: dict[str, parity.Parity] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    gzip_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    won_back: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def _checked(
+    source: Source, task: Task, split: Split, folder: pathlib.Path, options: Options
+) -> _Checked:
+    """Makes all artifacts and compares each with the network.
+
+    Raises:
+        parity.ParityError: one of them is not what was trained.
+    """
+    folded, limit, checked = fold(source.network), options.max_accuracy_drop, _Checked()
+    networks = {"": folded} | {
+        name: optimize.optimize(folded, task, job) for name, job in options.jobs().items()
+    }
+    judge = _Judge(source, split)
+    for artifact in _make(networks, source.metadata, task, folder, options):
+        if artifact.name == "tflite int8":
+            chooser = _Judge(source, task.validation)  # test images are not what decides
+            before = chooser.compare(artifact.path)
+            if before.drop > limit:
+                _train_quantised(artifact.path, folded, source.metadata, task, options)
+                after = chooser.compare(artifact.path)
+                checked.won_back.update(
+                    expected=before.expected_accuracy, before=before.accuracy, after=after.accuracy
+                )
+        found = judge.compare(artifact.path)
+        parity.check(artifact.name, artifact.limits, found, limit)
+        checked.paths[artifact.name] = artifact.path
+        checked.parities[artifact.name] = found
+        checked.sizes[artifact.name] = benchmark.size_on_disk(artifact.path)
+        checked.gzip_sizes[artifact.name] = _gzip_size(artifact.path)
+    return checked
+
+
+class _Judge:
+    """Compares artifacts with the network that they were made of, over one split."""
+
+    def __init__(self, source: Source, split: Split):
+        self._images, self._labels = _images(split), split.labels
+        self._expected = parity.in_batches(_keras_logits(source), self._images)
+
+    def compare(self, path: pathlib.Path) -> parity.Parity:
+        """How near an artifact is."""
+        received = parity.in_batches(runtimes.load(path, threads=2).logits, self._images)
+        return parity.compare(self._expected, received, self._labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Artifact:
+    """A file or folder, what it is called, and whose limits of `parity` it has to keep."""
+
+    name: str
+    path: pathlib.Path
+    limits: str
+
+
 def _make(
-    source: Source, network: keras.Model, task: Task, folder: pathlib.Path, options: Options
-) -> Iterator[tuple[str, tuple[pathlib.Path, str]]]:
-    """Writes the artifacts of a network; yields name, path and precision of each."""
-    folded, metadata = fold(network), source.metadata
+    networks: Mapping[str, keras.Model],
+    metadata: Metadata,
+    task: Task,
+    folder: pathlib.Path,
+    options: Options,
+) -> Iterator[_Artifact]:
+    """Writes the artifacts of folded networks; all of that under "", TFLite files of the others."""
     if "saved_model" in options.formats:
         path = folder / "saved_model"
-        saved_model.save(path, folded, metadata)
-        yield "saved_model", (path, "float32")
+        saved_model.save(path, networks[""], metadata)
+        yield _Artifact("saved_model", path, "float32")
     if "onnx" in options.formats:
         path = folder / "float32.onnx"
-        path.write_bytes(onnx.convert(folded, metadata))
-        yield "onnx", (path, "float32")
-    if "tflite" in options.formats:
+        path.write_bytes(onnx.convert(networks[""], metadata))
+        yield _Artifact("onnx", path, "float32")
+    if "tflite" not in options.formats:
+        return
+    for variant, network in networks.items():
         for precision in options.precisions:
             samples = _calibration_images(task) if precision == "int8" else ()
             content = tflite.convert(
-                folded, precision, representative=samples, integer_io=options.integer_io
+                network, precision, representative=samples, integer_io=options.integer_io
             )
-            path = folder / f"{precision}.tflite"
+            path = folder / f"{variant}{'_' * bool(variant)}{precision}.tflite"
             tflite.save(path, content, metadata)
-            yield f"tflite {precision}", (path, precision)
+            name = f"tflite {precision} {variant}".strip()
+            yield _Artifact(name, path, variant or precision)
+
+
+def _train_quantised(
+    path: pathlib.Path, network: keras.Model, metadata: Metadata, task: Task, options: Options
+) -> None:
+    """Replaces an int8 file by one that is trained with quantisation."""
+    job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
+    tflite.save(path, optimize.optimize(network, task, job), metadata)
 
 
 def _measure(
     source: Source,
     task: Task,
-    made: dict[str, tuple[pathlib.Path, str]],
+    made: Mapping[str, pathlib.Path],
     building: pathlib.Path,
     options: Options,
     images: np.ndarray,
 ) -> list[benchmark.Result]:
     """Latency of the artifacts beside those of the teacher, made in the same way."""
-    networks = {"tailored": {name: path for name, (path, _) in made.items()}}
+    networks = {"tailored": made}
     teachers = building / "teacher"
     if source.teacher is not None:
         teachers.mkdir()
-        made = _make(source, source.teacher, task, teachers, options)
-        networks["teacher"] = {name: path for name, (path, _) in made}
+        folded = {"": fold(source.teacher)}
+        artifacts = _make(folded, source.metadata, task, teachers, options)
+        networks["teacher"] = {artifact.name: artifact.path for artifact in artifacts}
     try:
         return benchmark.run(networks, images)
     finally:
         shutil.rmtree(teachers, ignore_errors=True)
+
+
+def _summary(checked: _Checked) -> str:
+    """Parity and sizes as a table, and what training with quantisation won back."""
+    header, *rows = parity.table(checked.parities)
+    sizes = [
+        [f"{count[name] / 1e3:,.0f}" for count in (checked.sizes, checked.gzip_sizes)]
+        for name in checked.parities
+    ]
+    both = [row + own for row, own in zip(rows, sizes, strict=True)]
+    text = "\n".join(aligned([[*header, "size (KB)", "gzip (KB)"], *both])) + "\n"
+    if won := {key: f"{100 * value:.2f} %" for key, value in checked.won_back.items()}:
+        text += (
+            f"\nint8 was trained with quantisation: on validation {won['before']} before and "
+            f"{won['after']} after, {won['expected']} in float32.\n"
+        )
+    return text
 
 
 def _check_images(metadata: Metadata, task: Task) -> None:
@@ -232,3 +347,8 @@ def _calibration_images(task: Task) -> Iterator[np.ndarray]:
     samples = task.train.select(np.asarray(chosen), "calibration")
     for image, _ in evaluation_batches(samples, task.preprocessing, batch_size=1):
         yield image.numpy()
+
+
+def _gzip_size(path: pathlib.Path) -> int:
+    parts = path.rglob("*") if path.is_dir() else [path]
+    return sum(len(gzip.compress(part.read_bytes())) for part in parts if part.is_file())

@@ -71,7 +71,7 @@ def check(name: str, precision: str, parity: Parity, max_accuracy_drop: float) -
     """Refuses an artifact that is off.
 
     float32 logits differ by at most `MAX_DIFFERENCE` and agree in top-1 on every image; float16
-    agrees on 99.9 % of them, or on all but one; the integer precisions lose at most
+    agrees on 99.9 % of them, or on all but one; whatever else there is, such as int8, loses at most
     `max_accuracy_drop` points of accuracy.
 
     Raises:

@@ -39,6 +39,17 @@ flags.DEFINE_float(
     DEFAULTS.max_accuracy_drop,
     "Points of accuracy that integer precisions may lose.",
 )
+flags.DEFINE_float(
+    "sparsity", None, "Also write TFLite files with this share of weights trained to zero."
+)
+flags.DEFINE_integer(
+    "clusters", None, "Also write TFLite files whose kernels are trained to so many values each."
+)
+flags.DEFINE_integer(
+    "optimize_epochs",
+    DEFAULTS.optimize_epochs,
+    "Passes over the training images for sparsity, clusters, and int8 where it loses too much.",
+)
 flags.DEFINE_integer("keep_versions", DEFAULTS.keep_versions, "How many versions to keep.")
 flags.DEFINE_bool("benchmark", DEFAULTS.measure, "Whether to measure latency and memory.")
 
@@ -49,10 +60,18 @@ def main(argv: list[str]) -> None:
     options = exporter.Options(
         formats=tuple(FLAGS.formats),
         precisions=tuple(FLAGS.precision),
-        integer_io=FLAGS.integer_io,
-        max_accuracy_drop=FLAGS.max_accuracy_drop,
-        keep_versions=FLAGS.keep_versions,
         measure=FLAGS.benchmark,
+        **{
+            name: FLAGS[name].value
+            for name in (
+                "integer_io",
+                "max_accuracy_drop",
+                "sparsity",
+                "clusters",
+                "optimize_epochs",
+                "keep_versions",
+            )
+        },
     )
     if (FLAGS.workdir is None) == (FLAGS.task_pack is None):
         raise TailorError("Expected one of --workdir and --task_pack.")

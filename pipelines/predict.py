@@ -41,8 +41,8 @@ def main(argv: list[str]) -> None:
     """Prints file, class and score of each image, tab between them."""
     if len(argv) < 2:
         raise TailorError("Name image files or folders of them behind the flags.")
-    refused = 0
-    for path, answer in client.classify(client.image_files(argv[1:]), classifier()):
+    classify, refused = classifier(), 0
+    for path, answer in client.classify(client.image_files(argv[1:]), classify):
         if isinstance(answer, client.Answer):
             print(f"{path}\t{answer.class_name}\t{answer.score:.4f}", flush=True)
         else:

@@ -1,0 +1,149 @@
+"""Training towards int8, sparsity and clusters; the trainings themselves are slow."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from export import exporter, optimize, parity, runtimes, tflite
+from export.folding import fold
+from export.metadata import ArtifactError, Metadata
+from export.source import Source
+from tailor_tf import Recipe, backbones, load_task, training
+from tailor_tf.compaction import compact
+from tailor_tf.data import training_batches
+from tailor_tf.graph import build_network
+from tests.helpers import images, random_architecture, random_student, universal
+from tests.test_compaction import NETWORKS
+
+
+@pytest.mark.parametrize("name", ["wide_resnet26", "resnet18", "cifar_resnet20"])
+def test_same_network_in_tf_keras(name, rng):
+    graph = backbones.create(name, **NETWORKS[name])
+    architecture = random_architecture(graph.num_blocks, rng, 3)
+    student = random_student(universal(graph, rng), architecture, rng)
+    folded = fold(compact(student, graph, architecture))
+    arrays = {variable.path: np.asarray(variable) for variable in folded.weights}
+    again = optimize._built(optimize._described(folded), arrays)
+    x = images(graph, rng)
+    np.testing.assert_allclose(again(x), folded(x), rtol=1e-5, atol=1e-5)
+
+
+def test_other_layers_are_refused():
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, kl.Conv2DTranspose(4, 3)(x), name="odd")
+    with pytest.raises(ArtifactError, match="not used on Conv2DTranspose layers, which odd has"):
+        optimize.optimize(model, None, optimize.Job("quantise"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("binarise",), "'binarise'; known are quantise, sparsify, cluster"),
+        (("sparsify", 1.0), r"sparsity is 1.0; expected a share between"),
+        (("cluster", 1), "clusters is 1; expected 2 to 256"),
+    ],
+)
+def test_bad_jobs(arguments, message):
+    with pytest.raises(ArtifactError, match=message):
+        optimize.Job(*arguments)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_task("digits", image_size=16)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """A small network that knows the digits."""
+    keras.utils.set_random_seed(0)
+    graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
+    model = build_network(graph, 10)
+    recipe = Recipe(8, batch_size=32, learning_rate=0.1, schedule="cosine")
+    trainer = training.Trainer(model, training.classification(recipe), recipe, 36)
+    trainer.fit(
+        lambda epoch, skip: training_batches(
+            digits.train, digits.preprocessing, batch_size=32, seed=0, epoch=epoch, skip=skip
+        )
+    )
+    logits = keras.Model(model.input, model.output["logits"], name="trained")
+    return Source(Metadata("digits", digits.classes, digits.preprocessing), logits)
+
+
+def _accuracy(content, source, task, path):
+    tflite.save(path, content, source.metadata)
+    logits = parity.in_batches(runtimes.load(path).logits, task.test.images)
+    return float(np.mean(logits.argmax(-1) == task.test.labels))
+
+
+def _kernels(network):
+    return [np.asarray(layer.kernel) for layer in network.layers if type(layer) is kl.Conv2D]
+
+
+@pytest.mark.slow
+class TestTrainings:
+    @pytest.fixture(scope="class")
+    def folded(self, trained):
+        return fold(trained.network)
+
+    @pytest.fixture(scope="class")
+    def float_accuracy(self, folded, trained, digits, tmp_path_factory):
+        path = tmp_path_factory.mktemp("float") / "a.tflite"
+        return _accuracy(tflite.convert(folded), trained, digits, path)
+
+    def test_quantisation(self, folded, trained, digits, float_accuracy, tmp_path):
+        assert float_accuracy > 0.9
+        content = optimize.optimize(folded, digits, optimize.Job("quantise", epochs=2))
+        accuracy = _accuracy(content, trained, digits, tmp_path / "a.tflite")
+        assert accuracy >= float_accuracy - 0.02
+        assert len(content) < 0.5 * len(tflite.convert(folded))
+
+    def test_quantisation_mends_what_int8_breaks(self, trained, digits, tmp_path):
+        """Channels of very different size share one scale: int8 loses them, training does not."""
+        weights = [np.asarray(w) for w in trained.network.get_weights()]
+        harmed = keras.models.clone_model(trained.network)
+        harmed.set_weights(weights)
+        first = next(layer for layer in harmed.layers if isinstance(layer, kl.BatchNormalization))
+        scale = np.ones(first.gamma.shape, np.float32)
+        scale[0] = 300.0
+        for variable in (first.gamma, first.beta):
+            variable.assign(variable * scale)
+        source = dataclasses.replace(trained, network=harmed)
+        options = exporter.Options(("tflite",), ("int8",), max_accuracy_drop=3.0, measure=False)
+        published = exporter.export(source, digits, tmp_path, options)
+        if "trained with quantisation" not in published.summary:
+            pytest.skip("int8 did not lose enough here for the training to be called")
+        assert (published.files / "int8.tflite").exists()
+
+    def test_sparsity(self, folded, trained, digits, float_accuracy, tmp_path):
+        sparse = optimize.optimize(folded, digits, optimize.Job("sparsify", 0.5, epochs=3))
+        zeros = [np.mean(kernel == 0) for kernel in _kernels(sparse)]
+        assert min(zeros) >= 0.45
+        accuracy = _accuracy(tflite.convert(sparse), trained, digits, tmp_path / "a.tflite")
+        assert accuracy >= float_accuracy - 0.03
+
+    def test_clusters(self, folded, trained, digits, float_accuracy, tmp_path):
+        clustered = optimize.optimize(folded, digits, optimize.Job("cluster", 16, epochs=3))
+        assert max(len(np.unique(kernel)) for kernel in _kernels(clustered)) <= 16
+        accuracy = _accuracy(tflite.convert(clustered), trained, digits, tmp_path / "a.tflite")
+        assert accuracy >= float_accuracy - 0.03
+
+    def test_export_of_all(self, trained, digits, tmp_path):
+        options = exporter.Options(
+            ("tflite",),
+            ("float32", "dynamic"),
+            sparsity=0.5,
+            clusters=16,
+            max_accuracy_drop=5.0,
+            measure=False,
+        )
+        published = exporter.export(trained, digits, tmp_path, options)
+        names = {path.stem for path in published.files.glob("*.tflite")}
+        variants = ("", "sparse_", "clustered_")
+        assert names == {f"{v}{p}" for v in variants for p in ("float32", "dynamic")}
+        gzip = exporter.json.loads((published.files / "export.json").read_text())["gzip_bytes"]
+        assert gzip["tflite float32 sparse"] < 0.75 * gzip["tflite float32"]
+        assert gzip["tflite float32 clustered"] < 0.4 * gzip["tflite float32"]
