@@ -187,14 +187,8 @@ def _checked(
     judge = _Judge(source, split)
     for artifact in _make(networks, source.metadata, task, folder, options):
         if artifact.name == "tflite int8":
-            chooser = _Judge(source, task.validation)  # test images are not what decides
-            before = chooser.compare(artifact.path)
-            if before.drop > limit:
-                _train_quantised(artifact.path, folded, source.metadata, task, options)
-                after = chooser.compare(artifact.path)
-                checked.won_back.update(
-                    expected=before.expected_accuracy, before=before.accuracy, after=after.accuracy
-                )
+            won_back = _trained_if_needed(artifact.path, folded, source, task, options)
+            checked.won_back.update(won_back)
         found = judge.compare(artifact.path)
         parity.check(artifact.name, artifact.limits, found, limit)
         checked.paths[artifact.name] = artifact.path
@@ -256,12 +250,31 @@ def _make(
             yield _Artifact(name, path, variant or precision)
 
 
-def _train_quantised(
-    path: pathlib.Path, network: keras.Model, metadata: Metadata, task: Task, options: Options
-) -> None:
-    """Replaces an int8 file by one that is trained with quantisation."""
+def _trained_if_needed(
+    path: pathlib.Path, network: keras.Model, source: Source, task: Task, options: Options
+) -> dict[str, float]:
+    """Trains an int8 file with quantisation if it loses too much, and keeps the better one.
+
+    Validation images decide, as test images are there to report on.
+
+    Returns:
+        Validation accuracies in float32, of int8 before and after; nothing where none was needed.
+    """
+    judge = _Judge(source, task.validation)
+    before = judge.compare(path)
+    if before.drop <= options.max_accuracy_drop:
+        return {}
     job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
-    tflite.save(path, optimize.optimize(network, task, job), metadata)
+    content, old = optimize.optimize(network, task, job), path.read_bytes()
+    tflite.save(path, content, source.metadata)
+    after = judge.compare(path)
+    if after.accuracy <= before.accuracy:
+        path.write_bytes(old)
+    return {
+        "expected": before.expected_accuracy,
+        "before": before.accuracy,
+        "after": after.accuracy,
+    }
 
 
 def _measure(

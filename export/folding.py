@@ -40,11 +40,17 @@ def fold(model: keras.Model) -> keras.Model:
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
     for operation in model.operations:
         if not isinstance(operation, kl.InputLayer):
-            (node,) = operation._inbound_nodes  # Keras keeps a call's arguments nowhere else
             inputs = [values[id(tensor)] for tensor in tree.flatten(operation.input)]
-            values[id(operation.output)] = folding.apply(operation, node.arguments, inputs)
+            arguments = call_arguments(operation)
+            values[id(operation.output)] = folding.apply(operation, arguments, inputs)
     logits = folding.exact(values[id(model.output)])
     return keras.Model(images, logits, name=f"folded_{model.name}")
+
+
+def call_arguments(operation: keras.Operation) -> Any:
+    """The `args` and `kwargs` that an operation of a functional model is called with, once."""
+    (node,) = operation._inbound_nodes  # Keras keeps them nowhere else
+    return node.arguments
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

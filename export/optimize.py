@@ -6,6 +6,7 @@ does it. The network is fine-tuned to give the logits that it gave before, on th
 images with their augmentation.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -21,10 +22,15 @@ import keras
 import numpy as np
 from keras import tree
 
+from export.folding import call_arguments
 from export.metadata import ArtifactError
 
 METHODS = ("quantise", "sparsify", "cluster")
+LEARNING_RATES = {"quantise": 1e-5, "sparsify": 1e-4, "cluster": 1e-4}
 IMAGES = 20_000  # at most so many training images are used
+_RANGE_BATCHES = 20
+
+_KERNELS = ("Conv2D", "DepthwiseConv2D", "Dense")
 
 # What is carried over of each layer; a network with others is refused.
 _SETTINGS = {
@@ -68,7 +74,7 @@ class Job:
             values.
         amount: share of weights that become zero, 0 to 1, or number of values per kernel.
         epochs: passes over the training images.
-        learning_rate: of Adam.
+        learning_rate: of Adam; by default that of the method in `LEARNING_RATES`.
         batch_size: images per step.
         integer_io: whether the int8 file takes and gives int8.
         seed: of order and augmentation.
@@ -77,7 +83,7 @@ class Job:
     method: str
     amount: float = 0.0
     epochs: int = 3
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
     batch_size: int = 32
     integer_io: bool = False
     seed: int = 0
@@ -145,8 +151,14 @@ def optimize(network: keras.Model, task: Any, job: Job) -> bytes | keras.Model:
 
 
 def _described(network: keras.Model) -> list[dict[str, Any]]:
-    """A network's operations in their order, JSON-able."""
-    names = {id(operation.output): operation.name for operation in network.operations}
+    """A network's operations in their order, JSON-able; ReLUs are part of their convolutions.
+
+    The library leaves the kernel of a convolution unquantised if a ReLU layer follows it.
+    """
+    read = collections.Counter(
+        id(tensor) for operation in network.operations for tensor in tree.flatten(operation.input)
+    )
+    made: dict[int, dict[str, Any]] = {}  # by what they make
     described = []
     for operation in network.operations:
         kind = type(operation).__name__
@@ -155,18 +167,26 @@ def _described(network: keras.Model) -> list[dict[str, Any]]:
                 f"TensorFlow Model Optimization is not used on {kind} layers, which {network.name} "
                 f"has; known are {', '.join(_SETTINGS)}."
             )
-        config = operation.get_config()
-        config = {name: config[name] for name in _SETTINGS[kind]}
-        (node,) = operation._inbound_nodes  # Keras keeps a call's arguments nowhere else
+        config = {name: operation.get_config()[name] for name in _SETTINGS[kind]}
+        sources = [] if kind == "InputLayer" else tree.flatten(operation.input)
+        if kind == "ReLU" and not any(config.values()):
+            before = made[id(sources[0])]
+            if before["kind"] in _KERNELS and read[id(sources[0])] == 1:
+                before["config"]["activation"] = "relu"
+                made[id(operation.output)] = before
+                continue
         if kind == "GetItem":
-            config["slices"] = [[s.start, s.stop, s.step] for s in node.arguments.args[1]]
-        inputs = [names[id(tensor)] for tensor in tree.flatten(operation.input)]
-        inputs = [] if kind == "InputLayer" else inputs
-        weights = [v.path for v in getattr(operation, "weights", ())]
-        described.append(
-            {"name": operation.name, "kind": kind, "inputs": inputs, "weights": weights}
-            | {"config": config}
-        )
+            slices = call_arguments(operation).args[1]
+            config["slices"] = [[s.start, s.stop, s.step] for s in slices]
+        entry = {
+            "name": operation.name,
+            "kind": kind,
+            "config": config,
+            "inputs": [made[id(tensor)]["name"] for tensor in sources],
+            "weights": [v.path for v in getattr(operation, "weights", ())],
+        }
+        made[id(operation.output)] = entry
+        described.append(entry)
     return described
 
 
@@ -242,18 +262,59 @@ def _quantised(network):
         def get_config(self):
             return {}
 
+    class ActivationAlone(Untouched):
+        def get_activations_and_quantizers(self, layer):
+            quantizer = quantization.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+            return [(layer.activation, quantizer)]
+
+        def set_quantize_activations(self, layer, quantize_activations):
+            (layer.activation,) = quantize_activations
+
     fixed = _fixed_layer()
+    scope = {"Fixed": fixed, "Untouched": Untouched, "ActivationAlone": ActivationAlone}
 
     def annotated(layer):
         if isinstance(layer, fixed):
             return quantization.quantize_annotate_layer(layer, Untouched())
+        if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
+            # Its kernel would get one scale for all channels; the converter gives each its own.
+            return quantization.quantize_annotate_layer(layer, ActivationAlone())
         return quantization.quantize_annotate_layer(layer)
 
-    with quantization.quantize_scope({"Fixed": fixed, "Untouched": Untouched}):
+    with quantization.quantize_scope(scope):
         marked = tf_keras.models.clone_model(network, clone_function=annotated)
         for new, old in zip(marked.layers, network.layers, strict=True):
             new.set_weights(old.get_weights())
         return quantization.quantize_apply(marked)
+
+
+def _set_ranges(quantised, network, batches) -> None:
+    """Starts the ranges of a quantised network's activations at what they are over some images.
+
+    The library starts them all at -6 to 6 and moves them by a thousandth per step.
+    """
+    import tf_keras
+
+    outputs = {layer.name: layer.output for layer in network.layers}
+    probe = tf_keras.Model(network.input, outputs)
+    low, high = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0.0)
+    for images, _ in batches:
+        for name, values in probe(images, training=False).items():
+            low[name] = min(low[name], float(values.numpy().min()))
+            high[name] = max(high[name], float(values.numpy().max()))
+    (first,) = network.input_names
+    for layer in quantised.layers:
+        name = layer.layer.name if hasattr(layer, "layer") else first
+        for variable in layer.weights:
+            kind = variable.name.partition("/")[2].removesuffix(":0")
+            if "kernel" in kind:
+                continue
+            if kind.endswith("_min"):
+                variable.assign(low[name])
+            elif kind.endswith("_max"):
+                variable.assign(high[name])
 
 
 def _wrapped(network, job: Job, steps: int):
@@ -295,7 +356,7 @@ def _run(folder: pathlib.Path) -> None:
     import tensorflow as tf
     import tf_keras
 
-    from tailor_tf.data import Preprocessing, Split, training_batches
+    from tailor_tf.data import Preprocessing, Split, evaluation_batches, training_batches
 
     content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     job, preprocessing = Job(**content["job"]), Preprocessing.from_json(content["preprocessing"])
@@ -308,8 +369,11 @@ def _run(folder: pathlib.Path) -> None:
     copy = tf_keras.models.clone_model(network)
     copy.set_weights(network.get_weights())
     model, callbacks, strip = _wrapped(copy, job, job.epochs * (len(split) // batch))
+    if job.method == "quantise":
+        some = evaluation_batches(split, preprocessing, batch_size=batch).take(_RANGE_BATCHES)
+        _set_ranges(model, network, some)
     model.compile(
-        tf_keras.optimizers.legacy.Adam(job.learning_rate),
+        tf_keras.optimizers.legacy.Adam(job.learning_rate or LEARNING_RATES[job.method]),
         tf_keras.losses.CategoricalCrossentropy(from_logits=True),
     )
     for epoch in range(job.epochs):

@@ -1,0 +1,104 @@
+"""Whether latency falls with the arithmetic: networks without half of their blocks against whole.
+
+    python -m benchmarks.export_latency --networks=wide_resnet26:64,resnet34:224
+
+Weights are random, as speed does not depend on them. Every second universal block is gone; layers
+without one read the two nodes before, those with one the node before the last, by proxies.
+"""
+
+import functools
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+from absl import flags
+
+from export import benchmark, onnx, tflite
+from export.folding import fold
+from export.metadata import Metadata
+from pipelines import common
+from tailor_tf import Universal, backbones, costs
+from tailor_tf.compaction import compact
+from tailor_tf.data import Preprocessing
+from tailor_tf.graph import Architecture, BlockGraph, Path, build_network
+from tailor_tf.report import aligned
+from tailor_tf.student import build_student
+
+FLAGS = flags.FLAGS
+CLASSES = 100
+
+flags.DEFINE_list("networks", ["wide_resnet26:64", "resnet34:224"], "Backbones and image sizes.")
+flags.DEFINE_integer("repeats", 5, "Measurements; the median is shown, with the range.")
+flags.DEFINE_integer("rounds", 20, "Turns of the networks in each.")
+
+
+def half(graph: BlockGraph) -> Architecture:
+    """Every second block, and a few proxies."""
+    paths = []
+    for layer in range(1, graph.num_blocks + 1):
+        kept = layer % 2 == 1
+        sources = [layer - 2] if kept else [layer - 1, layer - 2]
+        paths += [Path(layer, source, False) for source in sources if source >= 0]
+        if kept:
+            paths.append(Path(layer, layer - 1, True))
+    return Architecture(graph.num_blocks, tuple(paths))
+
+
+def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
+    """Rows of the table for one network."""
+    graph = backbones.create(name, image_size=size)
+    model = build_network(graph, CLASSES)
+    universal = Universal(graph, model)
+    architecture = half(graph)
+    student = build_student(universal, architecture, CLASSES)
+    networks = {
+        "tailored": compact(student, graph, architecture),
+        "teacher": keras.Model(model.input, model.output["logits"]),
+    }
+    cost = costs.student_cost(graph, architecture, CLASSES).multiply_adds
+    arithmetic = cost / costs.network_cost(graph, CLASSES).multiply_adds
+    preprocessing = Preprocessing(size, (0.5,) * 3, (0.25,) * 3, False, 0)
+    metadata = Metadata(name, tuple(map(str, range(CLASSES))), preprocessing)
+    paths = {network: {} for network in networks}
+    for network, whole in networks.items():
+        folded = fold(whole)
+        paths[network]["LiteRT"] = folder / f"{network}.tflite"
+        tflite.save(folder / f"{network}.tflite", tflite.convert(folded), metadata)
+        paths[network]["ONNX Runtime"] = folder / f"{network}.onnx"
+        (folder / f"{network}.onnx").write_bytes(onnx.convert(folded, metadata))
+    images = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+    run = functools.partial(benchmark.run, batches=(1,), threads=(1,), rounds=FLAGS.rounds)
+    results = [run(paths, images) for _ in range(FLAGS.repeats)]
+    rows = []
+    for runtime in ("LiteRT", "ONNX Runtime"):
+        ratios = [benchmark.ratios(each)[runtime, 1, 1] for each in results]
+        teacher = [r.median for r in results[0] if (r.network, r.artifact) == ("teacher", runtime)]
+        ratio = float(np.median(ratios))
+        rows.append(
+            [
+                f"{name}, {size}x{size}",
+                runtime,
+                f"{teacher[0]:.1f}",
+                f"{arithmetic:.3f}",
+                f"{ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+                f"{ratio / arithmetic:.2f}",
+            ]
+        )
+    return rows
+
+
+def main(argv: list[str]) -> None:
+    """Prints the table, Markdown."""
+    common.no_arguments(argv)
+    header = ["network", "runtime", "teacher (ms)", "multiply-adds", "latency", "latency / madds"]
+    rows = [header]
+    for item in FLAGS.networks:
+        name, _, size = item.partition(":")
+        with tempfile.TemporaryDirectory() as folder:
+            rows += measure(name, int(size), pathlib.Path(folder))
+    print("\n".join(aligned(rows, 2)))
+
+
+if __name__ == "__main__":
+    common.run(main)
