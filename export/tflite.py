@@ -8,6 +8,7 @@ tools look for associated files: `unzip model.tflite` shows them.
 import os
 import pathlib
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable
 
@@ -79,7 +80,11 @@ def convert(
             if integer_io:
                 converter.inference_input_type = converter.inference_output_type = tf.int8
         try:
-            return converter.convert()
+            with warnings.catch_warnings():  # of the interpreter that measures ranges
+                warnings.filterwarnings(
+                    "ignore", ".*tf.lite.Interpreter is deprecated", UserWarning
+                )
+                return converter.convert()
         except Exception as error:  # the converter has no class of its own for this
             raise ArtifactError(f"TFLite cannot express {network.name}: {error}") from error
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from export import benchmark, exporter, parity, runtimes
+from export import benchmark, exporter, optimize, parity, runtimes, tflite
 from export.exporter import Options
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
@@ -149,6 +149,52 @@ def test_nothing_is_published_that_is_off(source, task, tmp_path, monkeypatch):
     with pytest.raises(parity.ParityError, match="saved_model is not what was trained"):
         exporter.export(source, task, tmp_path, QUICK)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+class TestTrainingWithQuantisation:
+    """Where int8 loses too much; the training itself is in test_optimize.py."""
+
+    @pytest.fixture(autouse=True)
+    def _poor_int8(self, monkeypatch):
+        find = exporter._calibration_images
+        monkeypatch.setattr(
+            exporter, "_calibration_images", lambda task: (image / 50 for image in find(task))
+        )
+
+    def test_better_one_is_kept(self, source, task, tmp_path, monkeypatch):
+        jobs = []
+
+        def trained(network, task, job):
+            jobs.append(job)
+            return tflite.convert(network, "float16")  # as good as a training can be
+
+        monkeypatch.setattr(optimize, "optimize", trained)
+        options = dataclasses.replace(QUICK, formats=("tflite",), precisions=("int8",))
+        published = exporter.export(source, task, tmp_path, options)
+        record = json.loads((published.files / "export.json").read_text())
+        assert [job.method for job in jobs] == ["quantise"]
+        won = record["quantisation_aware"]
+        assert won["before"] < won["after"] == won["expected"] == 1.0
+        assert record["parity"]["tflite int8"]["accuracy"] >= 0.99
+        assert "int8 was trained with quantisation" in published.summary
+
+    def test_worse_one_is_not(self, source, task, tmp_path, monkeypatch):
+        def trained(network, task, job):
+            upside_down = keras.models.clone_model(network)
+            upside_down.set_weights([-np.asarray(w) for w in network.weights])
+            return tflite.convert(upside_down, "float16")
+
+        monkeypatch.setattr(optimize, "optimize", trained)
+        options = dataclasses.replace(
+            QUICK, formats=("tflite",), precisions=("int8",), max_accuracy_drop=5.0
+        )
+        options_of_all = dataclasses.replace(options, max_accuracy_drop=100.0)
+        with pytest.raises(parity.ParityError, match=r"tflite int8.*accuracy falls by"):
+            exporter.export(source, task, tmp_path, options)
+        published = exporter.export(source, task, tmp_path, options_of_all)
+        assert (
+            json.loads((published.files / "export.json").read_text())["quantisation_aware"] is None
+        )
 
 
 def test_validation_images_stand_in_for_withheld_labels(source, task, tmp_path):
