@@ -1,5 +1,6 @@
 """Flags and behaviour that the programs share."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -154,6 +155,27 @@ def integer_or(flag: flags.Flag, **words: Any) -> Any:
         raise TailorError(
             f"--{flag.name} got {flag.value!r}; expected an integer or {', '.join(words)}."
         ) from error
+
+
+STRATEGIES = {
+    "default": tf.distribute.get_strategy,  # one device
+    "mirrored": tf.distribute.MirroredStrategy,  # all GPUs of this machine
+}
+
+
+def define_strategy_flag() -> None:
+    """Defines the flag that says which devices train."""
+    flags.DEFINE_enum(
+        "strategy",
+        "default",
+        list(STRATEGIES),
+        "default, one device; or mirrored, all GPUs of this machine, which share every batch.",
+    )
+
+
+def strategy_scope(name: str) -> contextlib.AbstractContextManager:
+    """The scope in which models that a strategy trains are made and trained."""
+    return STRATEGIES[name]().scope()
 
 
 def phase_callbacks(workdir: str) -> Callable[[str], Sequence[keras.callbacks.Callback]]:

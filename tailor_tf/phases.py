@@ -133,13 +133,14 @@ class Phases:
             return
         print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
         history = trainer.fit(
-            lambda epoch, skip: training_batches(
+            lambda epoch, skip, share: training_batches(
                 self.task.train,
                 self.task.preprocessing,
                 batch_size=recipe.batch_size,
                 seed=self.seed,
                 epoch=epoch,
                 skip=skip,
+                share=share,
             ),
             validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
             callbacks=self.callbacks(name),

@@ -56,7 +56,7 @@ def pretrain(
         },
     )
 
-    def epoch_batches(epoch, skip):
+    def epoch_batches(epoch, skip, share):
         return training_batches(
             task.train,
             task.preprocessing,
@@ -64,6 +64,7 @@ def pretrain(
             seed=seed,
             epoch=epoch,
             skip=skip,
+            share=share,
         )
 
     def accuracy(split):

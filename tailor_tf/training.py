@@ -16,6 +16,7 @@ import tensorflow as tf
 from tailor_tf.backbones import weights
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import is_statistic
+from tailor_tf.data import Share
 from tailor_tf.errors import TailorError
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.records import check_same_settings
@@ -26,8 +27,8 @@ CHECKPOINT_SHARE = 0.01  # of the time that writing states within epochs may tak
 # (model, images [batch, height, width, 3], labels [batch]) -> (loss to minimise, scalars to show)
 Objective = Callable[[keras.Model, tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
 
-# (epoch, batches to leave out) -> images and labels
-Batches = Callable[[int, int], tf.data.Dataset]
+# (epoch, batches to leave out, slices of each batch to give) -> images and labels
+Batches = Callable[[int, int, Share], tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +140,12 @@ def confusion(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
 class Trainer:
     """One model, its optimizer and how far they have come; saved and restored as one file.
 
+    It trains under the `tf.distribute` strategy in whose scope it is made. Losses and gradients are
+    means over the whole batch, whatever it is spread over; batch norms see their replica's slice
+    of it, and moving statistics are means over the replicas.
+
     Args:
-        model: the model to train, in place.
+        model: the model to train, in place; made in the same scope.
         objective: what to minimise.
         recipe: how.
         steps_per_epoch: steps that one epoch has.
@@ -170,6 +175,7 @@ class Trainer:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ):
         self.model = model
+        self.strategy = tf.distribute.get_strategy()
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.checkpoints = Checkpoints(checkpoint) if checkpoint else None
@@ -188,19 +194,39 @@ class Trainer:
 
     def _make_step(self, objective):
         trained = self.model.trainable_variables
-        decays = [0.0 if v.name == "logits" else self.recipe.weight_decay for v in trained]
+        replicas = self.strategy.num_replicas_in_sync
+        weight_decay = self.recipe.weight_decay / replicas  # the optimizer sums over replicas
+        decays = [0.0 if v.name == "logits" else weight_decay for v in trained]
 
-        def step(images, labels):
+        def on_replica(images, labels):
             with tf.GradientTape() as tape:
                 loss, metrics = objective(self.model, images, labels)
-            gradients = tape.gradient(loss, [v.value for v in trained])
+                share = loss / replicas
+            gradients = tape.gradient(share, [v.value for v in trained])
             decayed = [
                 g + decay * v for g, v, decay in zip(gradients, trained, decays, strict=True)
             ]
             self.optimizer.apply_gradients(zip(decayed, trained, strict=True))
             return {"loss": loss, **metrics}
 
-        return step
+        def step(images, labels):
+            figures = self.strategy.run(on_replica, (images, labels))
+            mean = tf.distribute.ReduceOp.MEAN
+            return {name: self.strategy.reduce(mean, v, axis=None) for name, v in figures.items()}
+
+        return step if replicas > 1 else on_replica
+
+    def _distributed(self, batches: Batches, epoch: int, skip: int):
+        """The batches of an epoch, each cut into a slice per replica."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return batches(epoch, skip, Share())
+
+        def of_process(context):
+            own = context.num_replicas_in_sync // context.num_input_pipelines
+            first = own * context.input_pipeline_id
+            return batches(epoch, skip, Share(context.num_replicas_in_sync, first, own))
+
+        return self.strategy.distribute_datasets_from_function(of_process)
 
     def fit(
         self,
@@ -212,8 +238,8 @@ class Trainer:
         """Trains for the steps that are still to do.
 
         Args:
-            batches: the epoch's number, from 0, and how many of its first batches to leave out, to
-                the rest of its batches of images and labels.
+            batches: the epoch's number, from 0, how many of its first batches to leave out, and
+                which slices of a batch to give, to the rest of its batches of images and labels.
             validate: called after each epoch for figures to record with it; the state with the
                 highest "validation_accuracy" among them is kept as the best.
             callbacks: Keras callbacks.
@@ -236,7 +262,7 @@ class Trainer:
         for epoch in range(len(self.history), self.recipe.epochs):
             hooks.on_epoch_begin(epoch)
             started = time.monotonic() - self._epoch.seconds
-            for images, labels in batches(epoch, self._epoch.steps):
+            for images, labels in self._distributed(batches, epoch, self._epoch.steps):
                 self._one_step(images, labels, hooks)
                 self._epoch.seconds = time.monotonic() - started
                 if time.monotonic() >= self._next_save:

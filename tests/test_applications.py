@@ -83,7 +83,7 @@ def test_one_step_of_tailoring_and_compaction(networks):
     objective = distillation.StudentObjective(teacher, full, shares)
     trainer = training.Trainer(learner, objective, Recipe(1, batch_size=2), steps_per_epoch=1)
     batches = tf.data.Dataset.from_tensors((_inputs(rng), np.array([0, 1], np.int32)))
-    [figures] = trainer.fit(lambda epoch, skip: batches)
+    [figures] = trainer.fit(lambda epoch, skip, share: batches)
     assert np.isfinite(figures["loss"])
     assert weights.fingerprint(universal.model) == before
     assert len(student.task_weights(learner)) < len(weights.variables(learner))

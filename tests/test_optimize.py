@@ -66,7 +66,7 @@ def trained(digits):
     recipe = Recipe(8, batch_size=32, learning_rate=0.1, schedule="cosine")
     trainer = training.Trainer(model, training.classification(recipe), recipe, 36)
     trainer.fit(
-        lambda epoch, skip: training_batches(
+        lambda epoch, skip, share: training_batches(
             digits.train, digits.preprocessing, batch_size=32, seed=0, epoch=epoch, skip=skip
         )
     )

@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).normal(size=(STEPS * 4, 6)).astype("float32")
 LABELS = (IMAGES.sum(axis=1) > 0).astype("int32")
 
 
-def batches(epoch, skip):
+def batches(epoch, skip, share):
     """Another order each epoch."""
     order = np.random.default_rng(epoch).permutation(len(LABELS))[4 * skip :]
     return tf.data.Dataset.from_tensor_slices((IMAGES[order], LABELS[order])).batch(4)

@@ -5,7 +5,7 @@ Datasets name); `training_batches` and `evaluation_batches` turn one of its spli
 batches. Everything that a person can get wrong raises `DataError`.
 """
 
-from tailor_tf.data.batches import evaluation_batches, training_batches
+from tailor_tf.data.batches import Share, evaluation_batches, training_batches
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.sources import load_task
@@ -14,6 +14,7 @@ from tailor_tf.data.splits import Split, Task
 __all__ = [
     "DataError",
     "Preprocessing",
+    "Share",
     "Split",
     "Task",
     "evaluation_batches",

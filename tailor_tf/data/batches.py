@@ -5,12 +5,32 @@ An example is therefore augmented in the same way whatever the batch size, and a
 continues with the batches that it would have seen.
 """
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.splits import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which part of every batch a process reads: one slice for each of its replicas.
+
+    Attributes:
+        replicas: slices of equal size that a batch is cut into.
+        first: the first slice of this process.
+        own: how many slices it reads, one after the other.
+    """
+
+    replicas: int = 1
+    first: int = 0
+    own: int = 1
+
+
+WHOLE = Share()
 
 
 def training_batches(
@@ -21,6 +41,7 @@ def training_batches(
     seed: int,
     epoch: int,
     skip: int = 0,
+    share: Share = WHOLE,
     drop_remainder: bool = True,
 ) -> tf.data.Dataset:
     """Shuffled and augmented batches of one epoch.
@@ -36,6 +57,8 @@ def training_batches(
         seed: chooses order and augmentation, together with `epoch`; 0 or more.
         epoch: number of the epoch, 0 or more.
         skip: how many of the epoch's first batches to leave out.
+        share: which slices of each batch to give, each as a batch of its own; batches that are not
+            full are left out where there is more than one.
         drop_remainder: whether to leave out the last batch if it is not full.
 
     Returns:
@@ -44,14 +67,19 @@ def training_batches(
 
     Raises:
         DataError: if the images have another size than the preprocessing, if the batch size is
-            not positive, if the seed or the epoch is negative, or if no full batch exists and
-            `drop_remainder` is set.
+            not positive or not divisible by the replicas, if the seed or the epoch is negative, or
+            if no full batch exists and `drop_remainder` is set.
     """
     _check(split, preprocessing, batch_size)
     if drop_remainder and len(split) < batch_size:
         raise DataError(
             f"Split {split.name!r} has {len(split)} examples, too few for one batch of"
             f" {batch_size}. Choose a smaller batch size, or keep the last partial batch."
+        )
+    if batch_size % share.replicas:
+        raise DataError(
+            f"batch_size is {batch_size} and there are {share.replicas} replicas; expected a batch"
+            " size that they divide. It is that of all replicas together."
         )
     if seed < 0 or epoch < 0:
         raise DataError(f"seed is {seed} and epoch is {epoch}; expected 0 or more for both.")
@@ -61,6 +89,11 @@ def training_batches(
     corners = random.integers(0, places, (len(split), 2), np.int32)
     mirrored = (random.random(len(split)) < 0.5) & preprocessing.flip
     order = order[skip * batch_size :]
+    if share.replicas > 1:
+        full = order[: len(order) // batch_size * batch_size]
+        slices = full.reshape(-1, share.replicas, batch_size // share.replicas)
+        order = slices[:, share.first : share.first + share.own].reshape(-1)
+        batch_size //= share.replicas
     drawn = {"corner": corners[order], "mirrored": mirrored[order]}
     return _batches(split, preprocessing, batch_size, order, drawn, drop_remainder)
 
