@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -129,7 +131,13 @@ def define_recipe_flags(prefix: str, default: training.Recipe) -> None:
 def recipe_from_flags(prefix: str) -> training.Recipe:
     """The recipe that the flags of `define_recipe_flags(prefix)` describe."""
     names = [field.name for field in dataclasses.fields(training.Recipe)]
-    return training.Recipe(**{name: FLAGS[prefix + name].value for name in names})
+    recipe = training.Recipe(**{name: FLAGS[prefix + name].value for name in names})
+    times = tf.distribute.get_strategy().num_replicas_in_sync if FLAGS.scale_with_devices else 1
+    return dataclasses.replace(
+        recipe,
+        batch_size=times * recipe.batch_size,
+        learning_rate=times * recipe.learning_rate,
+    )
 
 
 def numbers(flag: flags.Flag, kind: type = float) -> tuple[Any, ...] | None:
@@ -160,22 +168,70 @@ def integer_or(flag: flags.Flag, **words: Any) -> Any:
 STRATEGIES = {
     "default": tf.distribute.get_strategy,  # one device
     "mirrored": tf.distribute.MirroredStrategy,  # all GPUs of this machine
+    "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,  # those of all hosts in TF_CONFIG
 }
 
 
-def define_strategy_flag() -> None:
-    """Defines the flag that says which devices train."""
+def define_strategy_flags() -> None:
+    """Defines the flags that say which devices train, and how."""
     flags.DEFINE_enum(
         "strategy",
         "default",
         list(STRATEGIES),
-        "default, one device; or mirrored, all GPUs of this machine, which share every batch.",
+        "Which devices share every batch: default, one; mirrored, all GPUs of this machine; or "
+        "multi_worker, those of all hosts in TF_CONFIG.",
+    )
+    flags.DEFINE_bool(
+        "sync_batch_norm", True, "Whether batch norms see the whole batch and not a device's part."
+    )
+    flags.DEFINE_bool(
+        "scale_with_devices",
+        False,
+        "Whether batch sizes are those of one device; learning rates are multiplied likewise then.",
     )
 
 
-def strategy_scope(name: str) -> contextlib.AbstractContextManager:
-    """The scope in which models that a strategy trains are made and trained."""
-    return STRATEGIES[name]().scope()
+@contextlib.contextmanager
+def strategy_scope(name: str) -> Iterator[tf.distribute.Strategy]:
+    """The scope in which models that a strategy trains are made and trained.
+
+    Raises:
+        TailorError: TF_CONFIG does not describe a cluster.
+    """
+    try:
+        strategy = STRATEGIES[name]()
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise TailorError(
+            f"--strategy={name} cannot start: {error}. TF_CONFIG is "
+            f"{os.environ.get('TF_CONFIG', 'not set')}."
+        ) from error
+    with strategy.scope():
+        yield strategy
+
+
+@contextlib.contextmanager
+def own_workdir(workdir: str, strategy: tf.distribute.Strategy) -> Iterator[str]:
+    """The working directory that this process writes to.
+
+    Of several workers the first one is the chief and writes to `workdir`. The others start from a
+    copy of it, so that all go on from the same state, and their own writing is thrown away.
+    """
+    resolver = strategy.cluster_resolver
+    if not resolver or not resolver.task_id:
+        _wait_for_all(strategy)
+        yield workdir
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        if os.path.isdir(workdir):
+            shutil.copytree(workdir, copy, dirs_exist_ok=True)
+        _wait_for_all(strategy)
+        yield copy
+
+
+def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    if strategy.num_replicas_in_sync > 1:
+        together = tf.function(lambda: strategy.run(lambda: tf.ones([])))
+        strategy.reduce(tf.distribute.ReduceOp.SUM, together(), axis=None)
 
 
 def phase_callbacks(workdir: str) -> Callable[[str], Sequence[keras.callbacks.Callback]]:

@@ -12,6 +12,7 @@ common.define_task_flags()
 common.define_recipe_flags(
     "", training.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
+common.define_strategy_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
 flags.DEFINE_string("backbone", "wide_resnet26", "Network to train; any that can be universal.")
 flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
@@ -21,24 +22,33 @@ flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixe
 def main(argv: list[str]) -> None:
     """Pre-trains and prints where the network is and how good it is."""
     common.no_arguments(argv)
+    with (
+        common.strategy_scope(FLAGS.strategy) as strategy,
+        common.own_workdir(FLAGS.workdir, strategy) as workdir,
+        locks.locked(workdir),
+    ):
+        train(workdir)
+
+
+def train(workdir: str) -> None:
+    """Pre-trains in a working directory."""
     config = {"image_size": FLAGS.image_size}
     if FLAGS.width is not None:
         config["width"] = FLAGS.width
     graph = backbones.create(FLAGS.backbone, **config)
     task = common.task_from_flags(FLAGS.image_size, graph.normalisation)
-    recipe = common.recipe_from_flags("")
-    with locks.locked(FLAGS.workdir):
-        record = pretrain(
-            graph,
-            task,
-            recipe,
-            workdir=FLAGS.workdir,
-            seed=FLAGS.seed,
-            callbacks=common.phase_callbacks(FLAGS.workdir)("pretrain"),
-        )
+    record = pretrain(
+        graph,
+        task,
+        common.recipe_from_flags(""),
+        workdir=workdir,
+        seed=FLAGS.seed,
+        callbacks=common.phase_callbacks(workdir)("pretrain"),
+        sync_batch_norm=FLAGS.sync_batch_norm,
+    )
     split = "validation" if record["test_accuracy"] is None else "test"
     accuracy = record[f"{split}_accuracy"]
-    print(f"{FLAGS.workdir}/universal.safetensors: {split} accuracy {accuracy:.2%}")
+    print(f"{workdir}/universal.safetensors: {split} accuracy {accuracy:.2%}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ DEFAULTS = Settings()
 
 common.define_task_flags()
 common.define_universal_flags()
+common.define_strategy_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
 flags.DEFINE_enum(
     "method", METHODS[0], METHODS, "nettailor, or another method to compare it with in the report."
@@ -84,26 +85,36 @@ def settings_from_flags() -> Settings:
 def main(argv: list[str]) -> None:
     """Runs what the flags ask for and prints the report's table."""
     common.no_arguments(argv)
+    with (
+        common.strategy_scope(FLAGS.strategy) as strategy,
+        common.own_workdir(FLAGS.workdir, strategy) as workdir,
+    ):
+        tailor(workdir)
+
+
+def tailor(workdir: str) -> None:
+    """Runs what the flags ask for in a working directory."""
     universal = load_universal(FLAGS.universal, **common.universal_config())
     task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
     run = Run(
         universal,
         task,
-        FLAGS.workdir,
+        workdir,
         settings_from_flags(),
-        common.phase_callbacks(FLAGS.workdir),
-        FLAGS.checkpoint_seconds,
+        common.phase_callbacks(workdir),
+        checkpoint_seconds=FLAGS.checkpoint_seconds,
+        sync_batch_norm=FLAGS.sync_batch_norm,
     )
-    with locks.locked(FLAGS.workdir):
+    with locks.locked(workdir):
         run.check(FLAGS.method, FLAGS.redo)
         if FLAGS.redo:
             run.phases.forget(FLAGS.redo)
-        files.write_text(pathlib.Path(FLAGS.workdir) / "flags.txt", common.flags_into_string())
+        files.write_text(pathlib.Path(workdir) / "flags.txt", common.flags_into_string())
         if FLAGS.method != "nettailor":
             run.baseline(FLAGS.method)
-            print(f"\n{report.comparison([FLAGS.workdir])}", end="")
+            print(f"\n{report.comparison([workdir])}", end="")
         elif result := run.run(FLAGS.until):
-            print(f"\n{result.table}\nEverything is in {FLAGS.workdir}; see its report folder.")
+            print(f"\n{result.table}\nEverything is in {workdir}; see its report folder.")
 
 
 if __name__ == "__main__":

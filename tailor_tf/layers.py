@@ -17,6 +17,20 @@ def _fused_batch_norm(x, gamma, beta, epsilon):
     return y, mean, variance
 
 
+def _synchronized_batch_norm(x, gamma, beta, epsilon):
+    """The same over the slices of all replicas of a `tf.distribute` strategy."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    mean, variance = ops.moments(x, axes=(0, 1, 2))
+    moments = ops.stack([mean, variance + mean * mean])  # one reduction instead of two
+    mean, square = ops.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, moments), 2)
+    variance = square - mean * mean
+    y = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
+    count = ops.cast(ops.size(x) // ops.size(mean), variance.dtype) * context.num_replicas_in_sync
+    return y, mean, variance * count / ops.maximum(count - 1, 1)
+
+
 def _batch_norm(x, gamma, beta, epsilon):
     """The same as `_fused_batch_norm` on any Keras backend."""
     mean, variance = ops.moments(x, axes=(0, 1, 2))
@@ -62,6 +76,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=False, mask=mask)
         fused = keras.backend.backend() == "tensorflow" and inputs.dtype != "float64"
         normalise = _fused_batch_norm if fused else _batch_norm
+        if self.synchronized:
+            normalise = _synchronized_batch_norm
         y, mean, variance = normalise(inputs, self.gamma, self.beta, self.epsilon)
         if update:
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -70,6 +70,7 @@ class Phases:
         seed: of the order of the images and their augmentation.
         callbacks: Keras callbacks per phase, called with the phase's name.
         checkpoint_seconds: seconds between states within an epoch, see `training.Trainer`.
+        sync_batch_norm: likewise.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Phases:
         seed: int,
         callbacks: Callbacks,
         checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
+        sync_batch_norm: bool = True,
     ):
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.seed = seed
         self.callbacks = callbacks
         self.checkpoint_seconds = checkpoint_seconds
+        self.sync_batch_norm = sync_batch_norm
         self.records = Records(workdir)
 
     def train(
@@ -128,6 +131,7 @@ class Phases:
             checkpoint=self._checkpoint(name),
             settings=settings,
             checkpoint_seconds=self.checkpoint_seconds,
+            sync_batch_norm=self.sync_batch_norm,
         )
         if finished:
             return

@@ -23,6 +23,7 @@ def pretrain(
     workdir: str | os.PathLike,
     seed: int = 0,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    sync_batch_norm: bool = True,
 ) -> dict[str, Any]:
     """Trains `graph` on a source task and writes `universal.safetensors` and `pretrain.json`.
 
@@ -35,6 +36,7 @@ def pretrain(
         workdir: where everything lands.
         seed: of the initial weights, the order of the images and their augmentation.
         callbacks: Keras callbacks.
+        sync_batch_norm: see `training.Trainer`.
 
     Returns:
         The record that `pretrain.json` holds.
@@ -48,6 +50,7 @@ def pretrain(
         recipe,
         steps_per_epoch=len(task.train) // recipe.batch_size,
         checkpoint=workdir / "checkpoint.safetensors",
+        sync_batch_norm=sync_batch_norm,
         settings={
             "backbone": dict(graph.config),
             **task.settings(),

@@ -35,7 +35,7 @@ class Run:
         workdir: where everything lands.
         settings: how to do it.
         callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
-        checkpoint_seconds: seconds between states within an epoch, see `training.Trainer`.
+        **options: of `phases.Phases`: `checkpoint_seconds` and `sync_batch_norm`.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Run:
         workdir: str | os.PathLike,
         settings: Settings | None = None,
         callbacks: Callbacks = no_callbacks,
-        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
+        **options: Any,
     ):
         self.universal = universal
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.settings = settings or Settings()
-        self.phases = Phases(task, workdir, self.settings.seed, callbacks, checkpoint_seconds)
+        self.phases = Phases(task, workdir, self.settings.seed, callbacks, **options)
         self._models: dict[str, keras.Model] = {}
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)

@@ -18,6 +18,7 @@ from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import is_statistic
 from tailor_tf.data import Share
 from tailor_tf.errors import TailorError
+from tailor_tf.layers import BatchNorm
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.records import check_same_settings
 
@@ -141,8 +142,7 @@ class Trainer:
     """One model, its optimizer and how far they have come; saved and restored as one file.
 
     It trains under the `tf.distribute` strategy in whose scope it is made. Losses and gradients are
-    means over the whole batch, whatever it is spread over; batch norms see their replica's slice
-    of it, and moving statistics are means over the replicas.
+    means over the whole batch, whatever it is spread over.
 
     Args:
         model: the model to train, in place; made in the same scope.
@@ -154,6 +154,8 @@ class Trainer:
             seconds have passed, unless that takes more than `CHECKPOINT_SHARE` of the time.
         settings: everything that the result depends on, JSON-able; the recipe by default. A
             checkpoint that was written with others is refused.
+        sync_batch_norm: whether batch norms see the whole batch and not their replica's slice,
+            where there are several.
 
     Attributes:
         step: function of one batch's images and labels that trains the model by one step and
@@ -173,6 +175,7 @@ class Trainer:
         checkpoint: str | os.PathLike | None = None,
         settings: Mapping[str, Any] | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        sync_batch_norm: bool = True,
     ):
         self.model = model
         self.strategy = tf.distribute.get_strategy()
@@ -188,6 +191,9 @@ class Trainer:
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
         )
         self.optimizer.build(model.trainable_variables)
+        for layer in model.layers:
+            if isinstance(layer, BatchNorm):
+                layer.synchronized = sync_batch_norm and self.strategy.num_replicas_in_sync > 1
         self.step = tf.function(self._make_step(objective))
         if self.checkpoints:
             self._restore()

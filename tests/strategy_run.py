@@ -1,9 +1,9 @@
 """Trains a small teacher and student for some steps and prints their losses; run by a test.
 
-    python -m tests.strategy_run STRATEGY
+    python -m tests.strategy_run STRATEGY [SYNC]
+    python -m tests.strategy_run tailor FLAGS
 
-The second half of every batch is the first half again, so that batch norms see the same whether
-they see the whole batch or one half of it.
+The second form is `pipelines.tailor` on a machine with two devices.
 """
 
 import json
@@ -26,9 +26,8 @@ RECIPE = Recipe(2, batch_size=BATCH, learning_rate=0.05, schedule="cosine")
 
 def batches(epoch, skip, share):
     rng = np.random.default_rng(epoch)
-    half = rng.normal(size=(STEPS // 2, BATCH // 2, 8, 8, 3)).astype("float32")
-    images = np.concatenate([half, half], axis=1)
-    labels = np.tile(rng.integers(0, 5, (STEPS // 2, BATCH // 2), np.int32), 2)
+    images = rng.normal(size=(STEPS // 2, BATCH, 8, 8, 3)).astype("float32")
+    labels = rng.integers(0, 5, (STEPS // 2, BATCH), np.int32)
     size = BATCH // share.replicas
     images = images.reshape(-1, share.replicas, size, 8, 8, 3)[:, share.first :][:, : share.own]
     labels = labels.reshape(-1, share.replicas, size)[:, share.first :][:, : share.own]
@@ -47,11 +46,8 @@ class Losses(keras.callbacks.Callback):
         self.into.append(logs["loss"])
 
 
-def main(strategy):
-    """Prints JSON: losses of teacher and student, and a checksum of the trained weights."""
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-    )
+def losses(strategy, sync_batch_norm):
+    """Losses of teacher and student after every step, and the sum of all trained weights."""
     keras.utils.set_random_seed(0)
     result = {}
     with common.strategy_scope(strategy):
@@ -64,14 +60,40 @@ def main(strategy):
             ("teacher", teacher, training.classification(RECIPE)),
             ("student", learner, distillation.StudentObjective(teacher, full, shares)),
         ):
-            losses = []
-            trainer = training.Trainer(model, objective, RECIPE, STEPS // 2)
-            trainer.fit(batches, callbacks=[Losses(losses)])
-            total = sum(float(np.abs(np.array(v)).sum()) for v in model.trainable_variables)
-            result[name] = {"losses": losses, "weights": total}
+            figures = []
+            trainer = training.Trainer(
+                model, objective, RECIPE, STEPS // 2, sync_batch_norm=sync_batch_norm
+            )
+            trainer.fit(batches, callbacks=[Losses(figures)])
+            statistics = [v for v in model.weights if "moving" in v.path]
+            result[name] = {
+                "losses": figures,
+                "weights": _total(model.trainable_variables),
+                "statistics": _total(statistics),
+            }
             model.trainable = False
-    print(json.dumps(result))
+    return result
+
+
+def _total(variables):
+    return sum(float(np.abs(v.numpy()).sum()) for v in variables)
+
+
+def two_devices():
+    """Makes two devices of this machine's processor."""
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "tailor":
+        two_devices()
+        from pipelines import tailor
+
+        del sys.argv[1]
+        common.run(tailor.main)
+    else:
+        if sys.argv[1] == "mirrored":
+            two_devices()
+        print(json.dumps(losses(sys.argv[1], "nosync" not in sys.argv)))

@@ -17,6 +17,7 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
+from tailor_tf.backbones import weights
 from tailor_tf.costs import layer_multiply_adds
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, Normalisation, chain
@@ -85,7 +86,9 @@ def cut(
                 channels = layer.moving_mean.shape
                 tensors[f"{prefix}_{layer.name}/gamma"] = np.ones(channels, np.float32)
                 tensors[f"{prefix}_{layer.name}/beta"] = np.zeros(channels, np.float32)
-            tensors |= {f"{prefix}_{layer.name}/{v.name}": np.array(v) for v in layer.weights}
+            for variable in layer.weights:
+                key = weights.stable_key(f"{prefix}_{layer.name}/{variable.name}", tensors)
+                tensors[key] = np.array(variable)
     return graph, tensors
 
 

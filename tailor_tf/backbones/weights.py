@@ -6,9 +6,11 @@ have Keras's layout: convolution kernels `[height, width, in, out]`, dense kerne
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -29,7 +31,23 @@ class WeightsError(TailorError):
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """The weights of `model` by key; random-number state left out."""
-    return {variable.path: variable for variable in model.weights}
+    found: dict[str, keras.Variable] = {}
+    for variable in model.weights:
+        found[stable_key(variable.path, found)] = variable
+    return found
+
+
+def stable_key(path: str, taken: Container[str]) -> str:
+    """The key of a variable: its path, but for a name that Keras made up for want of one.
+
+    Such names, `variable_72`, count all variables of the process. They become `variable`, and
+    `variable_1` where a layer has taken that already.
+    """
+    made_up = re.fullmatch(r"(.*/variable)(_\d+)?", path)
+    if not made_up:
+        return path
+    later = (f"{made_up[1]}_{count}" for count in itertools.count(1))
+    return next(key for key in itertools.chain([made_up[1]], later) if key not in taken)
 
 
 def arrays(model: keras.Model) -> dict[str, np.ndarray]:
