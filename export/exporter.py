@@ -1,6 +1,5 @@
 """The whole export of one task: artifacts, parity, benchmark, publication."""
 
-import contextlib
 import dataclasses
 import gzip
 import json
@@ -121,19 +120,18 @@ def export(
     folder, name = pathlib.Path(folder), source.metadata.name
     split = task.test or task.validation
     artifacts = Versions(folder / "files" / name)
-    models = Versions(folder / "serving" / name) if "saved_model" in options.formats else None
     with artifacts.unfinished() as building:
         checked = _checked(source, task, split, building, options)
+        summary = _summary(checked)
         record = {
-            "task": source.metadata.name,
+            "task": name,
             "split": split.name,
             "options": dataclasses.asdict(options),
             "bytes": checked.sizes,
             "gzip_bytes": checked.gzip_sizes,
-            "parity": {name: dataclasses.asdict(p) for name, p in checked.parities.items()},
+            "parity": {key: dataclasses.asdict(found) for key, found in checked.parities.items()},
             "quantisation_aware": checked.won_back or None,
         }
-        summary = _summary(checked)
         if options.measure:
             measured = _measure(source, task, checked.paths, building, options, _images(split))
             record["benchmark"] = [dataclasses.asdict(result) for result in measured]
@@ -141,19 +139,25 @@ def export(
             benchmark.draw(measured, building / "benchmark.svg")
         files.write_text(building / RECORD, json.dumps(record, indent=1) + "\n")
         files.write_text(building / SUMMARY, summary)
-        with models.unfinished() if models else contextlib.nullcontext() as serving_content:
-            if models:
-                model = shutil.move(building / "saved_model", serving_content / "saved_model")
-                serving.write_warm_up(model, name, _images(split, 1)[0])
-            version = artifacts.add(building)
-            if models:
-                models.add(pathlib.Path(model), version)
+        if "saved_model" in options.formats:
+            serving.write_warm_up(building / "saved_model", name, _images(split, 1)[0])
+            models = Versions(folder / "serving" / name)
+            version = _publish_both(building, artifacts, models)
+            models.remove_old(options.keep_versions)
+            serving.write_configurations(models.base.parent)
+            model = models.base / str(version)
+        else:
+            version, model = artifacts.add(building), None
     artifacts.remove_old(options.keep_versions)
-    if models:
-        models.remove_old(options.keep_versions)
-        serving.write_configurations(models.base.parent)
-    model = models.base / str(version) if models else None
     return Published(version, artifacts.base / str(version), model, summary)
+
+
+def _publish_both(building: pathlib.Path, artifacts: Versions, models: Versions) -> int:
+    """Publishes the files and then the SavedModel among them, under one number."""
+    with models.unfinished() as other:
+        model = shutil.move(building / "saved_model", other / "saved_model")
+        version = artifacts.add(building, above=max(models.numbers(), default=0))
+        return models.add(pathlib.Path(model), version)
 
 
 def _images(split: Split, count: int | None = None) -> np.ndarray:

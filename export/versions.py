@@ -52,12 +52,13 @@ class Versions:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def add(self, content: pathlib.Path, number: int | None = None) -> int:
+    def add(self, content: pathlib.Path, number: int | None = None, above: int = 0) -> int:
         """Makes a folder the newest version, in one step.
 
         Args:
             content: a folder with something in it, on the same file system; it moves.
             number: which version; the next one by default.
+            above: the next one is larger than this, too.
 
         Returns:
             Its number. Of programs that do this at once each has a number of its own.
@@ -67,7 +68,7 @@ class Versions:
         """
         content.chmod(0o755)
         while True:
-            wanted = number or max(self.numbers(), default=0) + 1
+            wanted = number or max([above, *self.numbers()]) + 1
             try:
                 os.rename(content, self.base / str(wanted))  # fails where there is a version
                 return wanted

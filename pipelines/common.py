@@ -198,6 +198,11 @@ def strategy_scope(name: str) -> Iterator[tf.distribute.Strategy]:
     Raises:
         TailorError: TF_CONFIG does not describe a cluster.
     """
+    if name == "multi_worker" and "TF_CONFIG" not in os.environ:
+        raise TailorError(
+            "--strategy=multi_worker needs TF_CONFIG, which says what hosts there are and which one "
+            "this is; see the README. For one host, take mirrored."
+        )
     try:
         strategy = STRATEGIES[name]()
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
@@ -299,6 +304,9 @@ def run(main: Callable[[list[str]], None]) -> None:
             sys.exit(IN_USE_STATUS)
         except (TailorError, OSError) as error:
             print(f"Error: {error}", file=sys.stderr)
+            sys.exit(ERROR_STATUS)
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            print(f"Error: another host is gone. {error.message}", file=sys.stderr)
             sys.exit(ERROR_STATUS)
         except KeyboardInterrupt:
             redo = "redo" in FLAGS and FLAGS.redo is not None

@@ -220,11 +220,11 @@ class Trainer:
             mean = tf.distribute.ReduceOp.MEAN
             return {name: self.strategy.reduce(mean, v, axis=None) for name, v in figures.items()}
 
-        return step if replicas > 1 else on_replica
+        return step if tf.distribute.has_strategy() else on_replica
 
     def _distributed(self, batches: Batches, epoch: int, skip: int):
         """The batches of an epoch, each cut into a slice per replica."""
-        if self.strategy.num_replicas_in_sync == 1:
+        if not tf.distribute.has_strategy():
             return batches(epoch, skip, Share())
 
         def of_process(context):

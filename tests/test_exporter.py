@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -125,6 +126,14 @@ def test_old_versions_go(source, task, published):
     for kind in ("files", "serving"):
         names = sorted(path.name for path in (folder / kind / "animals").iterdir())
         assert names == ["2", "3"]
+
+
+def test_numbers_of_files_and_models_stay_the_same(source, task, tmp_path):
+    options = dataclasses.replace(QUICK, formats=("saved_model",))
+    exporter.export(source, task, tmp_path, options)
+    shutil.rmtree(tmp_path / "files")
+    published = exporter.export(source, task, tmp_path, options)
+    assert (published.version, published.files.name, published.model.name) == (2, "2", "2")
 
 
 def test_formats_that_are_not_asked_for(source, task, tmp_path):
