@@ -200,7 +200,7 @@ def strategy_scope(name: str) -> Iterator[tf.distribute.Strategy]:
     """
     if name == "multi_worker" and "TF_CONFIG" not in os.environ:
         raise TailorError(
-            "--strategy=multi_worker needs TF_CONFIG, which says what hosts there are and which one "
+            "--strategy=multi_worker needs TF_CONFIG, which says what hosts there are and which "
             "this is; see the README. For one host, take mirrored."
         )
     try:
