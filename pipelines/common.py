@@ -306,7 +306,11 @@ def run(main: Callable[[list[str]], None]) -> None:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(ERROR_STATUS)
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-            print(f"Error: another host is gone. {error.message}", file=sys.stderr)
+            reason = error.message.splitlines()[0]
+            print(
+                f"Error: another host is gone. {reason} The same command on all hosts continues.",
+                file=sys.stderr,
+            )
             sys.exit(ERROR_STATUS)
         except KeyboardInterrupt:
             redo = "redo" in FLAGS and FLAGS.redo is not None

@@ -194,8 +194,8 @@ class Shared(keras.layers.Layer):
     def call(self, inputs):
         return self.source.call(inputs)
 
-    def compute_output_shape(self, input_shape):
-        return self.source.compute_output_shape(input_shape)
+    def compute_output_spec(self, inputs):
+        return self.source.compute_output_spec(inputs)
 
 
 class UniversalLayers(NewLayers):

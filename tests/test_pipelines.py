@@ -122,6 +122,7 @@ def test_export_and_predict(tailored):
         ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
         ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
         ("tailor", ["--student_schedule=linear"], "Unknown schedule 'linear'; known are step, cos"),
+        ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
         ("tailor", ["--blocks=4"], "wide_resnet26 has no setting blocks; it takes image_size"),

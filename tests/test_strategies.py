@@ -129,6 +129,26 @@ def test_tailoring_on_two_hosts_where_only_the_chief_writes(tmp_path):
     assert list(tmp_path.iterdir()) == [workdir]
 
 
+@pytest.mark.slow
+def test_host_that_disappears_ends_the_others(tmp_path):
+    flags = [f"--workdir={tmp_path / 'run'}", *QUICK, "--teacher_epochs=50", "--until=teacher"]
+    chief, worker = (
+        _start("--strategy=multi_worker", *flags, config=config, module="pipelines.tailor")
+        for config in _cluster()
+    )
+    try:
+        while "Epoch 2/" not in chief.stdout.readline():
+            assert chief.poll() is None
+        worker.kill()
+        _, errors = chief.communicate(timeout=60)
+    finally:
+        for process in (chief, worker):
+            process.kill()
+    assert chief.returncode == 2
+    assert "Error: another host is gone." in errors
+    assert "Traceback" not in errors
+
+
 def test_shares_are_the_slices_of_a_batch(digits_task):
     def epoch(share):
         options = {"batch_size": 32, "seed": 0, "epoch": 1, "skip": 3, "share": share}
