@@ -251,12 +251,17 @@ class TestSavedModel:
         with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError), match="3"):
             signatures["serving_default"](images=tf.zeros([1, 18, 18, channels], tf.uint8))
 
-    def test_the_loader_of_tensorflow_serving_runs_it(self, folder, tmp_path, pixels):
-        np.save(tmp_path / "images.npy", pixels[:1])
+    @pytest.mark.parametrize("signature", ["serving_default", "encoded_images"])
+    def test_the_loader_of_tensorflow_serving_runs_it(self, folder, tmp_path, pixels, signature):
+        inputs = {
+            "serving_default": ("images", pixels[:1]),
+            "encoded_images": ("encoded", np.array([_png(pixels[0])])),
+        }
+        name, value = inputs[signature]
+        np.save(tmp_path / "input.npy", value)
         command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run"]
         command += ["--dir", folder / "saved_model", "--tag_set", "serve"]
-        command += ["--signature_def", "serving_default"]
-        command += ["--inputs", f"images={tmp_path / 'images.npy'}"]
+        command += ["--signature_def", signature, "--inputs", f"{name}={tmp_path / 'input.npy'}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "class_name" in done.stdout

@@ -12,7 +12,13 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 from PIL import Image
 from tensorflow_serving.apis import (
     predict_pb2,
@@ -219,6 +225,57 @@ class TestClient:
             client.image_files([tmp_path])
 
 
+def _message(text, name):
+    """An empty message of a type that is described as `FileDescriptorProto`, text format."""
+    pool = descriptor_pool.DescriptorPool()
+    wrappers = descriptor_pb2.FileDescriptorProto()
+    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
+    pool.Add(wrappers)
+    pool.Add(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))()
+
+
+def _batching():
+    """`tensorflow.serving.BatchingParameters` of session_bundle_config.proto."""
+    numbers = (
+        "max_batch_size",
+        "batch_timeout_micros",
+        "max_enqueued_batches",
+        "num_batch_threads",
+    )
+    fields = "".join(
+        f'field {{ name: "{name}" number: {number} label: LABEL_OPTIONAL type: TYPE_MESSAGE '
+        'type_name: ".google.protobuf.Int64Value" }'
+        for number, name in enumerate(numbers, start=1)
+    )
+    text = (
+        'name: "batching.proto" package: "tensorflow.serving" syntax: "proto3" '
+        'dependency: "google/protobuf/wrappers.proto" '
+        f'message_type {{ name: "BatchingParameters" {fields} }}'
+    )
+    return _message(text, "tensorflow.serving.BatchingParameters")
+
+
+def _monitoring():
+    """`tensorflow.serving.MonitoringConfig` of monitoring_config.proto."""
+    text = """
+        name: "monitoring.proto" package: "tensorflow.serving" syntax: "proto3"
+        message_type {
+          name: "PrometheusConfig"
+          field { name: "enable" number: 1 label: LABEL_OPTIONAL type: TYPE_BOOL }
+          field { name: "path" number: 2 label: LABEL_OPTIONAL type: TYPE_STRING }
+        }
+        message_type {
+          name: "MonitoringConfig"
+          field {
+            name: "prometheus_config" number: 1 label: LABEL_OPTIONAL type: TYPE_MESSAGE
+            type_name: ".tensorflow.serving.PrometheusConfig"
+          }
+        }
+    """
+    return _message(text, "tensorflow.serving.MonitoringConfig")
+
+
 class TestServingFiles:
     def test_models_are_listed(self, model):
         text = (model.parents[1] / "models.config").read_text()
@@ -226,6 +283,16 @@ class TestServingFiles:
         (entry,) = config.model_config_list.config
         assert (entry.name, entry.base_path) == ("animals", "/models/animals")
         assert entry.model_platform == "tensorflow"
+
+    def test_batching_and_monitoring_are_what_the_server_reads(self, model):
+        """Against TF Serving's own definitions of these messages, which its package leaves out."""
+        folder = model.parents[1]
+        batching = text_format.Parse((folder / "batching.config").read_text(), _batching())
+        assert batching.max_batch_size.value == serving.MAX_BATCH
+        assert batching.batch_timeout_micros.value > 0
+        monitoring = text_format.Parse((folder / "monitoring.config").read_text(), _monitoring())
+        assert monitoring.prometheus_config.enable
+        assert monitoring.prometheus_config.path.startswith("/monitoring")
 
     def test_warm_up_replays(self, model, signatures):
         records = tf.data.TFRecordDataset(str(model / serving.WARM_UP))
