@@ -23,12 +23,12 @@ def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
 
     Raises:
         tf.errors.InvalidArgumentError: another kind of file, a damaged one, or more than
-            `MAX_PIXELS` pixels.
+            `MAX_PIXELS` pixels, as it is or once its shorter side is `side`.
     """
-    return decode_image(_checked(contents), side)
+    return decode_image(_checked(contents, side), side)
 
 
-def _checked(contents: tf.Tensor) -> tf.Tensor:
+def _checked(contents: tf.Tensor, side: int) -> tf.Tensor:
     """An encoded image, unless it is none that is decoded here; the error goes to the caller."""
     is_png = tf.strings.substr(contents, 0, len(_PNG)) == _PNG
     is_jpeg = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
@@ -40,11 +40,17 @@ def _checked(contents: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([known]):
         sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
     size = tf.strings.reduce_join(tf.strings.as_string(sides), separator="x")
+    shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
+    scaled = side * side * tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
     small = tf.debugging.Assert(
-        tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS,
+        (tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS) & (scaled <= MAX_PIXELS),
         [
             tf.strings.join(
-                ["Received an image of ", size, f" pixels; expected {MAX_PIXELS} at most in all."]
+                [
+                    "Received an image of ",
+                    size,
+                    f" pixels; expected {MAX_PIXELS} at most, scaled or not.",
+                ]
             )
         ],
     )

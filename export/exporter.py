@@ -117,6 +117,7 @@ def export(
     """
     options = options or Options()
     _check_images(source.metadata, task)
+    task = dataclasses.replace(task, preprocessing=source.metadata.preprocessing)
     folder, name = pathlib.Path(folder), source.metadata.name
     split = task.test or task.validation
     artifacts = Versions(folder / "files" / name)
@@ -268,6 +269,8 @@ def _trained_if_needed(
     before = judge.compare(path)
     if before.drop <= options.max_accuracy_drop:
         return {}
+    if optimize.unknown_layers(network):
+        return {}  # such a network is judged as it is
     job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
     content, old = optimize.optimize(network, task, job), path.read_bytes()
     tflite.save(path, content, source.metadata)

@@ -10,6 +10,7 @@ homogeneous, `f(s x) = s f(x)` for `s > 0`, so that such a tensor is kept divide
 factor goes on to what follows, and in the end into the classifier.
 """
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -38,11 +39,14 @@ def fold(model: keras.Model) -> keras.Model:
     images = keras.Input(model.input.shape[1:], name="images")
     folding = _Folding()
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
-    for operation in model.operations:
-        if not isinstance(operation, kl.InputLayer):
-            inputs = [values[id(tensor)] for tensor in tree.flatten(operation.input)]
-            arguments = call_arguments(operation)
-            values[id(operation.output)] = folding.apply(operation, arguments, inputs)
+    operations = [each for each in model.operations if not isinstance(each, kl.InputLayer)]
+    readers = collections.Counter(id(t) for each in operations for t in tree.flatten(each.input))
+    for operation in operations:
+        inputs = [values[id(tensor)] for tensor in tree.flatten(operation.input)]
+        value = folding.apply(operation, call_arguments(operation), inputs)
+        if readers[id(operation.output)] > 1:  # made once, whatever is done with it
+            value = _as_it_is(*folding.divided(value)) if _is_computed(value) else value
+        values[id(operation.output)] = value
     logits = folding.exact(values[id(model.output)])
     return keras.Model(images, logits, name=f"folded_{model.name}")
 
@@ -243,6 +247,10 @@ class _Folding:
         if key not in self._made:
             self._made[key] = operation(*args, **kwargs)
         return self._made[key]
+
+
+def _is_computed(value: _Sum) -> bool:
+    return len(value.terms) > 1 or isinstance(value.terms[0], _Convolution)
 
 
 def _as_it_is(tensor: Any, scale: float = 1.0) -> _Sum:

@@ -113,6 +113,11 @@ def optimize(network: keras.Model, task: Any, job: Job) -> bytes | keras.Model:
         ArtifactError: the network has a layer that the library does not know, or the process
             failed; its last words are in the message.
     """
+    if unknown := unknown_layers(network):
+        raise ArtifactError(
+            f"TensorFlow Model Optimization is not used on {', '.join(unknown)} layers, which "
+            f"{network.name} has; known are {', '.join(_SETTINGS)}."
+        )
     description = _described(network)
     chosen = np.random.default_rng(job.seed).permutation(len(task.train))[:IMAGES]
     with tempfile.TemporaryDirectory() as folder:
@@ -150,6 +155,11 @@ def optimize(network: keras.Model, task: Any, job: Job) -> bytes | keras.Model:
             return result
 
 
+def unknown_layers(network: keras.Model) -> list[str]:
+    """Kinds of layers of a network that `optimize` refuses."""
+    return sorted({type(operation).__name__ for operation in network.operations} - set(_SETTINGS))
+
+
 def _described(network: keras.Model) -> list[dict[str, Any]]:
     """A network's operations in their order, JSON-able; ReLUs are part of their convolutions.
 
@@ -162,11 +172,6 @@ def _described(network: keras.Model) -> list[dict[str, Any]]:
     described = []
     for operation in network.operations:
         kind = type(operation).__name__
-        if kind not in _SETTINGS:
-            raise ArtifactError(
-                f"TensorFlow Model Optimization is not used on {kind} layers, which {network.name} "
-                f"has; known are {', '.join(_SETTINGS)}."
-            )
         config = {name: operation.get_config()[name] for name in _SETTINGS[kind]}
         sources = [] if kind == "InputLayer" else tree.flatten(operation.input)
         if kind == "ReLU" and not any(config.values()):
@@ -328,9 +333,9 @@ def _wrapped(network, job: Job, steps: int):
     kernels = (tf_keras.layers.Conv2D, tf_keras.layers.Dense)
     if job.method == "sparsify":
         sparsity = tfmot.sparsity.keras
-        schedule = sparsity.PolynomialDecay(
-            0.0, job.amount, 0, max(steps * 2 // 3, 1), frequency=10
-        )
+        every = max(1, min(10, steps // 6))
+        last = max(steps * 2 // 3 // every, 1) * every
+        schedule = sparsity.PolynomialDecay(0.0, job.amount, 0, last, frequency=every)
         wrap = functools.partial(sparsity.prune_low_magnitude, pruning_schedule=schedule)
         callbacks, strip = [sparsity.UpdatePruningStep()], sparsity.strip_pruning
     else:
@@ -386,7 +391,13 @@ def _run(folder: pathlib.Path) -> None:
             verbose=0,
         )
     if job.method == "quantise":
-        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        module = tf.Module()
+        module.model = model
+        logits = tf.function(lambda images: {"logits": model(images, training=False)})
+        images = tf.TensorSpec([1, *model.input.shape[1:]], tf.float32, name="images")
+        signatures = {"serving_default": logits.get_concrete_function(images)}
+        tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if job.integer_io:
             converter.inference_input_type = converter.inference_output_type = tf.int8

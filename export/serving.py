@@ -14,7 +14,9 @@ GRPC_PORT, REST_PORT = 8500, 8501
 MAX_BATCH = 32
 
 _BATCHING = f"""\
-# Requests that come within a millisecond share a batch. See TensorFlow Serving's batching guide.
+# Requests that come within a millisecond share a batch, if batching is on: add to compose.yaml
+# --enable_batching=true and --batching_parameters_file=/models/batching.config. All images of a
+# batch have one size then, and one that cannot be decoded fails its whole batch.
 max_batch_size {{ value: {MAX_BATCH} }}
 batch_timeout_micros {{ value: 1000 }}
 max_enqueued_batches {{ value: 100 }}
@@ -40,8 +42,6 @@ services:
     command:
       - --model_config_file=/models/models.config
       - --model_config_file_poll_wait_seconds=30
-      - --enable_batching=true
-      - --batching_parameters_file=/models/batching.config
       - --monitoring_config_file=/models/monitoring.config
 """
 

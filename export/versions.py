@@ -81,6 +81,7 @@ class Versions:
         """Removes the oldest versions until `keep` are left, and returns their numbers."""
         old = self.numbers()[:-keep]
         for number in old:
-            with self.unfinished() as gone:  # no moment in which half a version is there
+            # No moment in which half a version is there; another export may be faster.
+            with self.unfinished() as gone, contextlib.suppress(FileNotFoundError):
                 os.rename(self.base / str(number), gone / str(number))
         return old

@@ -221,8 +221,7 @@ def own_workdir(workdir: str, strategy: tf.distribute.Strategy) -> Iterator[str]
     Of several workers the first one is the chief and writes to `workdir`. The others start from a
     copy of it, so that all go on from the same state, and their own writing is thrown away.
     """
-    resolver = strategy.cluster_resolver
-    if not resolver or not resolver.task_id:
+    if _is_chief(strategy):
         _wait_for_all(strategy)
         yield workdir
         return
@@ -231,6 +230,14 @@ def own_workdir(workdir: str, strategy: tf.distribute.Strategy) -> Iterator[str]
             shutil.copytree(workdir, copy, dirs_exist_ok=True)
         _wait_for_all(strategy)
         yield copy
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    resolver = strategy.cluster_resolver
+    if not resolver or not resolver.task_id:
+        has_chief = bool(resolver) and "chief" in resolver.cluster_spec().jobs
+        return not has_chief or resolver.task_type == "chief"
+    return False
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:

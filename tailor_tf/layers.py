@@ -25,7 +25,7 @@ def _synchronized_batch_norm(x, gamma, beta, epsilon):
     mean, variance = ops.moments(x, axes=(0, 1, 2))
     moments = ops.stack([mean, variance + mean * mean])  # one reduction instead of two
     mean, square = ops.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, moments), 2)
-    variance = square - mean * mean
+    variance = ops.maximum(square - mean * mean, 0.0)  # which rounding may bring below
     y = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
     count = ops.cast(ops.size(x) // ops.size(mean), variance.dtype) * context.num_replicas_in_sync
     return y, mean, variance * count / ops.maximum(count - 1, 1)

@@ -319,6 +319,8 @@ class Trainer:
         state = {**self._changing(), **self._optimizer_arrays()}
         tensors = {key: np.array(variable) for key, variable in state.items()}
         if not all(np.isfinite(value).all() for value in tensors.values()):
+            if len(self.history) == self.recipe.epochs:
+                self._check_finite(math.nan)  # of the step that will not come
             return  # the next loss will say so
         metadata = {
             "settings": self.settings,

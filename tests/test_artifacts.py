@@ -246,6 +246,14 @@ class TestSavedModel:
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"65500x65500.*{MAX_PIXELS}"):
             signatures["encoded_images"](encoded=tf.constant([header + b"\0" * 50]))
 
+    def test_thin_image_is_refused_by_what_it_would_become(self, signatures):
+        thin = _png(np.zeros((40_000, 1, 3), np.uint8))
+        signatures["encoded_images"](encoded=tf.constant([_png(np.zeros((90, 30, 3), np.uint8))]))
+        thinner = _png(np.zeros((250_000, 1, 3), np.uint8))
+        signatures["encoded_images"](encoded=tf.constant([thin]))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="250000x1 pixels"):
+            signatures["encoded_images"](encoded=tf.constant([thinner]))
+
     @pytest.mark.parametrize("channels", [1, 4])
     def test_tensor_of_other_channels(self, signatures, channels):
         with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError), match="3"):

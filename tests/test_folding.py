@@ -200,6 +200,14 @@ class TestOtherNetworks:
 
         _check(_model(build), rng, Conv2D=1, DepthwiseConv2D=1)
 
+    def test_sum_that_several_read_is_made_once(self, rng):
+        def build(x):
+            for _ in range(4):  # bottlenecks without an activation at their end
+                x = kl.Add()([x, _conv(kl.ReLU()(_conv(x, 8)))])
+            return x
+
+        _check(_model(build), rng, Conv2D=8, Add=4)
+
     def test_operations_with_arguments(self, rng):
         def build(x):
             y = keras.ops.pad(x[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (1, 3)))

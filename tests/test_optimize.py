@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers as kl
 
 from export import exporter, optimize, parity, runtimes, tflite
@@ -99,6 +100,8 @@ class TestTrainings:
         assert float_accuracy > 0.9
         content = optimize.optimize(folded, digits, optimize.Job("quantise", epochs=2))
         accuracy = _accuracy(content, trained, digits, tmp_path / "a.tflite")
+        signatures = Interpreter(model_content=content).get_signature_list()
+        assert signatures == {"serving_default": {"inputs": ["images"], "outputs": ["logits"]}}
         assert accuracy >= float_accuracy - 0.02
         assert len(content) < 0.5 * len(tflite.convert(folded))
 
