@@ -60,7 +60,7 @@ def _checked(contents: tf.Tensor, side: int) -> tf.Tensor:
 
 def _png_sides(contents: tf.Tensor) -> tf.Tensor:
     header = tf.strings.substr(tf.strings.join([contents, b"\0" * 24]), 16, 8)
-    return tf.io.decode_raw(header, tf.int32, little_endian=False)
+    return tf.io.decode_raw(header, tf.int32, little_endian=False)[::-1]  # height first
 
 
 def _jpeg_sides(contents: tf.Tensor) -> tf.Tensor:
