@@ -25,7 +25,6 @@ def main(argv: list[str]) -> None:
     with (
         common.strategy_scope(FLAGS.strategy) as strategy,
         common.own_workdir(FLAGS.workdir, strategy) as workdir,
-        locks.locked(workdir),
     ):
         train(workdir)
 
@@ -37,15 +36,17 @@ def train(workdir: str) -> None:
         config["width"] = FLAGS.width
     graph = backbones.create(FLAGS.backbone, **config)
     task = common.task_from_flags(FLAGS.image_size, graph.normalisation)
-    record = pretrain(
-        graph,
-        task,
-        common.recipe_from_flags(""),
-        workdir=workdir,
-        seed=FLAGS.seed,
-        callbacks=common.phase_callbacks(workdir)("pretrain"),
-        sync_batch_norm=FLAGS.sync_batch_norm,
-    )
+    recipe = common.recipe_from_flags("")
+    with locks.locked(workdir):
+        record = pretrain(
+            graph,
+            task,
+            recipe,
+            workdir=workdir,
+            seed=FLAGS.seed,
+            callbacks=common.phase_callbacks(workdir)("pretrain"),
+            sync_batch_norm=FLAGS.sync_batch_norm,
+        )
     split = "validation" if record["test_accuracy"] is None else "test"
     accuracy = record[f"{split}_accuracy"]
     print(f"{workdir}/universal.safetensors: {split} accuracy {accuracy:.2%}")

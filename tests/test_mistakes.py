@@ -1,0 +1,46 @@
+"""What the programs say to a person's mistakes."""
+
+import re
+
+import pytest
+
+from tests.test_pipelines import program
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("tailor", ["--task=digit"], "digit.*digits.*folder:.*tfds:"),
+        ("tailor", ["--universal=no.file"], "No universal network 'no.file'; expected tiny_imagen"),
+        ("tailor", ["--estimator=exact"], "exact.*paper.*reachability"),
+        ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
+        ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
+        ("tailor", ["--student_schedule=linear"], "Unknown schedule 'linear'; known are step, cos"),
+        ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
+        ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
+        ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
+        ("tailor", ["--blocks=4"], "wide_resnet26 has no setting blocks; it takes image_size"),
+        ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
+        ("report", [], "no_run.*no record of a finished network"),
+        ("export", [], "flags.txt does not exist; expected a working directory of pipelines.tail"),
+        ("export", ["--formats=onnx,coreml"], "Unknown formats coreml; known are saved_model"),
+        ("export", ["--task_pack=a"], "Expected one of --workdir and --task_pack"),
+        ("predict", ["image.png"], "no classifier; expected one of --artifact, --grpc and --rest"),
+        ("predict", ["--artifact=a.onnx"], "Name image files or folders"),
+        ("predict", ["--artifact=a.onnx", "README.md"], "There is no artifact a.onnx"),
+        ("predict", ["--grpc=localhost:1", "README.md"], "name one with --model"),
+        (
+            "tailor",
+            ["--method=adapters"],
+            "adapters.*nettailor.*finetune.*linear.*residual_adapters",
+        ),
+    ],
+)
+def test_mistakes_end_in_one_message(name, flags, message, tmp_path):
+    given = {"report": ["--workdirs=no_run"], "predict": []}
+    workdir = given.get(name, [f"--workdir={tmp_path / 'run'}"])
+    status, output = program(name, *workdir, *flags)
+    assert status not in (0, 130)
+    assert re.search(message, output, re.DOTALL), output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run").exists()
