@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from export import runtimes
+from export import runtimes, sizes
 
 BATCHES = (1, 32)
 THREADS = (1, 2)
@@ -65,7 +65,7 @@ def run(
         rounds: turns of each.
     """
     paths = {(n, a): path for n, artifacts in networks.items() for a, path in artifacts.items()}
-    size = {key: size_on_disk(path) for key, path in paths.items()}
+    size = {key: sizes.on_disk(path) for key, path in paths.items()}
     memory = dict(zip(paths, _peak_memory(list(paths.values()), images[:1]), strict=True))
     results = []
     for artifact in dict.fromkeys(artifact for _, artifact in paths):
@@ -131,12 +131,6 @@ def _resident(field: str) -> int:
     lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     sizes = dict(line.split(":", 1) for line in lines)
     return int(sizes[field].split()[0]) * 1024
-
-
-def size_on_disk(path: pathlib.Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    parts = path.rglob("*") if path.is_dir() else [path]
-    return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 def ratios(results: Sequence[Result]) -> dict[tuple[str, int, int], float]:

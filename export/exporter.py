@@ -1,7 +1,6 @@
 """The whole export of one task: artifacts, parity, benchmark, publication."""
 
 import dataclasses
-import gzip
 import json
 import os
 import pathlib
@@ -11,13 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 import keras
 import numpy as np
 
-from export import benchmark, onnx, optimize, parity, runtimes, saved_model, serving, tflite
+from export import (
+    benchmark,
+    onnx,
+    optimize,
+    parity,
+    runtimes,
+    saved_model,
+    serving,
+    sizes,
+    tflite,
+)
 from export.folding import fold
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from export.versions import Versions
 from tailor_tf import files
 from tailor_tf.data import Split, Task, evaluation_batches
+from tailor_tf.data.batches import central_window
 from tailor_tf.report import aligned
 
 FORMATS = ("saved_model", "tflite", "onnx")
@@ -134,7 +144,14 @@ def export(
             "quantisation_aware": checked.won_back or None,
         }
         if options.measure:
-            measured = _measure(source, task, checked.paths, building, options, _images(split))
+            measured = _measure(
+                source,
+                task,
+                checked.paths,
+                building,
+                options,
+                _images(split, max(benchmark.BATCHES)),
+            )
             record["benchmark"] = [dataclasses.asdict(result) for result in measured]
             summary += "\n" + "\n".join(aligned(benchmark.table(measured), 2)) + "\n"
             benchmark.draw(measured, building / "benchmark.svg")
@@ -163,7 +180,7 @@ def _publish_both(building: pathlib.Path, artifacts: Versions, models: Versions)
 
 def _images(split: Split, count: int | None = None) -> np.ndarray:
     """The first images of a split, all by default: uint8 `[count, height, width, 3]`."""
-    return np.asarray(split.images[np.arange(count or len(split))])
+    return np.asarray(split.images[np.arange(len(split))[:count]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,8 +215,8 @@ def _checked(
         parity.check(artifact.name, artifact.limits, found, limit)
         checked.paths[artifact.name] = artifact.path
         checked.parities[artifact.name] = found
-        checked.sizes[artifact.name] = benchmark.size_on_disk(artifact.path)
-        checked.gzip_sizes[artifact.name] = _gzip_size(artifact.path)
+        checked.sizes[artifact.name] = sizes.on_disk(artifact.path)
+        checked.gzip_sizes[artifact.name] = sizes.compressed(artifact.path)
     return checked
 
 
@@ -265,12 +282,12 @@ def _trained_if_needed(
     Returns:
         Validation accuracies in float32, of int8 before and after; nothing where none was needed.
     """
+    if optimize.unknown_layers(network):
+        return {}  # such a network is judged as it is
     judge = _Judge(source, task.validation)
     before = judge.compare(path)
     if before.drop <= options.max_accuracy_drop:
         return {}
-    if optimize.unknown_layers(network):
-        return {}  # such a network is judged as it is
     job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
     content, old = optimize.optimize(network, task, job), path.read_bytes()
     tflite.save(path, content, source.metadata)
@@ -309,11 +326,11 @@ def _measure(
 def _summary(checked: _Checked) -> str:
     """Parity and sizes as a table, and what training with quantisation won back."""
     header, *rows = parity.table(checked.parities)
-    sizes = [
+    kilobytes = [
         [f"{count[name] / 1e3:,.0f}" for count in (checked.sizes, checked.gzip_sizes)]
         for name in checked.parities
     ]
-    both = [row + own for row, own in zip(rows, sizes, strict=True)]
+    both = [row + own for row, own in zip(rows, kilobytes, strict=True)]
     text = "\n".join(aligned([[*header, "size (KB)", "gzip (KB)"], *both])) + "\n"
     if won := {key: f"{100 * value:.2f} %" for key, value in checked.won_back.items()}:
         text += (
@@ -339,10 +356,9 @@ def _check_images(metadata: Metadata, task: Task) -> None:
 
 def _keras_logits(source: Source) -> Callable[[np.ndarray], np.ndarray]:
     preprocessing = source.metadata.preprocessing
-    start, side = preprocessing.margin // 2, preprocessing.image_size
 
     def logits(images):
-        window = images[:, start : start + side, start : start + side]
+        window = central_window(images, preprocessing.image_size)
         return np.asarray(source.network(preprocessing.normalise(window), training=False))
 
     return logits
@@ -367,8 +383,3 @@ def _calibration_images(task: Task) -> Iterator[np.ndarray]:
     samples = task.train.select(np.asarray(chosen), "calibration")
     for image, _ in evaluation_batches(samples, task.preprocessing, batch_size=1):
         yield image.numpy()
-
-
-def _gzip_size(path: pathlib.Path) -> int:
-    parts = path.rglob("*") if path.is_dir() else [path]
-    return sum(len(gzip.compress(part.read_bytes())) for part in parts if part.is_file())

@@ -39,16 +39,24 @@ def fold(model: keras.Model) -> keras.Model:
     images = keras.Input(model.input.shape[1:], name="images")
     folding = _Folding()
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
-    operations = [each for each in model.operations if not isinstance(each, kl.InputLayer)]
-    readers = collections.Counter(id(t) for each in operations for t in tree.flatten(each.input))
-    for operation in operations:
+    read = readers(model)
+    for operation in model.operations:
+        if isinstance(operation, kl.InputLayer):
+            continue
         inputs = [values[id(tensor)] for tensor in tree.flatten(operation.input)]
         value = folding.apply(operation, call_arguments(operation), inputs)
-        if readers[id(operation.output)] > 1:  # made once, whatever is done with it
+        if read[id(operation.output)] > 1:  # made once, whatever is done with it
             value = _as_it_is(*folding.divided(value)) if _is_computed(value) else value
         values[id(operation.output)] = value
     logits = folding.exact(values[id(model.output)])
     return keras.Model(images, logits, name=f"folded_{model.name}")
+
+
+def readers(model: keras.Model) -> collections.Counter[int]:
+    """How often each tensor of a functional model is read by its operations, by `id`."""
+    return collections.Counter(
+        id(tensor) for operation in model.operations for tensor in tree.flatten(operation.input)
+    )
 
 
 def call_arguments(operation: keras.Operation) -> Any:

@@ -6,6 +6,9 @@ import json
 from tailor_tf.data import Preprocessing
 from tailor_tf.errors import TailorError
 
+LABELS_FILE = "labels.txt"
+METADATA_FILE = "metadata.json"
+
 
 class ArtifactError(TailorError):
     """An artifact that cannot be made, read or run."""
@@ -26,9 +29,10 @@ class Metadata:
     preprocessing: Preprocessing
 
     @property
-    def labels(self) -> str:
-        """The class names, one a line: the usual content of a `labels.txt`."""
-        return "".join(f"{name}\n" for name in self.classes)
+    def files(self) -> dict[str, str]:
+        """The files that travel with an artifact: class names, one a line, and all of this."""
+        labels = "".join(f"{name}\n" for name in self.classes)
+        return {LABELS_FILE: labels, METADATA_FILE: self.to_json()}
 
     def to_json(self) -> str:
         """The whole as one JSON object."""

@@ -6,7 +6,6 @@ does it. The network is fine-tuned to give the logits that it gave before, on th
 images with their augmentation.
 """
 
-import collections
 import dataclasses
 import functools
 import json
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from export.folding import call_arguments
+from export.folding import call_arguments, readers
 from export.metadata import ArtifactError
 
 METHODS = ("quantise", "sparsify", "cluster")
@@ -165,9 +164,7 @@ def _described(network: keras.Model) -> list[dict[str, Any]]:
 
     The library leaves the kernel of a convolution unquantised if a ReLU layer follows it.
     """
-    read = collections.Counter(
-        id(tensor) for operation in network.operations for tensor in tree.flatten(operation.input)
-    )
+    read = readers(network)
     made: dict[int, dict[str, Any]] = {}  # by what they make
     described = []
     for operation in network.operations:

@@ -9,9 +9,11 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from export import onnx, saved_model, tflite
 from export.metadata import ArtifactError, Metadata
+from tailor_tf.data.batches import central_window
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,10 +60,9 @@ def _normalise(metadata: Metadata) -> Callable[[np.ndarray], np.ndarray]:
     """From uint8 images to float32 ones, in NumPy: a caller's own reading of the metadata."""
     preprocessing = metadata.preprocessing
     mean, std = (np.float32(values) for values in (preprocessing.mean, preprocessing.std))
-    start, side = preprocessing.margin // 2, preprocessing.image_size
 
     def normalise(images):
-        window = images[:, start : start + side, start : start + side]
+        window = central_window(images, preprocessing.image_size)
         return (window.astype(np.float32) / 255 - mean) / std
 
     return normalise
@@ -129,8 +130,6 @@ def _load_saved_model(path: pathlib.Path, threads: int) -> Runtime:
     signature = loaded.signatures["serving_default"]
 
     def run(images):
-        import tensorflow as tf
-
         return signature(images=tf.constant(images))["logits"].numpy()
 
     return Runtime(metadata, lambda images: images, run)

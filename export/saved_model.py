@@ -9,12 +9,11 @@ import keras
 import tensorflow as tf
 
 from export.encoded import decode
-from export.metadata import ArtifactError, Metadata
+from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.images import resize_and_crop
 
 SIGNATURES = ("serving_default", "encoded_images", "float_images")
-METADATA_FILE = "metadata.json"
 
 
 class Server(tf.Module):
@@ -37,7 +36,7 @@ class Server(tf.Module):
         self._network = lambda images: network(images, training=False)
         self.weights = [variable.value for variable in network.weights]
         self.assets = []
-        for name, text in (("labels.txt", metadata.labels), (METADATA_FILE, metadata.to_json())):
+        for name, text in metadata.files.items():
             path = pathlib.Path(folder) / name
             path.write_text(text, encoding="utf-8")
             self.assets.append(tf.saved_model.Asset(str(path)))

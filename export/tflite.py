@@ -16,11 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.metadata import ArtifactError, Metadata
+from export.metadata import METADATA_FILE, ArtifactError, Metadata
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
-METADATA_FILE = "metadata.json"
-LABELS_FILE = "labels.txt"
 SIGNATURE = "serving_default"
 
 
@@ -94,7 +92,7 @@ def save(path: str | os.PathLike, content: bytes, metadata: Metadata) -> None:
     path = pathlib.Path(path)
     path.write_bytes(content)
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in ((LABELS_FILE, metadata.labels), (METADATA_FILE, metadata.to_json())):
+        for name, text in metadata.files.items():
             archive.writestr(zipfile.ZipInfo(name), text)  # no time of day: same flags, same bytes
 
 

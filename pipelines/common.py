@@ -233,11 +233,11 @@ def own_workdir(workdir: str, strategy: tf.distribute.Strategy) -> Iterator[str]
 
 
 def _is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the cluster's chief: its first worker, unless one is named."""
     resolver = strategy.cluster_resolver
-    if not resolver or not resolver.task_id:
-        has_chief = bool(resolver) and "chief" in resolver.cluster_spec().jobs
-        return not has_chief or resolver.task_type == "chief"
-    return False
+    if not resolver or resolver.task_type == "chief":
+        return True
+    return not resolver.task_id and "chief" not in resolver.cluster_spec().jobs
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:

@@ -155,30 +155,29 @@ def _same(found, expected):
         assert answer.score == pytest.approx(score, rel=1e-4)
 
 
+@pytest.fixture
+def classifier(kind, model, grpc_address, rest_url):
+    """The client of a kind: "grpc", "rest" or "local"."""
+    make = {
+        "grpc": lambda: client.grpc(grpc_address, "animals"),
+        "rest": lambda: client.rest(rest_url, "animals"),
+        "local": lambda: client.local(model),
+    }
+    return make[kind]()
+
+
 class TestClient:
     @pytest.mark.parametrize("kind", ["grpc", "rest", "local"])
-    def test_answers(self, kind, model, grpc_address, rest_url, files, expected):
-        classifier = {
-            "grpc": lambda: client.grpc(grpc_address, "animals"),
-            "rest": lambda: client.rest(rest_url, "animals"),
-            "local": lambda: client.local(model),
-        }[kind]()
+    def test_answers(self, classifier, files, expected):
         assert len(expected) == 20
         _same(list(client.classify(client.image_files([files]), classifier)), expected)
 
     @pytest.mark.parametrize("kind", ["grpc", "rest", "local"])
-    def test_bad_files_do_not_harm_the_others(
-        self, kind, model, grpc_address, rest_url, files, expected, tmp_path
-    ):
+    def test_bad_files_do_not_harm_the_others(self, classifier, files, expected, tmp_path):
         (tmp_path / "empty.png").touch()
         (tmp_path / "text.jpg").write_text("hello")
         good = next(iter(expected))
         paths = [tmp_path / "empty.png", good, tmp_path / "text.jpg"]
-        classifier = {
-            "grpc": lambda: client.grpc(grpc_address, "animals"),
-            "rest": lambda: client.rest(rest_url, "animals"),
-            "local": lambda: client.local(model),
-        }[kind]()
         found = dict(client.classify(paths, classifier))
         assert found[good].class_name == expected[good][0]
         assert str(found[tmp_path / "empty.png"]) == "The file is empty."

@@ -6,6 +6,7 @@ continues with the batches that it would have seen.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -166,8 +167,11 @@ def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(images, [*positions.shape, *split.image_shape])
 
 
-def central_window(images: tf.Tensor, side: int) -> tf.Tensor:
-    """Cuts the central `side` x `side` pixels out of square images `[batch, height, width, 3]`."""
+def central_window(images: Any, side: int) -> Any:
+    """Cuts the central `side` x `side` pixels out of square images `[batch, height, width, 3]`.
+
+    A tensor gives a tensor, a NumPy array an array.
+    """
     start = (images.shape[1] - side) // 2
     return images[:, start : start + side, start : start + side]
 
