@@ -11,8 +11,8 @@ from pipelines import common
 from tailor_tf import Run, Settings, files, load_universal, locks, report
 from tailor_tf.baselines import BASELINES
 from tailor_tf.complexity import ESTIMATORS
+from tailor_tf.distillation import TEACHER_GRADIENTS
 from tailor_tf.phases import PHASES
-from tailor_tf.student import TEACHER_GRADIENTS
 from tailor_tf.tailoring import METHODS
 from tailor_tf.training import CHECKPOINT_SECONDS
 

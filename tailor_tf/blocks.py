@@ -95,47 +95,29 @@ def wide_block(x, filters, strides, *, name, layers):
     return kl.ReLU()(kl.Add()([residual, shortcut]))
 
 
-class Proxy:
+def proxy(x, target_shape, *, bottleneck, name, layers, rectified=True):
     """Task-specific path from one node to a later layer: max-pool, 1x1 convolution, batch norm.
 
     The pool stands only where the resolution falls by a factor `s > 1`; it has kernel `s + 1`,
     stride `s` and padding `s // 2`. A bottleneck proxy has a second 1x1 convolution and batch norm,
     with a ReLU between and few channels there: `max(channels // 32, 16)`.
 
-    A class, because a student that keeps the teacher's gradient local applies the same layers to
-    its input twice.
-
     Args:
-        source_shape: height, width and channels of the node that is read.
-        target_shape: those of the layer that the path leads into.
+        x: the node that is read.
+        target_shape: height, width and channels of the layer that the path leads into.
         bottleneck: whether to squeeze channels in between.
-        rectified: whether the node that is read is never negative.
         name: what the names of its layers start with.
         layers: where layers come from.
+        rectified: whether `x` is never negative.
     """
-
-    def __init__(self, source_shape, target_shape, *, bottleneck, name, layers, rectified=True):
-        self.rectified = rectified
-        self.strides = -(-source_shape[0] // target_shape[0])
-        channels = target_shape[-1]
-        widths = {"1": max(channels // 32, 16), "2": channels} if bottleneck else {"": channels}
-        self.stages = [
-            (
-                layers.conv(f"{name}_conv{suffix}", width, 1, 1),
-                layers.batch_norm(f"{name}_bn{suffix}"),
-            )
-            for suffix, width in widths.items()
-        ]
-
-    def pool(self, x):
-        """Brings the source node to the target's resolution."""
-        if self.strides == 1:
-            return x
-        return max_pool(x, self.strides + 1, self.strides, rectified=self.rectified)
-
-    def __call__(self, pooled, **call_args):
-        """The path behind the pool; `call_args` go to the batch norms."""
-        y = pooled
-        for index, (conv, batch_norm) in enumerate(self.stages):
-            y = batch_norm(conv(kl.ReLU()(y) if index else y), **call_args)
-        return y
+    strides = -(-x.shape[1] // target_shape[0])
+    channels = target_shape[-1]
+    if strides > 1:
+        x = max_pool(x, strides + 1, strides, rectified=rectified)
+    stages = [("", channels)]
+    if bottleneck:
+        stages = [("1", max(channels // 32, 16)), ("2", channels)]
+    for suffix, width in stages:
+        names = {"conv_name": f"{name}_conv{suffix}", "bn_name": f"{name}_bn{suffix}"}
+        x = conv_bn(x, width, 1, 1, **names, layers=layers, relu=suffix == "1")
+    return x

@@ -3,7 +3,7 @@
 import keras
 
 from tailor_tf.backbones import weights
-from tailor_tf.graph import Architecture, BlockGraph, Path, proxy
+from tailor_tf.graph import Architecture, BlockGraph, follow
 from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers
 from tailor_tf.student import gate_values
 
@@ -35,7 +35,7 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
     for layer in architecture.layers:
         paths = [
             keras.layers.Rescaling(gates[path], name=f"{path.name}_gate")(
-                _path(graph, path, nodes[path.source], layers)
+                follow(graph, path, nodes[path.source], layers)
             )
             for path in architecture.into(layer)
         ]
@@ -46,10 +46,3 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
     model = keras.Model(images, logits, name=f"compact_{graph.name}")
     weights.assign(model, weights.variables(student), origin="the student")
     return model
-
-
-def _path(graph: BlockGraph, path: Path, x, layers: NewLayers):
-    if path.universal:
-        return graph.blocks[path.target - 1](x, layers)
-    built = proxy(graph, path, layers)
-    return built(built.pool(x))

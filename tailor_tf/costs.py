@@ -14,7 +14,7 @@ import math
 
 import keras
 
-from tailor_tf.graph import Architecture, BlockGraph, Part, Path, proxy
+from tailor_tf.graph import Architecture, BlockGraph, Part, Path, follow
 from tailor_tf.layers import GatedSum, NewLayers, Shared
 
 
@@ -72,9 +72,8 @@ def _part_model(part: Part) -> keras.Model:
 
 @functools.cache
 def _proxy_model(graph: BlockGraph, path: Path) -> keras.Model:
-    built = proxy(graph, path, NewLayers())
     x = keras.Input(graph.node_shape(path.source))
-    return keras.Model(x, built(built.pool(x)))
+    return keras.Model(x, follow(graph, path, x, NewLayers()))
 
 
 def _path_model(graph: BlockGraph, path: Path) -> keras.Model:

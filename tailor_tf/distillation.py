@@ -11,7 +11,9 @@ from tailor_tf import complexity
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 from tailor_tf.losses import accuracy, cross_entropy
-from tailor_tf.student import gates
+from tailor_tf.student import gates, layer_weights
+
+TEACHER_GRADIENTS = ("local", "end_to_end")
 
 
 def mean_squared_error(a, b):
@@ -25,6 +27,7 @@ def teacher_loss(
     student_logits: Any,
     teacher_logits: Any,
     num_layers: int,
+    own_weights: Sequence[Sequence[keras.Variable]] | None = None,
 ) -> Any:
     """Distance of a student from its teacher, Ω (eq. 11, scaled as in the authors' program).
 
@@ -34,12 +37,32 @@ def teacher_loss(
         student_logits: `[batch, classes]`.
         teacher_logits: `[batch, classes]`.
         num_layers: `L` of the universal network.
+        own_weights: per node, the weights that its error is to train; all before it by default.
 
     Returns:
         The mean squared errors of all nodes and of the logits, summed and divided by `num_layers`.
     """
     errors = [mean_squared_error(s, t) for s, t in zip(student_nodes, teacher_nodes, strict=True)]
+    if own_weights is not None:
+        errors = [_training_only(v, e) for v, e in zip(own_weights, errors, strict=True)]
     return (sum(errors) + mean_squared_error(student_logits, teacher_logits)) / num_layers
+
+
+def _training_only(variables: Sequence[keras.Variable], error: Any) -> Any:
+    """The value of `error`, its gradient that with respect to `variables` and no others.
+
+    The layers before are not passed through a second time: only the way back from `error` to
+    `variables` is.
+    """
+    import tensorflow as tf  # in a `tf.function` alone, which the training step is
+
+    values = [variable.value for variable in variables]
+    gradients = tf.gradients(error, values)
+    zero = sum(
+        ops.sum((value - ops.stop_gradient(value)) * ops.stop_gradient(gradient))
+        for value, gradient in zip(values, gradients, strict=True)
+    )
+    return ops.stop_gradient(error) + zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +76,9 @@ class StudentObjective:
         complexity_weight: `gamma1`.
         teacher_weight: `gamma2`.
         estimator: "paper" or "reachability", how E[C] is computed.
+        teacher_gradient: "end_to_end" lets a node's distance from the teacher's train all layers
+            before it, as the paper's text has it; with "local" it trains the proxies and gates of
+            its own layer only, as the authors' program does. Values are the same.
         label_smoothing: probability mass of the target spread over all classes.
     """
 
@@ -62,26 +88,32 @@ class StudentObjective:
     complexity_weight: float = 0.3
     teacher_weight: float = 10.0
     estimator: str = "paper"
+    teacher_gradient: str = "end_to_end"
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        if self.estimator not in complexity.ESTIMATORS:
-            raise TailorError(
-                f"Unknown complexity estimator {self.estimator!r}; known are "
-                f"{', '.join(complexity.ESTIMATORS)}."
-            )
+        for what, given, known in (
+            ("complexity estimator", self.estimator, complexity.ESTIMATORS),
+            ("teacher_gradient", self.teacher_gradient, TEACHER_GRADIENTS),
+        ):
+            if given not in known:
+                raise TailorError(f"Unknown {what} {given!r}; known are {', '.join(known)}.")
 
     def __call__(self, student, images, labels):
         """Returns the loss of one batch and its terms."""
         taught = self.teacher(images, training=False)
         learned = student(images, training=True)
         classification = cross_entropy(labels, learned["logits"], self.label_smoothing)
+        layers, own_weights = self.architecture.layers, None
+        if self.teacher_gradient == "local":
+            own_weights = [layer_weights(student, layer) for layer in layers]
         distance = teacher_loss(
             learned["nodes"],
-            [taught["nodes"][layer - 1] for layer in self.architecture.layers],
+            [taught["nodes"][layer - 1] for layer in layers],
             learned["logits"],
             taught["logits"],
             self.architecture.num_blocks,
+            own_weights,
         )
         expected = complexity.ESTIMATORS[self.estimator](
             gates(student, self.architecture), self.architecture, self.costs

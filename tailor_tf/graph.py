@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tailor_tf.blocks import Proxy
+from tailor_tf import blocks
 from tailor_tf.errors import TailorError
 from tailor_tf.layers import NewLayers
 
@@ -160,10 +160,12 @@ class Path(NamedTuple):
         return f"block{self.target}" + ("" if self.universal else f"_proxy{self.source}")
 
 
-def proxy(graph: BlockGraph, path: Path, layers: NewLayers) -> Proxy:
-    """The proxy of a network that a path stands for."""
-    return Proxy(
-        graph.node_shape(path.source),
+def follow(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
+    """Adds a path, its universal block or its proxy, to a functional model; `x` is its source."""
+    if path.universal:
+        return graph.blocks[path.target - 1](x, layers)
+    return blocks.proxy(
+        x,
         graph.node_shape(path.target),
         bottleneck=graph.bottleneck_proxies,
         rectified=graph.activation == "relu",

@@ -56,8 +56,6 @@ class BatchNorm(keras.layers.BatchNormalization):
     Call arguments:
         inputs: tensor `[batch, height, width, channels]`.
         training: whether to normalise with the batch's statistics and update the moving ones.
-        update: whether a training call updates the moving statistics; a second pass over the same
-            batch passes `False`.
 
     Output shape: that of the input.
     """
@@ -71,7 +69,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         self.gamma.trainable = not self.freeze_affine
         self.beta.trainable = not self.freeze_affine
 
-    def call(self, inputs, training=None, mask=None, update=True):
+    def call(self, inputs, training=None, mask=None):
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
         fused = keras.backend.backend() == "tensorflow" and inputs.dtype != "float64"
@@ -79,9 +77,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         if self.synchronized:
             normalise = _synchronized_batch_norm
         y, mean, variance = normalise(inputs, self.gamma, self.beta, self.epsilon)
-        if update:
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return y
 
     def get_config(self):

@@ -24,7 +24,7 @@ class Settings:
         max_skip: how many layers back a proxy may read; `None` for all of them.
         complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
         teacher_weight: `gamma2` of eq. 12.
-        teacher_gradient: "local" or "end_to_end", see `student.build_student`.
+        teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
         estimator: "paper" or "reachability", see `complexity`.
         prune_blocks: numbers of universal blocks to try to remove. Tried from the largest down
             until one is within the tolerance; `None` tries 3/4, 1/2 and 1/4 of the blocks.

@@ -10,13 +10,11 @@ from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.costs import is_statistic
 from tailor_tf.errors import TailorError
-from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, proxy
+from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, follow
 from tailor_tf.layers import GatedSum, NewLayers, UniversalLayers
 
 UNIVERSAL_LOGIT = 2.0  # gate logits at the start
 PROXY_LOGIT = -2.0
-
-TEACHER_GRADIENTS = ("local", "end_to_end")
 
 
 def initial_logit(path: Path) -> float:
@@ -32,38 +30,6 @@ def build_teacher(universal: Universal, num_classes: int) -> keras.Model:
     return teacher
 
 
-class _GatedLayer:
-    """Layer `l` of a student: its paths, their gates and the activation."""
-
-    def __init__(self, graph, architecture, layer, logits, universal_layers, proxy_layers):
-        self.paths = architecture.into(layer)
-        self.graph, self.block = graph, graph.blocks[layer - 1]
-        self.universal_layers = universal_layers
-        self.proxies = {p: proxy(graph, p, proxy_layers) for p in self.paths if not p.universal}
-        self.gate = GatedSum([logits(path) for path in self.paths], name=gate_name(layer))
-
-    def __call__(self, nodes, detached):
-        """Returns `x_l`, and `x_l` with gradients for this layer's own weights only."""
-        inputs = {
-            path: nodes[path.source] if path.universal else proxy.pool(nodes[path.source])
-            for path, proxy in ((path, self.proxies.get(path)) for path in self.paths)
-        }
-        outputs = {
-            path: self.block(x, self.universal_layers) if path.universal else self.proxies[path](x)
-            for path, x in inputs.items()
-        }
-        node = self.graph.activate(f"{self.block.name}_output")(self.gate(list(outputs.values())))
-        if not detached:
-            return node, node
-        local = [
-            ops.stop_gradient(outputs[path])
-            if path.universal
-            else self.proxies[path](ops.stop_gradient(x), update=False)
-            for path, x in inputs.items()
-        ]
-        return node, self.graph.activate(f"{self.block.name}_local")(self.gate(local))
-
-
 def gate_name(layer: int) -> str:
     """Name of the Keras layer that holds the gates of `layer`."""
     return f"block{layer}_gate"
@@ -74,7 +40,6 @@ def build_student(
     architecture: Architecture,
     num_classes: int,
     *,
-    teacher_gradient: str = "end_to_end",
     logits: Callable[[Path], float] = initial_logit,
 ) -> keras.Model:
     """Builds a student over a universal network.
@@ -84,9 +49,6 @@ def build_student(
             norms are copied, scale and offset frozen, so that their statistics become the task's.
         architecture: the paths that exist.
         num_classes: width of the classifier.
-        teacher_gradient: "end_to_end" lets what is done with `"nodes"` reach all earlier layers;
-            with "local" each node is computed from inputs whose gradient is stopped, so that it
-            trains its own layer's proxies and gates only. Values are the same.
         logits: gate logit of each path at the start.
 
     Returns:
@@ -94,33 +56,32 @@ def build_student(
         `[batch, num_classes]` and `"nodes"`, the list of `x_l` for `l` in `architecture.layers`.
 
     Raises:
-        TailorError: an unknown `teacher_gradient`, another number of blocks than the universal
-            network has, or a path whose source node does not exist.
+        TailorError: another number of blocks than the universal network has, or a path whose
+            source node does not exist.
     """
     graph = universal.graph
-    _check(graph, architecture, teacher_gradient)
+    _check(graph, architecture)
     shared, own = UniversalLayers(universal.model), NewLayers()
     images = keras.Input(graph.input_shape, name="images")
     nodes = {0: graph.stem(images, shared)}
-    matched = []
     for layer in architecture.layers:
-        gated = _GatedLayer(graph, architecture, layer, logits, shared, own)
-        nodes[layer], node = gated(nodes, detached=teacher_gradient == "local")
-        matched.append(node)
+        paths = architecture.into(layer)
+        arriving = [
+            follow(graph, path, nodes[path.source], shared if path.universal else own)
+            for path in paths
+        ]
+        gate = GatedSum([logits(path) for path in paths], name=gate_name(layer))
+        nodes[layer] = graph.activate(f"block{layer}_output")(gate(arriving))
     features = graph.head(nodes[graph.num_blocks], own)
     scores = keras.layers.Dense(num_classes, name="classifier")(features)
-    student = keras.Model(images, {"logits": scores, "nodes": matched}, name="student")
+    outputs = {"logits": scores, "nodes": [nodes[layer] for layer in architecture.layers]}
+    student = keras.Model(images, outputs, name="student")
     head = {k: v for k, v in weights.arrays(universal.model).items() if k.startswith("head")}
     weights.assign(student, head, origin="the universal network", wanted=head.__contains__)
     return student
 
 
-def _check(graph: BlockGraph, architecture: Architecture, teacher_gradient: str) -> None:
-    if teacher_gradient not in TEACHER_GRADIENTS:
-        raise TailorError(
-            f"Unknown teacher_gradient {teacher_gradient!r}; known are "
-            f"{', '.join(TEACHER_GRADIENTS)}."
-        )
+def _check(graph: BlockGraph, architecture: Architecture) -> None:
     if architecture.num_blocks != graph.num_blocks:
         raise TailorError(
             f"The architecture is for {architecture.num_blocks} blocks and {graph.name} has "
@@ -165,6 +126,12 @@ def gate_logits(student: keras.Model, architecture: Architecture) -> dict[Path, 
     }
 
 
+def layer_weights(student: keras.Model, layer: int) -> list[keras.Variable]:
+    """What is trained in `layer` itself: its proxies and its gates."""
+    own = (f"block{layer}_proxy", f"{gate_name(layer)}/")
+    return [v for v in student.trainable_variables if v.path.startswith(own)]
+
+
 def is_head_weight(key: str) -> bool:
     """Whether a weight belongs to what stands behind the last layer, the classifier included."""
     return key.startswith((weights.CLASSIFIER_PREFIX, "head_"))
@@ -186,7 +153,7 @@ def task_weights(student: keras.Model) -> Mapping[str, keras.Variable]:
 
 
 def prune_student(
-    student: keras.Model, universal: Universal, before: Architecture, after: Architecture, **options
+    student: keras.Model, universal: Universal, before: Architecture, after: Architecture
 ) -> keras.Model:
     """Builds the student that is left after pruning, with the weights it had.
 
@@ -195,7 +162,6 @@ def prune_student(
         universal: its universal network.
         before: its paths.
         after: the paths to keep.
-        **options: passed on to `build_student`.
 
     Returns:
         A student whose gates are the softmax of the old logits over the surviving paths.
@@ -206,7 +172,6 @@ def prune_student(
         after,
         student.output["logits"].shape[-1],
         logits=old.__getitem__,
-        **options,
     )
     weights.assign(
         pruned,

@@ -122,12 +122,7 @@ class Run:
         """The student with all paths, its gates trained."""
         if "student" not in self._models:
             keras.utils.set_random_seed(self.settings.seed)
-            model = student.build_student(
-                self.universal,
-                self.full,
-                self.task.num_classes,
-                teacher_gradient=self.settings.teacher_gradient,
-            )
+            model = student.build_student(self.universal, self.full, self.task.num_classes)
             # Not in the paper: its classifier starts at random, though it learns the same logits.
             weights.assign(
                 model,
@@ -161,13 +156,7 @@ class Run:
         """The student with `level` universal blocks removed, before fine-tuning."""
         kept = self.pruning(level)
         keras.utils.set_random_seed(self.settings.seed)
-        model = student.prune_student(
-            self.student(),
-            self.universal,
-            self.full,
-            kept.architecture,
-            teacher_gradient=self.settings.teacher_gradient,
-        )
+        model = student.prune_student(self.student(), self.universal, self.full, kept.architecture)
         name, settings = f"pruned_{level}", self._pruning_settings()
         if not self.phases.records.read_if_same(name, settings):
             restored = [list(path) for path in kept.restored]
@@ -259,6 +248,7 @@ class Run:
             complexity_weight=complexity_weight,
             teacher_weight=self.settings.teacher_weight,
             estimator=self.settings.estimator,
+            teacher_gradient=self.settings.teacher_gradient,
         )
 
     def _student_cost(self, architecture: Architecture) -> costs.Cost:

@@ -59,15 +59,6 @@ class TestBatchNorm:
         ]
         np.testing.assert_allclose(layer.get_weights()[2:], moved, rtol=1e-5)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_without_update_statistics_stay(self, rng, dtype):
-        layer, weights = _random_batch_norm(rng, dtype=dtype)
-        x = _input(rng, dtype)
-        y = layer(x, training=True, update=False)
-        expected = _normalise(x, weights, x.mean((0, 1, 2)), x.var((0, 1, 2)))
-        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(layer.get_weights(), weights)
-
     def test_untrainable_layer_stays_in_inference(self, rng):
         layer, weights = _random_batch_norm(rng)
         layer.trainable = False

@@ -23,7 +23,7 @@ from tailor_tf import backbones, distillation, losses
 from tailor_tf.backbones import torch_names, weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.graph import Architecture, build_network
-from tailor_tf.student import build_student, gate_name
+from tailor_tf.student import build_student, gate_name, layer_weights
 from tests.shared_data import shared_file
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-5}  # relative
@@ -69,14 +69,13 @@ def fill(model, prefix, shapes, naming, gate_logits=()):
     return model
 
 
-def build(reference, teacher_gradient):
+def build(reference):
     """The reference's student and teacher, in the precision of the current dtype policy."""
     graph = backbones.create("resnet18", image_size=reference["size"])
     student = build_student(
         Universal(graph, build_network(graph, 1)),
         Architecture.full(graph.num_blocks, 3),
         reference["classes"],
-        teacher_gradient=teacher_gradient,
     )
     shapes, logits = reference["parameter_shapes"], reference["gate_logits"]
     fill(student, "student/", shapes, torch_names.student_name, logits)
@@ -111,10 +110,10 @@ def shift(student, name, channel, nudge):
 
 def restore_active_units(reference, images):
     """A student whose channels are shifted where rounding to float32 switched a unit."""
-    student, _ = build(reference, "end_to_end")
+    student, _ = build(reference)
     statistics = {v.path: v.numpy() for v in student.weights if "/moving_" in v.path}
     keras.config.set_dtype_policy("float64")
-    exact, _ = build(reference, "end_to_end")
+    exact, _ = build(reference)
     keras.config.set_dtype_policy("float32")
     expected = units_before_relu(exact, images)
     for _ in range(10):  # one at a time: a shift moves all later units a little
@@ -139,7 +138,7 @@ def assert_close(actual, expected, precision, tolerance=TOLERANCE):
 
 
 def test_inference(reference, precision):
-    student, teacher = build(reference, "end_to_end")
+    student, teacher = build(reference)
     for name, model in (("student", student), ("teacher", teacher)):
         outputs = model(make_images(reference), training=False)
         assert_close(outputs["logits"], reference["eval"][f"{name}_logits"], precision)
@@ -157,25 +156,35 @@ def test_inference(reference, precision):
     ],
 )
 def test_training_step(reference, precision, teacher_gradient, gates_key, norms_key):
-    student, teacher = build(reference, teacher_gradient)
+    student, teacher = build(reference)
     images, expected = make_images(reference), reference["train"]
     if precision == "float32":
         restored = restore_active_units(reference, images)
         weights.assign(student, weights.variables(restored), origin="the restored student")
-    with tf.GradientTape() as tape:
-        taught = teacher(images, training=False)
-        learned = student(images, training=True)
-        cross_entropy = losses.cross_entropy(np.arange(4), learned["logits"])
-        distance = distillation.teacher_loss(
-            learned["nodes"], taught["nodes"], learned["logits"], taught["logits"], 8
-        )
-        loss = cross_entropy + 10 * distance
-    assert_close(learned["logits"], expected["student_logits"], precision)
+    trained = student.trainable_variables
+    own_weights = None
+    if teacher_gradient == "local":
+        own_weights = [layer_weights(student, layer) for layer in range(1, 9)]
+
+    @tf.function
+    def step(images):
+        with tf.GradientTape() as tape:
+            taught = teacher(images, training=False)
+            learned = student(images, training=True)
+            cross_entropy = losses.cross_entropy(np.arange(4), learned["logits"])
+            outputs = (learned["logits"], taught["logits"])
+            distance = distillation.teacher_loss(
+                learned["nodes"], taught["nodes"], *outputs, 8, own_weights
+            )
+            loss = cross_entropy + 10 * distance
+        gradients = tape.gradient(loss, [variable.value for variable in trained])
+        return learned["logits"], cross_entropy, distance, gradients
+
+    logits, cross_entropy, distance, gradients = step(images)
+    assert_close(logits, expected["student_logits"], precision)
     assert_close(cross_entropy, expected["cross_entropy"], precision)
     assert_close(distance, expected["teacher_loss"], precision)
 
-    trained = student.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in trained])
     names = [torch_names.student_name(variable.path) for variable in trained]
     by_name = dict(zip(names, map(np.array, gradients), strict=True))
     assert set(by_name) == set(expected[norms_key])

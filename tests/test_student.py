@@ -1,11 +1,13 @@
+import functools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import backbones, distillation
+from tailor_tf import backbones, blocks, distillation
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.blocks import Proxy
 from tailor_tf.graph import Architecture, Path, build_network
 from tailor_tf.layers import NewLayers
 from tailor_tf.student import (
@@ -16,22 +18,14 @@ from tailor_tf.student import (
     gate_values,
     initial_logit,
     is_task_weight,
+    layer_weights,
     prune_student,
     task_weights,
 )
 from tests.helpers import images, random_architecture, random_student, universal
 
 CLASSES = 5
-MODES = ("local", "end_to_end")
 EPSILON = 1e-5
-
-
-def _twins(network, architecture, rng):
-    """The same random student in both modes: local, end to end."""
-    local = random_student(network, architecture, rng, CLASSES, teacher_gradient="local")
-    end_to_end = build_student(network, architecture, CLASSES, teacher_gradient="end_to_end")
-    weights.assign(end_to_end, weights.arrays(local), origin="the other twin")
-    return local, end_to_end
 
 
 class _NumpyStudent:
@@ -86,28 +80,16 @@ class _NumpyStudent:
 
 
 class TestForward:
-    @pytest.mark.parametrize("mode", MODES)
     @pytest.mark.parametrize("max_skip", [1, 3, None])
-    def test_is_the_equation(self, small, rng, mode, max_skip):
+    def test_is_the_equation(self, small, rng, max_skip):
         architecture = Architecture.full(4, max_skip)
-        student = random_student(small, architecture, rng, CLASSES, teacher_gradient=mode)
+        student = random_student(small, architecture, rng, CLASSES)
         x = images(small.graph, rng)
         logits, nodes = _NumpyStudent(student)(x, architecture)
         outputs = student(x, training=False)
         np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-4)
         for received, expected in zip(outputs["nodes"], nodes, strict=True):
             np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
-
-    @pytest.mark.parametrize("training", [False, True])
-    @pytest.mark.parametrize("network", ["small", "tiny"])
-    def test_modes_compute_the_same(self, request, rng, network, training):
-        network = request.getfixturevalue(network)
-        architecture = random_architecture(network.graph.num_blocks, rng, 3)
-        x = images(network.graph, rng, batch=4)
-        local, end_to_end = (s(x, training=training) for s in _twins(network, architecture, rng))
-        np.testing.assert_allclose(local["logits"], end_to_end["logits"], rtol=1e-5, atol=1e-5)
-        for a, b in zip(local["nodes"], end_to_end["nodes"], strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
     def test_nodes_are_those_of_the_layers_left(self, small, rng):
         # layer 2 is gone: x_0 => x_1 -> x_3 => x_4
@@ -127,55 +109,65 @@ class TestForward:
         assert initial_logit(Path(3, 0, False)) == -2.0
 
 
-def _own_layer(variable, layer):
+def _own_layer(path, layer):
     """Whether a variable is a proxy's or a gate of `layer`."""
-    return variable.path.startswith((f"block{layer}_proxy", gate_name(layer) + "/"))
+    return path.startswith((f"block{layer}_proxy", gate_name(layer) + "/"))
 
 
-def _gradients(student, x, node):
-    """Gradient of the teacher's term of one node, by variable."""
-    with tf.GradientTape() as tape:
-        received = student(x, training=True)["nodes"][node - 1]
-        loss = distillation.mean_squared_error(received, tf.ones_like(received))
-    variables = student.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    return [
-        (variable, gradient is not None and bool(np.any(gradient)))
-        for variable, gradient in zip(variables, gradients, strict=True)
-    ]
+def _gradients(student, architecture, x, loss):
+    """Gradient of a function of the student's nodes and logits, by variable; `None` for none."""
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            value = loss(**student(x, training=True))
+        return tape.gradient(value, {v.path: v.value for v in student.trainable_variables})
+
+    return gradients()
 
 
 class TestTeacherGradient:
-    @pytest.mark.parametrize("node", [1, 2, 4])
-    def test_local_term_trains_its_own_layer_alone(self, small, rng, node):
-        student, _ = _twins(small, Architecture.full(4, 3), rng)
-        for variable, reached in _gradients(student, images(small.graph, rng, 4), node):
-            assert reached == _own_layer(variable, node), variable.path
+    @pytest.fixture
+    def case(self, small, rng):
+        architecture = Architecture.full(4, 3)
+        student = random_student(small, architecture, rng, CLASSES)
+        return student, architecture, images(small.graph, rng, 4)
 
-    @pytest.mark.parametrize("node", [1, 2, 4])
-    def test_end_to_end_term_trains_all_layers_before(self, small, rng, node):
-        _, student = _twins(small, Architecture.full(4, 3), rng)
-        for variable, reached in _gradients(student, images(small.graph, rng, 4), node):
-            layers = range(1, node + 1)
-            assert reached == any(_own_layer(variable, layer) for layer in layers), variable.path
+    @pytest.mark.parametrize("local", [False, True])
+    def test_a_node_trains_its_layer_alone_or_all_before(self, case, local):
+        student, architecture, x = case
+        own_weights = [layer_weights(student, layer) for layer in architecture.layers]
 
-    def test_modes_agree_on_the_gradient_of_the_labels(self, small, rng):
-        x = images(small.graph, rng, 4)
-        gradients = []
-        for student in _twins(small, Architecture.full(4, 3), rng):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_sum(student(x, training=True)["logits"] ** 2)
-            variables = {v.path: v.value for v in student.trainable_variables}
-            gradients.append(tape.gradient(loss, variables))
-        assert gradients[0].keys() == gradients[1].keys()
-        for key, gradient in gradients[0].items():
-            np.testing.assert_allclose(gradient, gradients[1][key], rtol=1e-3, atol=1e-5)
+        def distance(nodes, logits):
+            targets = [*nodes[:2], tf.ones_like(nodes[2]), nodes[3]]
+            weights = own_weights if local else None
+            return distillation.teacher_loss(nodes, targets, logits, logits, 4, weights)
+
+        def error(nodes, logits):
+            return distillation.mean_squared_error(nodes[2], tf.ones_like(nodes[2])) / 4
+
+        expected = _gradients(student, architecture, x, error)
+        for path, gradient in _gradients(student, architecture, x, distance).items():
+            reached = any(_own_layer(path, layer) for layer in ([3] if local else [1, 2, 3]))
+            wanted = expected[path] if reached else np.zeros(gradient.shape)
+            np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-6, err_msg=path)
+
+    def test_modes_have_the_same_values(self, case, small):
+        student, architecture, x = case
+        teacher, shares = build_teacher(small, CLASSES), dict.fromkeys(architecture.paths, 0.1)
+        found = []
+        for mode in distillation.TEACHER_GRADIENTS:
+            objective = distillation.StudentObjective(
+                teacher, architecture, shares, teacher_gradient=mode
+            )
+            values = tf.function(functools.partial(objective, student))(x, np.arange(4))
+            found.append(tf.nest.flatten(values))
+        np.testing.assert_allclose(*found, rtol=1e-5)
 
 
 class TestUniversalWeights:
-    @pytest.mark.parametrize("mode", MODES)
-    def test_kernels_are_the_universal_networks_and_frozen(self, tiny, mode):
-        student = build_student(tiny, Architecture.full(12, 3), CLASSES, teacher_gradient=mode)
+    def test_kernels_are_the_universal_networks_and_frozen(self, tiny):
+        student = build_student(tiny, Architecture.full(12, 3), CLASSES)
         trainable = {id(variable) for variable in student.trainable_variables}
         kernels = [v for v in tiny.model.weights if v.path.endswith("_conv/kernel")]
         kernels += [v for v in tiny.model.weights if v.path.split("/")[0][-6:-1] == "_conv"]
@@ -203,19 +195,14 @@ class TestUniversalWeights:
         proxies = [path for path in kinds if "_proxy" in path]
         assert len(proxies) == 3 * len(Architecture.full(12, 3).proxies)  # kernel, gamma, beta
 
-    def test_statistics_move_once_in_both_modes(self, tiny, rng):
+    def test_a_training_call_moves_statistics_and_nothing_else(self, tiny, rng):
         architecture = Architecture.full(12, 3)
-        x = images(tiny.graph, rng, batch=4)
-        twins = _twins(tiny, architecture, rng)
-        before = weights.arrays(twins[0])
-        universal_before = weights.arrays(tiny.model)
-        for student in twins:
-            student(x, training=True)
-        local, end_to_end = map(weights.arrays, twins)
-        for key, value in local.items():
+        student = random_student(tiny, architecture, rng, CLASSES)
+        before, universal_before = weights.arrays(student), weights.arrays(tiny.model)
+        student(images(tiny.graph, rng, batch=4), training=True)
+        for key, value in weights.arrays(student).items():
             moved = key.endswith(("/moving_mean", "/moving_variance"))
             assert np.array_equal(value, before[key]) != moved, key
-            np.testing.assert_allclose(value, end_to_end[key], rtol=1e-4, atol=1e-5, err_msg=key)
         for key, value in weights.arrays(tiny.model).items():
             np.testing.assert_array_equal(value, universal_before[key])
 
@@ -267,21 +254,22 @@ class TestBottleneckProxies:
         ("channels", "width"), [(64, 16), (512, 16), (544, 17), (1024, 32), (2048, 64)]
     )
     def test_width_in_between(self, channels, width):
-        proxy = Proxy(
-            (2, 2, 8), (2, 2, channels), bottleneck=True, name="proxy", layers=NewLayers()
-        )
-        assert [conv.filters for conv, _ in proxy.stages] == [width, channels]
+        x = keras.Input((2, 2, 8))
+        target = (2, 2, channels)
+        y = blocks.proxy(x, target, bottleneck=True, name="proxy", layers=NewLayers())
+        model = keras.Model(x, y)
+        widths = [model.get_layer(f"proxy_conv{index}").filters for index in (1, 2)]
+        assert widths == [width, channels]
 
 
 class TestPruneStudent:
     @pytest.mark.parametrize("seed", range(3))
-    @pytest.mark.parametrize("mode", MODES)
-    def test_keeps_weights_and_renormalises_gates(self, small, seed, mode):
+    def test_keeps_weights_and_renormalises_gates(self, small, seed):
         rng = np.random.default_rng(seed)
         before, after = Architecture.full(4, None), random_architecture(4, rng)
         student = random_student(small, before, rng, CLASSES)
         values = weights.arrays(student)
-        pruned = prune_student(student, small, before, after, teacher_gradient=mode)
+        pruned = prune_student(student, small, before, after)
 
         for key, variable in weights.variables(pruned).items():
             if not key.endswith("_gate/logits"):
@@ -324,7 +312,7 @@ class TestErrors:
     def test_unknown_teacher_gradient(self, small):
         message = r"Unknown teacher_gradient 'global'; known are local, end_to_end"
         with pytest.raises(ValueError, match=message):
-            build_student(small, Architecture.full(4, 3), CLASSES, teacher_gradient="global")
+            distillation.StudentObjective(None, None, {}, teacher_gradient="global")
 
     def test_another_number_of_blocks(self, small):
         message = r"The architecture is for 5 blocks and small has 4"

@@ -22,7 +22,7 @@ PREPROCESSING = Preprocessing(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), flip=True, 
 def tailored(tiny):
     rng = np.random.default_rng(4)
     architecture = random_architecture(12, rng, 3)
-    student = random_student(tiny, architecture, rng, len(CLASSES), teacher_gradient="local")
+    student = random_student(tiny, architecture, rng, len(CLASSES))
     return Tailored("vehicles", CLASSES, PREPROCESSING, architecture, student, tiny)
 
 

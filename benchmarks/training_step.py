@@ -1,0 +1,315 @@
+"""What a training step costs: its phases, against bare convolutions, and its memory.
+
+Everything is measured by turns in one process, so that all meet the same machine; tables show
+medians, and ratios with their range over the turns. Weights and images are random, as speed does
+not depend on them.
+
+Two floors stand beside the student's step, both nothing but TensorFlow's convolutions on tensors of
+the network's shapes: those of the universal blocks alone (the teacher forward, the student forward
+and the gradients of its inputs), and those of the proxies, too.
+"""
+
+import dataclasses
+import functools
+import multiprocessing
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from pipelines import common
+from tailor_tf import Universal, backbones, costs, distillation, training
+from tailor_tf.graph import Architecture, build_network
+from tailor_tf.layers import Shared, UniversalLayers
+from tailor_tf.report import aligned
+from tailor_tf.student import build_student
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "networks",
+    ["wide_resnet26:64:32", "resnet18:224:8", "resnet34:224:8"],
+    "Backbone, side of the images in pixels and images per batch, by colons.",
+)
+flags.DEFINE_integer("rounds", 10, "Turns of each measurement.", lower_bound=1)
+flags.DEFINE_float("seconds", 1.0, "How long one turn takes, at least.")
+
+CLASSES = 100
+_MEMORY_STEPS = 5
+
+
+class Subject:
+    """A network with random weights, and what trains over it.
+
+    Args:
+        spec: an item of `--networks`.
+    """
+
+    def __init__(self, spec: str):
+        self.name, size, batch = spec.split(":")
+        self.size, self.batch = int(size), int(batch)
+        self.graph = backbones.create(self.name, image_size=self.size)
+        self.universal = Universal(self.graph, build_network(self.graph, CLASSES))
+        self.universal.model.trainable = False
+        random = np.random.default_rng(0)
+        shape = (self.batch, *self.graph.input_shape)
+        self.images = tf.constant(random.normal(size=shape), tf.float32)
+        self.labels = tf.constant(random.integers(0, CLASSES, self.batch))
+
+    @functools.cached_property
+    def objective(self) -> distillation.StudentObjective:
+        """What the student is trained for, a network of the same shapes its teacher."""
+        teacher = build_network(self.graph, CLASSES)
+        teacher.trainable = False
+        architecture = self.architecture
+        shares = costs.path_shares(self.graph, architecture)
+        return distillation.StudentObjective(teacher, architecture, shares)
+
+    @property
+    def architecture(self) -> Architecture:
+        """All paths."""
+        return Architecture.full(self.graph.num_blocks)
+
+    def finetuning(self) -> Callable[[], None]:
+        """A step of fine-tuning all weights, as a teacher's."""
+        recipe = training.Recipe(1)
+        network = build_network(self.graph, CLASSES)
+        return self._step(network, training.classification(recipe))
+
+    def student(self, teacher_gradient: str = "end_to_end") -> Callable[[], None]:
+        """A student's step."""
+        model = build_student(self.universal, self.architecture, CLASSES)
+        objective = dataclasses.replace(self.objective, teacher_gradient=teacher_gradient)
+        return self._step(model, objective)
+
+    def pruned(self) -> Callable[[], None]:
+        """A fine-tuning step of a student without every second universal block."""
+        gone = [p for p in self.architecture.paths if p.universal and p.target % 2 == 0]
+        architecture = self.architecture.without(gone)
+        objective = dataclasses.replace(
+            self.objective,
+            architecture=architecture,
+            costs=costs.path_shares(self.graph, architecture),
+            complexity_weight=0.0,
+        )
+        return self._step(build_student(self.universal, architecture, CLASSES), objective)
+
+    def _step(self, model, objective) -> Callable[[], None]:
+        trainer = training.Trainer(model, objective, training.Recipe(1), steps_per_epoch=1)
+        return lambda: float(trainer.step(self.images, self.labels)["loss"])
+
+    def bare_blocks(self) -> Callable[[], None]:
+        """The student's step without proxies and gates: the gradient stops behind block 1."""
+        layers = UniversalLayers(self.universal.model)
+        graph, head = self.graph, UniversalLayers(self.universal.model)
+        images = keras.Input(graph.input_shape)
+        first = graph.activate("first")(graph.blocks[0](graph.stem(images, layers), layers))
+        start = keras.Model(images, first)
+        node = x = keras.Input(graph.node_shape(1))
+        nodes = [node]
+        for block in graph.blocks[1:]:
+            x = graph.activate(f"{block.name}_output")(block(x, layers))
+            nodes.append(x)
+        logits = keras.layers.Dense(CLASSES)(graph.head(x, head))
+        rest = keras.Model(node, {"logits": logits, "nodes": nodes})
+
+        @tf.function
+        def step(images, labels):
+            taught = self.objective.teacher(images, training=False)
+            x = start(images, training=True)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                learned = rest(x, training=True)
+                distance = distillation.teacher_loss(
+                    learned["nodes"], taught["nodes"], learned["logits"], taught["logits"], 1
+                )
+                loss = distance + training.cross_entropy(labels, learned["logits"])
+            return loss, tape.gradient(loss, x)
+
+        return lambda: float(step(self.images, self.labels)[0])
+
+    def convolutions(self, *, proxies: bool) -> Callable[[], None]:
+        """The floor: the student's step as bare convolutions, with those of proxies or without."""
+        student = build_student(self.universal, self.architecture, CLASSES)
+        shapes = {False: list(_convolutions(student))}
+        shapes[True] = [c for c in shapes[False] if c.universal or proxies]
+        chosen = shapes[True]
+        inputs = {c.input: tf.random.normal((self.batch, *c.input)) for c in chosen}
+        outputs = {c.output: tf.random.normal((self.batch, *c.output)) for c in chosen}
+        # A teacher and a student have kernels of their own; equal work would be done once.
+        kernels = [
+            [tf.random.normal(c.kernel) for c in chosen if c.universal or mine]
+            for mine in (False, True)
+        ]
+
+        @tf.function
+        def step(inputs, outputs, kernels):
+            universal = [c for c in chosen if c.universal]
+            done = [c.forward(inputs, k) for c, k in zip(universal, kernels[0], strict=True)]
+            for c, kernel in zip(chosen, kernels[1], strict=True):
+                done += [c.forward(inputs, kernel), *c.backward(inputs, outputs, kernel)]
+            return [tensor[:1, :1, :1] for tensor in done]
+
+        return lambda: step(inputs, outputs, kernels)[-1].numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """One convolution of a student, without padding.
+
+    Attributes:
+        input: height, width and channels.
+        output: likewise.
+        kernel: height, width, channels in and out.
+        strides: vertical and horizontal.
+        universal: whether its kernel is frozen.
+        differentiated: whether something before it is trained.
+    """
+
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, int]
+    universal: bool
+    differentiated: bool
+
+    def forward(self, inputs, kernel):
+        """The convolution itself."""
+        return tf.nn.conv2d(inputs[self.input], kernel, self.strides, "VALID")
+
+    def backward(self, inputs, outputs, kernel) -> Iterator[tf.Tensor]:
+        """The gradients of its input and of its kernel, where a step needs them."""
+        strides, error, x = [1, *self.strides, 1], outputs[self.output], inputs[self.input]
+        if self.differentiated:
+            yield tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(x),
+                filter=kernel,
+                out_backprop=error,
+                strides=strides,
+                padding="VALID",
+            )
+        if not self.universal:
+            yield tf.raw_ops.Conv2DBackpropFilter(
+                input=x,
+                filter_sizes=self.kernel,
+                out_backprop=error,
+                strides=strides,
+                padding="VALID",
+            )
+
+
+def _convolutions(student: keras.Model) -> Iterator[Convolution]:
+    for layer in student.layers:
+        source = layer.source if isinstance(layer, Shared) else layer
+        if isinstance(source, keras.layers.Conv2D):
+            reads = re.fullmatch(r"block(\d+)(?:_proxy(\d+))?_.*", layer.name)
+            node = 0 if not reads else int(reads[2] or int(reads[1]) - 1)
+            yield Convolution(
+                layer.input.shape[1:],
+                layer.output.shape[1:],
+                tuple(source.kernel.shape),
+                source.strides,
+                isinstance(layer, Shared),
+                node > 0,
+            )
+
+
+def turns(steps: dict[str, Callable[[], None]]) -> dict[str, np.ndarray]:
+    """Seconds of each step `[rounds]`, all of them measured in every round."""
+    for step in steps.values():
+        step()
+        step()
+    seconds = {name: np.zeros(FLAGS.rounds) for name in steps}
+    for index in range(FLAGS.rounds):
+        for name, step in steps.items():
+            count, started = 0, time.perf_counter()
+            while count == 0 or time.perf_counter() - started < FLAGS.seconds:
+                step()
+                count += 1
+            seconds[name][index] = (time.perf_counter() - started) / count
+    return seconds
+
+
+def peak_memory(spec: str, phase: str) -> int:
+    """Most memory that a process of its own had resident while it trained, bytes."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_train_and_look, (spec, phase))
+
+
+def _train_and_look(spec: str, phase: str) -> int:
+    step = getattr(Subject(spec), phase)()
+    for _ in range(_MEMORY_STEPS):
+        step()
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+def _spread(ratios: np.ndarray) -> str:
+    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+
+
+def measure(spec: str) -> tuple[list[list[str]], list[str]]:
+    """Rows of the table of phases, and a row of that of ratios."""
+    subject = Subject(spec)
+    phases = {
+        "fine-tuning (teacher)": subject.finetuning(),
+        **{f"student, {name}": subject.student(name) for name in distillation.TEACHER_GRADIENTS},
+        "student, half the blocks": subject.pruned(),
+    }
+    others = {
+        "universal blocks": subject.bare_blocks(),
+        "floor": subject.convolutions(proxies=False),
+        "floor with proxies": subject.convolutions(proxies=True),
+    }
+    seconds = turns(phases | others)
+    memory = [peak_memory(spec, phase) for phase in ("student", "finetuning")]
+    label = f"{subject.name}, {subject.size}x{subject.size}"
+    student = seconds["student, end_to_end"]
+    rows = [
+        [
+            label,
+            name,
+            f"{1000 * np.median(seconds[name]):.0f}",
+            f"{subject.batch / np.median(seconds[name]):.0f}",
+            _spread(seconds[name] / student),
+        ]
+        for name in phases
+    ]
+    ratios = [
+        label,
+        _spread(student / seconds["floor"]),
+        _spread(student / seconds["floor with proxies"]),
+        _spread(1 - seconds["universal blocks"] / student),
+        _spread(seconds["student, local"] / student),
+        f"{memory[0] / memory[1]:.2f} ({memory[0] / 2**20:.0f} / {memory[1] / 2**20:.0f} MB)",
+    ]
+    return rows, ratios
+
+
+def main(argv: list[str]) -> None:
+    """Prints the two tables, Markdown."""
+    common.no_arguments(argv)
+    phases = [["network", "phase", "ms / step", "images / s", "time / student's"]]
+    ratios = [
+        [
+            "network",
+            "student / floor",
+            "student / floor with proxies",
+            "share of proxies and gates",
+            "local / end_to_end",
+            "memory, student / fine-tuning",
+        ]
+    ]
+    for spec in FLAGS.networks:
+        rows, row = measure(spec)
+        phases += rows
+        ratios.append(row)
+    print("\n".join([*aligned(phases, 2), "", *aligned(ratios)]))
+
+
+if __name__ == "__main__":
+    common.run(main)
