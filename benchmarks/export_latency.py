@@ -15,12 +15,12 @@ import numpy as np
 from absl import flags
 
 from export import benchmark, onnx, tflite
-from export.folding import fold
 from export.metadata import Metadata
 from pipelines import common
 from tailor_tf import Universal, backbones, costs
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
+from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, BlockGraph, Path, build_network
 from tailor_tf.report import aligned
 from tailor_tf.student import build_student

@@ -24,6 +24,7 @@ from absl import flags
 
 from pipelines import common
 from tailor_tf import Universal, backbones, costs, distillation, training
+from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, build_network
 from tailor_tf.layers import Shared, UniversalLayers
 from tailor_tf.report import aligned
@@ -67,7 +68,7 @@ class Subject:
         teacher.trainable = False
         architecture = self.architecture
         shares = costs.path_shares(self.graph, architecture)
-        return distillation.StudentObjective(teacher, architecture, shares)
+        return distillation.StudentObjective(fold(teacher), architecture, shares)
 
     @property
     def architecture(self) -> Architecture:

@@ -21,13 +21,13 @@ from export import (
     sizes,
     tflite,
 )
-from export.folding import fold
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from export.versions import Versions
 from tailor_tf import files
 from tailor_tf.data import Split, Task, evaluation_batches
 from tailor_tf.data.batches import central_window
+from tailor_tf.folding import fold
 from tailor_tf.report import aligned
 
 FORMATS = ("saved_model", "tflite", "onnx")

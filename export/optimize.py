@@ -21,8 +21,8 @@ import keras
 import numpy as np
 from keras import tree
 
-from export.folding import call_arguments, readers
 from export.metadata import ArtifactError
+from tailor_tf.folding import call_arguments, readers
 
 METHODS = ("quantise", "sparsify", "cluster")
 LEARNING_RATES = {"quantise": 1e-5, "sparsify": 1e-4, "cluster": 1e-4}

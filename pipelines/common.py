@@ -172,7 +172,7 @@ STRATEGIES = {
 }
 
 
-def define_strategy_flags() -> None:
+def define_training_flags() -> None:
     """Defines the flags that say which devices train, and how."""
     flags.DEFINE_enum(
         "strategy",
@@ -189,6 +189,36 @@ def define_strategy_flags() -> None:
         False,
         "Whether batch sizes are those of one device; learning rates are multiplied likewise then.",
     )
+    flags.DEFINE_enum(
+        "mixed_precision",
+        None,
+        ["bfloat16", "float16"],
+        "Compute in half precision; weights, gates, statistics and losses stay float32.",
+    )
+    flags.DEFINE_float(
+        "checkpoint_seconds",
+        training.CHECKPOINT_SECONDS,
+        "Seconds between states written within an epoch.",
+    )
+    flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the training step, for GPUs.")
+
+
+def training_options() -> dict[str, Any]:
+    """Options of `training.Trainer` that are the same for all phases, from the flags."""
+    names = ("checkpoint_seconds", "sync_batch_norm", "jit_compile")
+    return {name: FLAGS[name].value for name in names}
+
+
+@contextlib.contextmanager
+def training_workdir() -> Iterator[str]:
+    """Takes the devices and the precision that the flags name; gives the folder to write to."""
+    if FLAGS.mixed_precision:
+        keras.config.set_dtype_policy(f"mixed_{FLAGS.mixed_precision}")
+    with (
+        strategy_scope(FLAGS.strategy) as strategy,
+        own_workdir(FLAGS.workdir, strategy) as workdir,
+    ):
+        yield workdir
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ common.define_task_flags()
 common.define_recipe_flags(
     "", training.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
-common.define_strategy_flags()
+common.define_training_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
 flags.DEFINE_string("backbone", "wide_resnet26", "Network to train; any that can be universal.")
 flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
@@ -22,10 +22,7 @@ flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixe
 def main(argv: list[str]) -> None:
     """Pre-trains and prints where the network is and how good it is."""
     common.no_arguments(argv)
-    with (
-        common.strategy_scope(FLAGS.strategy) as strategy,
-        common.own_workdir(FLAGS.workdir, strategy) as workdir,
-    ):
+    with common.training_workdir() as workdir:
         train(workdir)
 
 
@@ -45,7 +42,7 @@ def train(workdir: str) -> None:
             workdir=workdir,
             seed=FLAGS.seed,
             callbacks=common.phase_callbacks(workdir)("pretrain"),
-            sync_batch_norm=FLAGS.sync_batch_norm,
+            **common.training_options(),
         )
     split = "validation" if record["test_accuracy"] is None else "test"
     accuracy = record[f"{split}_accuracy"]

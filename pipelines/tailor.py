@@ -14,14 +14,13 @@ from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.distillation import TEACHER_GRADIENTS
 from tailor_tf.phases import PHASES
 from tailor_tf.tailoring import METHODS
-from tailor_tf.training import CHECKPOINT_SECONDS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
 
 common.define_task_flags()
 common.define_universal_flags()
-common.define_strategy_flags()
+common.define_training_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
 flags.DEFINE_enum(
     "method", METHODS[0], METHODS, "nettailor, or another method to compare it with in the report."
@@ -35,9 +34,6 @@ flags.DEFINE_enum(
 )
 for phase in ("teacher", "student", "finetune", "baseline"):
     common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
-flags.DEFINE_float(
-    "checkpoint_seconds", CHECKPOINT_SECONDS, "Seconds between states written within an epoch."
-)
 flags.DEFINE_string("max_skip", "3", "How many layers back a proxy may read, or dense.")
 flags.DEFINE_float("complexity_weight", DEFAULTS.complexity_weight, "Gamma 1: weight of E[C].")
 flags.DEFINE_float("teacher_weight", DEFAULTS.teacher_weight, "Gamma 2: weight of the teacher.")
@@ -85,10 +81,7 @@ def settings_from_flags() -> Settings:
 def main(argv: list[str]) -> None:
     """Runs what the flags ask for and prints the report's table."""
     common.no_arguments(argv)
-    with (
-        common.strategy_scope(FLAGS.strategy) as strategy,
-        common.own_workdir(FLAGS.workdir, strategy) as workdir,
-    ):
+    with common.training_workdir() as workdir:
         tailor(workdir)
 
 
@@ -102,8 +95,7 @@ def tailor(workdir: str) -> None:
         workdir,
         settings_from_flags(),
         common.phase_callbacks(workdir),
-        checkpoint_seconds=FLAGS.checkpoint_seconds,
-        sync_batch_norm=FLAGS.sync_batch_norm,
+        **common.training_options(),
     )
     with locks.locked(workdir):
         run.check(FLAGS.method, FLAGS.redo)

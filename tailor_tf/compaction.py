@@ -3,7 +3,7 @@
 import keras
 
 from tailor_tf.backbones import weights
-from tailor_tf.graph import Architecture, BlockGraph, follow
+from tailor_tf.graph import Architecture, BlockGraph, classifier, follow
 from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers
 from tailor_tf.student import gate_values
 
@@ -41,8 +41,8 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
         ]
         total = keras.layers.Add(name=f"block{layer}_sum")(paths) if paths[1:] else paths[0]
         nodes[layer] = graph.activate(f"block{layer}_output")(total)
-    classifier = keras.layers.Dense(student.output["logits"].shape[-1], name="classifier")
-    logits = classifier(graph.head(nodes[graph.num_blocks], layers))
+    features = graph.head(nodes[graph.num_blocks], layers)
+    logits = classifier(student.output["logits"].shape[-1])(features)
     model = keras.Model(images, logits, name=f"compact_{graph.name}")
     weights.assign(model, weights.variables(student), origin="the student")
     return model

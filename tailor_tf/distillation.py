@@ -17,8 +17,12 @@ TEACHER_GRADIENTS = ("local", "end_to_end")
 
 
 def mean_squared_error(a, b):
-    """Mean over all elements of the squared difference of two tensors of one shape."""
-    return ops.mean(ops.square(a - b))
+    """Mean over all elements of the squared difference of two tensors of one shape.
+
+    Half precision is widened to float32.
+    """
+    precision = keras.backend.result_type(a.dtype, "float32")
+    return ops.mean(ops.square(ops.cast(a, precision) - ops.cast(b, precision)))
 
 
 def teacher_loss(
@@ -57,9 +61,10 @@ def _training_only(variables: Sequence[keras.Variable], error: Any) -> Any:
     import tensorflow as tf  # in a `tf.function` alone, which the training step is
 
     values = [variable.value for variable in variables]
-    gradients = tf.gradients(error, values)
+    scale = 2.0**10  # or the elements' small shares of a mean would vanish in float16
+    gradients = tf.gradients(error * scale, values)
     zero = sum(
-        ops.sum((value - ops.stop_gradient(value)) * ops.stop_gradient(gradient))
+        ops.sum((value - ops.stop_gradient(value)) * ops.stop_gradient(gradient / scale))
         for value, gradient in zip(values, gradients, strict=True)
     )
     return ops.stop_gradient(error) + zero
@@ -70,7 +75,7 @@ class StudentObjective:
     """`L = cross-entropy + gamma1 E[C] + gamma2 Ω` (eq. 12); an objective of `training`.
 
     Attributes:
-        teacher: the fine-tuned teacher, used in inference mode.
+        teacher: the fine-tuned teacher, used in inference mode; folded, it is faster.
         architecture: the student's paths.
         costs: multiply-adds of each path as a share of the universal network's.
         complexity_weight: `gamma1`.

@@ -137,8 +137,14 @@ def build_network(
     for block in graph.blocks:
         x = graph.activate(f"{block.name}_output")(block(x, layers))
         nodes.append(x)
-    logits = keras.layers.Dense(num_classes, name="classifier")(graph.head(x, layers))
+    logits = classifier(num_classes)(graph.head(x, layers))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
+
+
+def classifier(num_classes: int) -> keras.layers.Dense:
+    """A new classifier; under mixed precision its logits are float32."""
+    precision = keras.config.dtype_policy().variable_dtype
+    return keras.layers.Dense(num_classes, dtype=precision, name="classifier")
 
 
 class Path(NamedTuple):

@@ -22,21 +22,27 @@ def _synchronized_batch_norm(x, gamma, beta, epsilon):
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    mean, variance = ops.moments(x, axes=(0, 1, 2))
+    mean, variance = ops.moments(_at_least_float32(x), axes=(0, 1, 2))
     moments = ops.stack([mean, variance + mean * mean])  # one reduction instead of two
     mean, square = ops.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, moments), 2)
     variance = ops.maximum(square - mean * mean, 0.0)  # which rounding may bring below
-    y = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
+    y = ops.batch_normalization(_at_least_float32(x), mean, variance, -1, beta, gamma, epsilon)
     count = ops.cast(ops.size(x) // ops.size(mean), variance.dtype) * context.num_replicas_in_sync
-    return y, mean, variance * count / ops.maximum(count - 1, 1)
+    return ops.cast(y, x.dtype), mean, variance * count / ops.maximum(count - 1, 1)
+
+
+def _at_least_float32(x):
+    """A half-precision tensor widened, for what is summed or divided."""
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
 def _batch_norm(x, gamma, beta, epsilon):
     """The same as `_fused_batch_norm` on any Keras backend."""
-    mean, variance = ops.moments(x, axes=(0, 1, 2))
-    y = ops.batch_normalization(x, mean, variance, -1, beta, gamma, epsilon)
+    wide = _at_least_float32(x)
+    mean, variance = ops.moments(wide, axes=(0, 1, 2))
+    y = ops.batch_normalization(wide, mean, variance, -1, beta, gamma, epsilon)
     count = ops.cast(ops.size(x) // ops.size(mean), variance.dtype)
-    return y, mean, variance * count / ops.maximum(count - 1, 1)
+    return ops.cast(y, x.dtype), mean, variance * count / ops.maximum(count - 1, 1)
 
 
 @keras.saving.register_keras_serializable(package="tailor_tf")
@@ -112,6 +118,7 @@ class GatedSum(keras.layers.Layer):
             name="logits",
             shape=(len(self.initial_logits),),
             initializer=lambda shape, dtype: ops.convert_to_tensor(self.initial_logits, dtype),
+            autocast=False,
         )
 
     def gates(self):

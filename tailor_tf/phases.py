@@ -69,8 +69,7 @@ class Phases:
         workdir: where records and checkpoints land.
         seed: of the order of the images and their augmentation.
         callbacks: Keras callbacks per phase, called with the phase's name.
-        checkpoint_seconds: seconds between states within an epoch, see `training.Trainer`.
-        sync_batch_norm: likewise.
+        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
     """
 
     def __init__(
@@ -79,15 +78,13 @@ class Phases:
         workdir: str | os.PathLike,
         seed: int,
         callbacks: Callbacks,
-        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
-        sync_batch_norm: bool = True,
+        **options: Any,
     ):
         self.task = task
         self.workdir = pathlib.Path(workdir)
         self.seed = seed
         self.callbacks = callbacks
-        self.checkpoint_seconds = checkpoint_seconds
-        self.sync_batch_norm = sync_batch_norm
+        self.options = options
         self.records = Records(workdir)
 
     def train(
@@ -130,8 +127,7 @@ class Phases:
             steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
             checkpoint=self._checkpoint(name),
             settings=settings,
-            checkpoint_seconds=self.checkpoint_seconds,
-            sync_batch_norm=self.sync_batch_norm,
+            **self.options,
         )
         if finished:
             return

@@ -23,7 +23,7 @@ def pretrain(
     workdir: str | os.PathLike,
     seed: int = 0,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
-    sync_batch_norm: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
     """Trains `graph` on a source task and writes `universal.safetensors` and `pretrain.json`.
 
@@ -36,7 +36,7 @@ def pretrain(
         workdir: where everything lands.
         seed: of the initial weights, the order of the images and their augmentation.
         callbacks: Keras callbacks.
-        sync_batch_norm: see `training.Trainer`.
+        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
 
     Returns:
         The record that `pretrain.json` holds.
@@ -50,11 +50,12 @@ def pretrain(
         recipe,
         steps_per_epoch=len(task.train) // recipe.batch_size,
         checkpoint=workdir / "checkpoint.safetensors",
-        sync_batch_norm=sync_batch_norm,
+        **options,
         settings={
             "backbone": dict(graph.config),
             **task.settings(),
             "seed": seed,
+            "precision": keras.config.dtype_policy().name,
             "recipe": dataclasses.asdict(recipe),
         },
     )

@@ -10,7 +10,7 @@ from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.costs import is_statistic
 from tailor_tf.errors import TailorError
-from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, follow
+from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
 from tailor_tf.layers import GatedSum, NewLayers, UniversalLayers
 
 UNIVERSAL_LOGIT = 2.0  # gate logits at the start
@@ -73,8 +73,10 @@ def build_student(
         gate = GatedSum([logits(path) for path in paths], name=gate_name(layer))
         nodes[layer] = graph.activate(f"block{layer}_output")(gate(arriving))
     features = graph.head(nodes[graph.num_blocks], own)
-    scores = keras.layers.Dense(num_classes, name="classifier")(features)
-    outputs = {"logits": scores, "nodes": [nodes[layer] for layer in architecture.layers]}
+    outputs = {
+        "logits": classifier(num_classes)(features),
+        "nodes": [nodes[layer] for layer in architecture.layers],
+    }
     student = keras.Model(images, outputs, name="student")
     head = {k: v for k, v in weights.arrays(universal.model).items() if k.startswith("head")}
     weights.assign(student, head, origin="the universal network", wanted=head.__contains__)

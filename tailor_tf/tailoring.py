@@ -14,6 +14,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
+from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.selection import Selection, leanest
@@ -35,7 +36,7 @@ class Run:
         workdir: where everything lands.
         settings: how to do it.
         callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
-        **options: of `phases.Phases`: `checkpoint_seconds` and `sync_batch_norm`.
+        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
     """
 
     def __init__(
@@ -241,8 +242,10 @@ class Run:
 
     def _objective(self, architecture: Architecture, complexity_weight: float):
         graph = self.universal.graph
+        if "folded_teacher" not in self._models:
+            self._models["folded_teacher"] = fold(self.teacher())
         return distillation.StudentObjective(
-            self.teacher(),
+            self._models["folded_teacher"],
             architecture,
             costs.path_shares(graph, architecture),
             complexity_weight=complexity_weight,
@@ -261,6 +264,7 @@ class Run:
             **self.task.settings(),
             "universal": self.universal.fingerprint,
             "seed": self.settings.seed,
+            "precision": keras.config.dtype_policy().name,
         }
 
     def _teacher_settings(self) -> dict[str, Any]:

@@ -156,6 +156,7 @@ class Trainer:
             checkpoint that was written with others is refused.
         sync_batch_norm: whether batch norms see the whole batch and not their replica's slice,
             where there are several.
+        jit_compile: whether XLA compiles the step.
 
     Attributes:
         step: function of one batch's images and labels that trains the model by one step and
@@ -176,6 +177,7 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         sync_batch_norm: bool = True,
+        jit_compile: bool = False,
     ):
         self.model = model
         self.strategy = tf.distribute.get_strategy()
@@ -190,37 +192,44 @@ class Trainer:
         self.optimizer = keras.optimizers.SGD(
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
         )
+        if any(layer.compute_dtype == "float16" for layer in model.layers):
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(model.trainable_variables)
         for layer in model.layers:
             if isinstance(layer, BatchNorm):
                 layer.synchronized = sync_batch_norm and self.strategy.num_replicas_in_sync > 1
-        self.step = tf.function(self._make_step(objective))
+        self.step = self._make_step(objective, jit_compile)
         if self.checkpoints:
             self._restore()
 
-    def _make_step(self, objective):
+    def _make_step(self, objective, jit_compile):
         trained = self.model.trainable_variables
         replicas = self.strategy.num_replicas_in_sync
         weight_decay = self.recipe.weight_decay / replicas  # the optimizer sums over replicas
         decays = [0.0 if v.name == "logits" else weight_decay for v in trained]
 
         def on_replica(images, labels):
+            scale = self.optimizer.scale_loss(1.0)  # not 1 where half precision needs more
             with tf.GradientTape() as tape:
                 loss, metrics = objective(self.model, images, labels)
-                share = loss / replicas
+                share = loss * (scale / replicas)
             gradients = tape.gradient(share, [v.value for v in trained])
             decayed = [
-                g + decay * v for g, v, decay in zip(gradients, trained, decays, strict=True)
+                g + (decay * scale) * v
+                for g, v, decay in zip(gradients, trained, decays, strict=True)
             ]
             self.optimizer.apply_gradients(zip(decayed, trained, strict=True))
             return {"loss": loss, **metrics}
+
+        if jit_compile or not tf.distribute.has_strategy():
+            on_replica = tf.function(on_replica, jit_compile=jit_compile)
 
         def step(images, labels):
             figures = self.strategy.run(on_replica, (images, labels))
             mean = tf.distribute.ReduceOp.MEAN
             return {name: self.strategy.reduce(mean, v, axis=None) for name, v in figures.items()}
 
-        return step if tf.distribute.has_strategy() else on_replica
+        return tf.function(step) if tf.distribute.has_strategy() else on_replica
 
     def _distributed(self, batches: Batches, epoch: int, skip: int):
         """The batches of an epoch, each cut into a slice per replica."""

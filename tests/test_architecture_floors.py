@@ -38,6 +38,7 @@ FLOORS = (
         "tailor_tf.distillation",
         "tailor_tf.pruning",
         "tailor_tf.compaction",
+        "tailor_tf.folding",
         "tailor_tf.task_pack",
     ),
     # 3: acts, and the package's own face, which names what users import

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from keras import tree
 
-from export.folding import fold
 from tailor_tf import backbones
 from tailor_tf.compaction import compact
+from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, Path, build_network
 from tests.helpers import (
     images,
@@ -42,6 +43,18 @@ def test_every_backbone(name, rng):
     folded = fold(plain)
     _assert_same(plain, folded, images(graph, rng))
     assert not {"BatchNormalization", "Rescaling"} & set(_kinds(folded))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_teacher_with_its_nodes(name, rng):
+    graph = backbones.create(name, **NETWORKS[name])
+    teacher = universal(graph, rng).model
+    folded, x = fold(teacher), images(graph, rng)
+    expected, received = teacher(x, training=False), folded(x, training=False)
+    assert len(received["nodes"]) == graph.num_blocks
+    for a, b in zip(tree.flatten(received), tree.flatten(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+    assert "BatchNorm" not in _kinds(folded)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -10,12 +10,12 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers as kl
 
 from export import exporter, optimize, parity, runtimes, tflite
-from export.folding import fold
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from tailor_tf import Recipe, backbones, load_task, training
 from tailor_tf.compaction import compact
 from tailor_tf.data import training_batches
+from tailor_tf.folding import fold
 from tailor_tf.graph import build_network
 from tests.helpers import images, random_architecture, random_student, universal
 from tests.test_compaction import NETWORKS

@@ -28,10 +28,10 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import client, saved_model, serving
-from export.folding import fold
 from export.metadata import ArtifactError, Metadata
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
+from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
 from tests.helpers import random_student
 

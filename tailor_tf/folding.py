@@ -1,6 +1,6 @@
 """Folding: the same function from fewer operations.
 
-A compact network is walked once. What its convolutions, batch norms, gates and sums add up to is
+A network is walked once. What its convolutions, batch norms, gates and sums add up to is
 kept as a linear combination for as long as everything stays linear; convolutions are made when
 something else, such as a ReLU, has to be applied. Batch norms and gates then are part of kernels
 and biases, and convolutions that read the same tensor into the same sum are one.
@@ -25,21 +25,22 @@ _NONE: Padding = ((0, 0), (0, 0))
 
 
 def fold(model: keras.Model) -> keras.Model:
-    """Builds a network that computes what a compact network computes, from fewer operations.
+    """Builds a network that computes in inference what another one does, from fewer operations.
 
     Args:
-        model: functional, from images `[batch, height, width, 3]` to one output; of stock Keras
-            layers, as `compaction.compact` makes it; not changed.
+        model: functional, from images `[batch, height, width, 3]`; of stock Keras layers and batch
+            norms of any kind, as `compaction.compact` and `graph.build_network` make it; not
+            changed.
 
     Returns:
-        A functional model of the same input and output: convolutions with bias, additions, ReLUs,
+        A functional model of the same input and outputs: convolutions with bias, additions, ReLUs,
         pools, paddings that no convolution has of its own, a dense layer, and what cannot be
         folded, such as the activations and products of other families of networks.
     """
     images = keras.Input(model.input.shape[1:], name="images")
     folding = _Folding()
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
-    read = readers(model)
+    read = readers(model) + collections.Counter(map(id, tree.flatten(model.output)))
     for operation in model.operations:
         if isinstance(operation, kl.InputLayer):
             continue
@@ -48,8 +49,8 @@ def fold(model: keras.Model) -> keras.Model:
         if read[id(operation.output)] > 1:  # made once, whatever is done with it
             value = _as_it_is(*folding.divided(value)) if _is_computed(value) else value
         values[id(operation.output)] = value
-    logits = folding.exact(values[id(model.output)])
-    return keras.Model(images, logits, name=f"folded_{model.name}")
+    outputs = tree.map_structure(lambda tensor: folding.exact(values[id(tensor)]), model.output)
+    return keras.Model(images, outputs, name=f"folded_{model.name}")
 
 
 def readers(model: keras.Model) -> collections.Counter[int]:
@@ -60,9 +61,11 @@ def readers(model: keras.Model) -> collections.Counter[int]:
 
 
 def call_arguments(operation: keras.Operation) -> Any:
-    """The `args` and `kwargs` that an operation of a functional model is called with, once."""
-    (node,) = operation._inbound_nodes  # Keras keeps them nowhere else
-    return node.arguments
+    """The `args` and `kwargs` that an operation of a functional model was first called with.
+
+    Those of its `input` and `output`: Keras notes further calls where it clones a part of a graph.
+    """
+    return operation._inbound_nodes[0].arguments  # Keras keeps them nowhere else
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

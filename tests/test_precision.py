@@ -1,0 +1,150 @@
+"""Half precision and XLA: what has to stay float32 does, and training goes as it did."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tailor_tf import costs, distillation, training
+from tailor_tf.backbones import weights
+from tailor_tf.folding import fold
+from tailor_tf.graph import Architecture
+from tailor_tf.layers import BatchNorm
+from tailor_tf.student import build_student, build_teacher, gates
+from tailor_tf.training import Recipe
+from tests import helpers
+
+HALF = ("mixed_bfloat16", "mixed_float16")
+CLASSES = 5
+FULL = Architecture.full(4, 3)
+RECIPE = Recipe(1, batch_size=8, learning_rate=0.05, schedule="cosine")
+
+
+@pytest.fixture(autouse=True)
+def restored_policy():
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def _network():
+    keras.utils.set_random_seed(0)
+    return helpers.universal(helpers.small_graph(), np.random.default_rng(0))
+
+
+def _student(universal):
+    """A student and its objective, the same whatever the precision."""
+    shares = costs.path_shares(universal.graph, FULL)
+    keras.utils.set_random_seed(1)  # of the classifiers
+    teacher = build_teacher(universal, CLASSES)
+    teacher.trainable = False
+    objective = distillation.StudentObjective(fold(teacher), FULL, shares)
+    return build_student(universal, FULL, CLASSES), objective
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(8, 8, 8, 3)).astype("float32"), rng.integers(0, CLASSES, 8, np.int32)
+
+
+def _losses(policy="float32", steps=5, **options):
+    keras.config.set_dtype_policy(policy)
+    trainer = training.Trainer(*_student(_network()), RECIPE, steps, **options)
+    return [float(trainer.step(*_batch())["loss"]) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("policy", HALF)
+def test_what_stays_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    student, objective = _student(_network())
+    images, labels = _batch()
+    loss, figures = objective(student, images, labels)
+    outputs = student(images)
+    assert {v.dtype for v in student.weights} == {"float32"}
+    assert {gate.dtype for gate in gates(student, FULL).values()} == {tf.float32}
+    assert {loss.dtype, outputs["logits"].dtype, *(v.dtype for v in figures.values())} == {
+        tf.float32
+    }
+    half = tf.as_dtype(policy.removeprefix("mixed_"))
+    assert {node.dtype for node in outputs["nodes"]} == {half}
+    assert {node.dtype for node in objective.teacher(images)["nodes"]} == {half}
+
+
+@pytest.mark.parametrize("policy", HALF)
+def test_losses_follow_those_of_float32(policy):
+    expected = _losses()
+    assert expected[-1] < 0.8 * expected[0]
+    received = list(dict.fromkeys(_losses(policy)))  # a step that overflows leaves all as it was
+    assert len(received) >= len(expected) - 2
+    np.testing.assert_allclose(received, expected[: len(received)], rtol=0.05)
+
+
+@pytest.mark.parametrize("policy", HALF)
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_statistics_whose_squares_half_precision_cannot_hold(rng, policy, synchronized):
+    layer = BatchNorm(dtype=policy, momentum=0.0, synchronized=synchronized)
+    x = (300 + 40 * rng.normal(size=(16, 4, 4, 3))).astype("float16").astype("float32")
+    if policy == "mixed_bfloat16":
+        x = np.array(tf.cast(tf.cast(x, tf.bfloat16), tf.float32))
+    y = np.array(tf.cast(layer(x, training=True), tf.float32))
+    count = x.size / 3
+    np.testing.assert_allclose(layer.moving_mean, x.mean((0, 1, 2)), rtol=1e-4)
+    unbiased = x.var((0, 1, 2)) * count / (count - 1)
+    np.testing.assert_allclose(layer.moving_variance, unbiased, rtol=1e-3)
+    expected = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2))
+    np.testing.assert_allclose(y, expected, atol=0.03)
+
+
+def _after_one_step(policy, factor, recipe):
+    """By how much one step on a loss times `factor` changes the weights, and what they were."""
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(2)
+    model = build_teacher(_network(), CLASSES)
+    before = weights.arrays(model)
+
+    def objective(model, images, labels):
+        loss, figures = training.classification(recipe)(model, images, labels)
+        return factor * loss, figures
+
+    trainer = training.Trainer(model, objective, recipe, 1)
+    trainer.step(*_batch())
+    trained = {v.path: np.array(v) - before[v.path] for v in model.trainable_variables}
+    return trained, before
+
+
+def test_small_gradients_do_not_vanish_in_float16():
+    recipe = Recipe(1, learning_rate=1e7, weight_decay=0.0)
+    expected, _ = _after_one_step("float32", 1e-7, recipe)
+    received, _ = _after_one_step("mixed_float16", 1e-7, recipe)
+    for path, change in expected.items():
+        error = np.linalg.norm(received[path] - change)
+        assert error < 0.1 * np.linalg.norm(change) + 1e-3, path
+
+
+def test_weight_decay_is_not_scaled_with_the_loss():
+    recipe = Recipe(1, learning_rate=0.1, weight_decay=0.01)
+    changes, before = _after_one_step("mixed_float16", 0.0, recipe)
+    for path, change in changes.items():
+        np.testing.assert_allclose(change, -0.1 * 0.01 * before[path], rtol=1e-3, atol=1e-7)
+
+
+def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = build_teacher(_network(), CLASSES)
+    before = weights.arrays(model)
+    recipe = Recipe(1)
+
+    def objective(model, images, labels):
+        loss, figures = training.classification(recipe)(model, images, labels)
+        return 1e38 * loss, figures
+
+    trainer = training.Trainer(model, objective, recipe, 1)
+    scale = float(trainer.optimizer.dynamic_scale)
+    trainer.step(*_batch())
+    assert float(trainer.optimizer.dynamic_scale) == scale / 2
+    for variable in model.trainable_variables:
+        np.testing.assert_array_equal(variable, before[variable.path])
+
+
+def test_xla_computes_the_same():
+    np.testing.assert_allclose(_losses(jit_compile=True), _losses(), rtol=1e-4)
