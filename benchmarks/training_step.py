@@ -25,8 +25,9 @@ from absl import flags
 from pipelines import common
 from tailor_tf import Universal, backbones, costs, distillation, training
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture, build_network
+from tailor_tf.graph import Architecture, build_network, classifier
 from tailor_tf.layers import Shared, UniversalLayers
+from tailor_tf.losses import cross_entropy
 from tailor_tf.report import aligned
 from tailor_tf.student import build_student
 
@@ -103,56 +104,48 @@ class Subject:
         trainer = training.Trainer(model, objective, training.Recipe(1), steps_per_epoch=1)
         return lambda: float(trainer.step(self.images, self.labels)["loss"])
 
-    def bare_blocks(self) -> Callable[[], None]:
-        """The student's step without proxies and gates: the gradient stops behind block 1."""
-        layers = UniversalLayers(self.universal.model)
-        graph, head = self.graph, UniversalLayers(self.universal.model)
-        images = keras.Input(graph.input_shape)
-        first = graph.activate("first")(graph.blocks[0](graph.stem(images, layers), layers))
-        start = keras.Model(images, first)
-        node = x = keras.Input(graph.node_shape(1))
-        nodes = [node]
+    def without_proxies(self) -> Callable[[], None]:
+        """The student's step without proxies and gates; the way back ends at node 1, as it does."""
+        graph, layers = self.graph, UniversalLayers(self.universal.model)
+        images, x = keras.Input(graph.input_shape), keras.Input(graph.node_shape(1))
+        node = graph.activate("block1_output")(graph.blocks[0](graph.stem(images, layers), layers))
+        start = keras.Model(images, node)
+        nodes = [x]
         for block in graph.blocks[1:]:
-            x = graph.activate(f"{block.name}_output")(block(x, layers))
-            nodes.append(x)
-        logits = keras.layers.Dense(CLASSES)(graph.head(x, head))
-        rest = keras.Model(node, {"logits": logits, "nodes": nodes})
+            nodes.append(graph.activate(f"{block.name}_output")(block(nodes[-1], layers)))
+        logits = classifier(CLASSES)(graph.head(nodes[-1], layers))
+        rest = keras.Model(x, {"logits": logits, "nodes": nodes})
 
         @tf.function
         def step(images, labels):
             taught = self.objective.teacher(images, training=False)
-            x = start(images, training=True)
+            node = start(images, training=True)
             with tf.GradientTape() as tape:
-                tape.watch(x)
-                learned = rest(x, training=True)
-                distance = distillation.teacher_loss(
+                tape.watch(node)
+                learned = rest(node, training=True)
+                loss = cross_entropy(labels, learned["logits"]) + distillation.teacher_loss(
                     learned["nodes"], taught["nodes"], learned["logits"], taught["logits"], 1
                 )
-                loss = distance + training.cross_entropy(labels, learned["logits"])
-            return loss, tape.gradient(loss, x)
+            return loss, tape.gradient(loss, node)
 
         return lambda: float(step(self.images, self.labels)[0])
 
     def convolutions(self, *, proxies: bool) -> Callable[[], None]:
         """The floor: the student's step as bare convolutions, with those of proxies or without."""
         student = build_student(self.universal, self.architecture, CLASSES)
-        shapes = {False: list(_convolutions(student))}
-        shapes[True] = [c for c in shapes[False] if c.universal or proxies]
-        chosen = shapes[True]
-        inputs = {c.input: tf.random.normal((self.batch, *c.input)) for c in chosen}
-        outputs = {c.output: tf.random.normal((self.batch, *c.output)) for c in chosen}
-        # A teacher and a student have kernels of their own; equal work would be done once.
-        kernels = [
-            [tf.random.normal(c.kernel) for c in chosen if c.universal or mine]
-            for mine in (False, True)
-        ]
+        learned = [c for c in _convolutions(student) if c.universal or proxies]
+        taught = [c for c in learned if c.universal]
+        inputs = {c.input: tf.random.normal((self.batch, *c.input)) for c in learned}
+        outputs = {c.output: tf.random.normal((self.batch, *c.output)) for c in learned}
+        # Kernels of their own, or what is the same for teacher and student would be done once.
+        kernels = [[tf.random.normal(c.kernel) for c in network] for network in (taught, learned)]
 
         @tf.function
         def step(inputs, outputs, kernels):
-            universal = [c for c in chosen if c.universal]
-            done = [c.forward(inputs, k) for c, k in zip(universal, kernels[0], strict=True)]
-            for c, kernel in zip(chosen, kernels[1], strict=True):
-                done += [c.forward(inputs, kernel), *c.backward(inputs, outputs, kernel)]
+            done = [c.forward(inputs, k) for c, k in zip(taught, kernels[0], strict=True)]
+            for convolution, kernel in zip(learned, kernels[1], strict=True):
+                done.append(convolution.forward(inputs, kernel))
+                done += convolution.backward(inputs, outputs, kernel)
             return [tensor[:1, :1, :1] for tensor in done]
 
         return lambda: step(inputs, outputs, kernels)[-1].numpy()
@@ -235,6 +228,18 @@ def turns(steps: dict[str, Callable[[], None]]) -> dict[str, np.ndarray]:
     return seconds
 
 
+def in_bfloat16(spec: str) -> Callable[[], None]:
+    """The student's step in mixed precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        step = Subject(spec).student()
+        step()  # Keras looks at the policy until the step is traced
+    finally:
+        keras.config.set_dtype_policy(before)
+    return step
+
+
 def peak_memory(spec: str, phase: str) -> int:
     """Most memory that a process of its own had resident while it trained, bytes."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -260,9 +265,10 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
         "fine-tuning (teacher)": subject.finetuning(),
         **{f"student, {name}": subject.student(name) for name in distillation.TEACHER_GRADIENTS},
         "student, half the blocks": subject.pruned(),
+        "student, bfloat16": in_bfloat16(spec),
     }
     others = {
-        "universal blocks": subject.bare_blocks(),
+        "without proxies": subject.without_proxies(),
         "floor": subject.convolutions(proxies=False),
         "floor with proxies": subject.convolutions(proxies=True),
     }
@@ -284,7 +290,7 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
         label,
         _spread(student / seconds["floor"]),
         _spread(student / seconds["floor with proxies"]),
-        _spread(1 - seconds["universal blocks"] / student),
+        _spread(1 - seconds["without proxies"] / student),
         _spread(seconds["student, local"] / student),
         f"{memory[0] / memory[1]:.2f} ({memory[0] / 2**20:.0f} / {memory[1] / 2**20:.0f} MB)",
     ]

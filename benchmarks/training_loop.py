@@ -1,0 +1,138 @@
+"""What a training spends on anything but its steps: the first trace, waiting for data, checkpoints.
+
+A callback looks at the clock while a teacher and a student are trained for a few epochs, as
+`pipelines.tailor` does it.
+"""
+
+import pathlib
+import statistics
+import tempfile
+import time
+
+import keras
+from absl import flags
+
+from pipelines import common
+from tailor_tf import Universal, backbones, costs, distillation, load_universal, training
+from tailor_tf.data import Task, load_task, training_batches
+from tailor_tf.folding import fold
+from tailor_tf.graph import Architecture, build_network
+from tailor_tf.report import aligned
+from tailor_tf.student import build_student, build_teacher
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")
+flags.DEFINE_list(
+    "networks",
+    ["shipped:32:32", "shipped:64:32"],
+    "Backbone or the shipped network, side of the images in pixels and images per batch, by "
+    "colons.",
+)
+flags.DEFINE_integer("epochs", 4, "Epochs per phase; the first one is not counted.", lower_bound=2)
+
+
+class Stopwatch(keras.callbacks.Callback):
+    """Seconds until the first step is done, and of each epoch: all, waiting for data, saving."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = None
+        self.epochs, self.waiting, self.saving = [], [], []
+
+    def on_train_begin(self, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_started = self.last = time.perf_counter()
+        self.waiting.append(0.0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.waiting[-1] += time.perf_counter() - self.last
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.last = time.perf_counter()
+        self.first = self.first or self.last - self.started
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        self.epochs.append(now - self.epoch_started)
+        self.saving.append(now - self.last)  # nothing is validated between
+
+
+def universal_network(name: str, size: int) -> Universal:
+    """The shipped network, or one with random weights."""
+    if name == "shipped":
+        return load_universal("tiny_imagenet", image_size=size)
+    graph = backbones.create(name, image_size=size)
+    return Universal(graph, build_network(graph, 100))
+
+
+def train(model, objective, task: Task, batch: int) -> Stopwatch:
+    """Trains for some epochs beside a stopwatch."""
+    recipe, watch = training.Recipe(FLAGS.epochs, batch_size=batch, learning_rate=0.01), Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = training.Trainer(
+            model,
+            objective(recipe),
+            recipe,
+            steps_per_epoch=len(task.train) // batch,
+            checkpoint=pathlib.Path(folder) / "state.safetensors",
+        )
+        trainer.fit(
+            lambda epoch, skip, share: training_batches(
+                task.train,
+                task.preprocessing,
+                batch_size=batch,
+                seed=0,
+                epoch=epoch,
+                skip=skip,
+                share=share,
+            ),
+            callbacks=[watch],
+        )
+    return watch
+
+
+def measure(spec: str) -> list[list[str]]:
+    """Rows of the table for one network: its teacher, its student."""
+    name, size, batch = spec.split(":")
+    universal = universal_network(name, int(size))
+    task = load_task(FLAGS.task, image_size=int(size))
+    full = Architecture.full(universal.graph.num_blocks)
+    shares = costs.path_shares(universal.graph, full)
+    teacher = build_teacher(universal, task.num_classes)
+    watches = {"teacher": train(teacher, training.classification, task, int(batch))}
+    teacher.trainable = False
+    objective = distillation.StudentObjective(fold(teacher), full, shares)
+    student = build_student(universal, full, task.num_classes)
+    watches["student"] = train(student, lambda recipe: objective, task, int(batch))
+    return [
+        [
+            f"{universal.graph.name}, {size}x{size}, batch {batch}",
+            phase,
+            f"{watch.first:.1f}",
+            f"{statistics.median(watch.epochs[1:]):.1f}",
+            _share(watch.waiting, watch.epochs),
+            _share(watch.saving, watch.epochs),
+        ]
+        for phase, watch in watches.items()
+    ]
+
+
+def _share(parts: list[float], wholes: list[float]) -> str:
+    shares = [100 * part / whole for part, whole in zip(parts[1:], wholes[1:], strict=True)]
+    return f"{statistics.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
+
+
+def main(argv: list[str]) -> None:
+    """Prints the table, Markdown."""
+    common.no_arguments(argv)
+    header = ["network", "phase", "first step (s)", "epoch (s)", "waiting (%)", "checkpoints (%)"]
+    rows = [header]
+    for spec in FLAGS.networks:
+        rows += measure(spec)
+    print("\n".join(aligned(rows, 2)))
+
+
+if __name__ == "__main__":
+    common.run(main)
