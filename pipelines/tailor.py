@@ -4,6 +4,7 @@ With `--method` it trains a network to compare with instead, in the same working
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -49,14 +50,37 @@ flags.DEFINE_enum(
     sorted(ESTIMATORS),
     "How the expected complexity is computed.",
 )
-flags.DEFINE_list("prune_blocks", None, "Numbers of universal blocks to try to remove, by comma.")
+flags.DEFINE_list(
+    "prune_blocks",
+    None,
+    "Numbers of universal blocks to remove, by comma, tried from the largest down; searched for by "
+    "default.",
+)
 flags.DEFINE_float("proxy_threshold", DEFAULTS.proxy_threshold, "Remove proxies with a lower gate.")
-flags.DEFINE_float("tolerance", DEFAULTS.tolerance, "Points of validation accuracy to give away.")
+flags.DEFINE_float(
+    "tolerance",
+    DEFAULTS.tolerance,
+    "Points of validation accuracy to give away; none are looked at where a budget is given alone.",
+)
+BUDGETS = {
+    "max_madds": "multiply_adds",
+    "max_params": "parameters",
+    "max_task_params": "task_parameters",
+}
+for name, count in BUDGETS.items():
+    flags.DEFINE_float(
+        name, None, f"The {count.replace('_', '-')} that the network may have, such as 20e6."
+    )
+UNMET_STATUS = 3
 
 
 def settings_from_flags() -> Settings:
     """The settings that the flags describe."""
+    budget = {count: FLAGS[name].value for name, count in BUDGETS.items() if FLAGS[name].value}
+    alone = budget and not FLAGS["tolerance"].present
     return Settings(
+        tolerance=None if alone else FLAGS.tolerance,
+        budget=budget,
         teacher=common.recipe_from_flags("teacher_"),
         student=common.recipe_from_flags("student_"),
         finetune=common.recipe_from_flags("finetune_"),
@@ -71,7 +95,6 @@ def settings_from_flags() -> Settings:
                 "teacher_gradient",
                 "estimator",
                 "proxy_threshold",
-                "tolerance",
                 "seed",
             )
         },
@@ -107,6 +130,8 @@ def tailor(workdir: str) -> None:
             print(f"\n{report.comparison([workdir])}", end="")
         elif result := run.run(FLAGS.until):
             print(f"\n{result.table}\nEverything is in {workdir}; see its report folder.")
+            if not result.within_tolerance:
+                sys.exit(UNMET_STATUS)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,17 @@ def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
     )
 
 
+def smallest(graph: BlockGraph, architecture: Architecture, num_classes: int, count: str) -> int:
+    """The least that any way through a student's paths can have of a count of `Cost`."""
+    none = getattr(student_cost(graph, Architecture(graph.num_blocks, ()), num_classes), count)
+    least = {0: none}
+    for path in architecture.paths:  # layer by layer, so sources come before their targets
+        alone = student_cost(graph, Architecture(graph.num_blocks, (path,)), num_classes)
+        total = least[path.source] + getattr(alone, count) - none
+        least[path.target] = min(total, least.get(path.target, total))
+    return least[graph.num_blocks]
+
+
 def student_cost(graph: BlockGraph, architecture: Architecture, num_classes: int) -> Cost:
     """Cost of a student whose paths all run."""
     classifier = graph.head.output_shape[-1] * num_classes

@@ -96,6 +96,7 @@ class Phases:
         settings: Mapping[str, Any],
         cost: Cost,
         architecture: Architecture | None = None,
+        stop: Callable[[Sequence[Mapping[str, float]]], bool] = lambda history: False,
     ) -> None:
         """Trains a model in place, or reads its weights where the phase was finished.
 
@@ -107,6 +108,8 @@ class Phases:
             settings: everything that the phase depends on.
             cost: what the model costs, for the record.
             architecture: a student's paths; `None` for a teacher.
+            stop: whether to leave it at a history, see `training.Trainer.fit`; such a phase is
+                finished for as long as this stays so.
 
         Raises:
             records.SettingsChangedError: the phase was begun with other settings.
@@ -114,6 +117,8 @@ class Phases:
             TailorError: the phase was finished and its weights are gone.
         """
         finished = self.records.read_if_same(name, settings)
+        if finished and finished.get("stopped") and not stop(finished["history"]):
+            finished = None
         if finished and not self._checkpoint(name).exists():
             raise TailorError(
                 f"{self.records.path(name)} says that the phase is finished, but its weights, "
@@ -143,9 +148,11 @@ class Phases:
                 share=share,
             ),
             validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
+            stop=stop,
             callbacks=self.callbacks(name),
         )
-        self.record(name, model, settings, cost, architecture, history=history)
+        stopped = len(history) < recipe.epochs
+        self.record(name, model, settings, cost, architecture, history=history, stopped=stopped)
 
     def record(
         self,

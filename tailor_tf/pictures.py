@@ -43,7 +43,7 @@ class _Picture:
     def of(cls, report: Report) -> "_Picture":
         before, kept = _architecture(report.student), set(_architecture(report.tailored).paths)
         gates = {Path(*path): gate for *path, gate in report.tailored["gates"]}
-        restored = report.pruned[report.run["chosen"]].get("restored", [])
+        restored = report.pruned[report.chosen].get("restored", [])
         removed = sorted(set(before.proxies) - kept, key=lambda path: (_skip(path), path))
         shown = removed[: _REMOVED_PER_LAYER * before.num_blocks]
         shown += [path for path in before.proxies if path in kept]
@@ -226,9 +226,9 @@ def _phases(report: Report) -> Iterable[tuple[str, dict[str, Any], dict[str, Any
     yield "teacher", report.teacher, {"color": _DARK}
     yield "student", report.student, {"color": _BLUE}
     for level, record in report.finetuned.items():
-        chosen = level == report.run["chosen"]
+        chosen = level == report.chosen
         style = {} if chosen else {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
-        name = f"fine-tuned, {level} blocks to remove" + (" (chosen)" if chosen else "")
+        name = f"fine-tuned, {level}" + (" (chosen)" if chosen else "")
         yield name, record, {"color": _ORANGE} | style
 
 

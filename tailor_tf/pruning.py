@@ -29,6 +29,7 @@ def prune(
     gates: Mapping[Path, float],
     *,
     num_blocks: int,
+    num_proxies: int | None = None,
     proxy_threshold: float = PROXY_THRESHOLD,
 ) -> Pruning:
     """Removes the least important universal blocks and the proxies with little attention.
@@ -37,6 +38,8 @@ def prune(
         architecture: the student's paths.
         gates: their gates.
         num_blocks: how many universal blocks to remove, those with the smallest gates.
+        num_proxies: how many proxies to keep at most, those with the largest gates of what the
+            rest of the pruning leaves; `None` for all of these.
         proxy_threshold: proxies with a smaller gate go.
 
     Returns:
@@ -57,6 +60,10 @@ def prune(
     weak = [path for path in architecture.proxies if gates[path] < proxy_threshold]
     left = architecture.without([*blocks[:num_blocks], *weak])
     closed = close(left)
+    if num_proxies is not None:
+        ranked = sorted(closed.proxies, key=lambda path: gates[path], reverse=True)
+        left = closed.without(ranked[num_proxies:])
+        closed = close(left)
     if closed.paths:
         return Pruning(closed)
     without_blocks = architecture.without(blocks[:num_blocks])

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +46,41 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, Mapping)
         flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
     return flat
+
+
+class Level(NamedTuple):
+    """How much pruning removes from a student.
+
+    Attributes:
+        blocks: universal blocks to remove, those with the smallest gates.
+        proxies: proxies to keep, those with the largest gates; `None` for all above the threshold.
+    """
+
+    blocks: int
+    proxies: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What records call it: "6", or "6_8" where 8 proxies are kept."""
+        return f"{self.blocks}" if self.proxies is None else f"{self.blocks}_{self.proxies}"
+
+    @classmethod
+    def of(cls, name: str) -> "Level":
+        """The inverse of `name`."""
+        return cls(*map(int, str(name).split("_")))
+
+    def __str__(self) -> str:
+        blocks = f"{self.blocks} universal block{'' if self.blocks == 1 else 's'} to remove"
+        return blocks if self.proxies is None else f"{blocks}, {self.proxies} proxies to keep"
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """How far an accuracy that was measured on so many images usually is from the true one, 0..1.
+
+    The standard deviation of a binomial share, of an accuracy moved off 0 and 1 by one image.
+    """
+    share = (accuracy * images + 1) / (images + 2)
+    return math.sqrt(share * (1 - share) / images)
 
 
 class Records:
@@ -88,18 +124,18 @@ class Report:
     """The records of a finished run.
 
     Attributes:
-        run: task, universal network, tolerance in points, levels tried and the level chosen.
+        run: task, universal network, tolerance in points, names of the levels tried and chosen.
         teacher: the teacher's record.
         student: the record of the student with all its paths.
-        pruned: the record after pruning, by the number of universal blocks to remove.
-        finetuned: the record after fine-tuning what was left, by the same number.
+        pruned: the record after pruning, by level, in the order tried.
+        finetuned: the record after fine-tuning what was left, likewise.
     """
 
     run: dict[str, Any]
     teacher: dict[str, Any]
     student: dict[str, Any]
-    pruned: dict[int, dict[str, Any]]
-    finetuned: dict[int, dict[str, Any]]
+    pruned: dict[Level, dict[str, Any]]
+    finetuned: dict[Level, dict[str, Any]]
 
     @property
     def seconds(self) -> float:
@@ -108,9 +144,29 @@ class Report:
         return sum(record["seconds"] for record in (self.teacher, self.student, *levels))
 
     @property
+    def chosen(self) -> Level:
+        """The level that was taken."""
+        return Level.of(self.run["chosen"])
+
+    @property
     def tailored(self) -> dict[str, Any]:
         """The record of the chosen network."""
-        return self.finetuned[self.run["chosen"]]
+        return self.finetuned[self.chosen]
+
+    def dominating(self, level: Level) -> Level | None:
+        """A level that is at least as accurate and as lean as another, and better in one."""
+        ours = _standing(self.finetuned[level])
+        for other, record in self.finetuned.items():
+            theirs = _standing(record)
+            if theirs != ours and all(a >= b for a, b in zip(theirs, ours, strict=True)):
+                return other
+        return None
+
+    @property
+    def standard_error(self) -> float:
+        """That of the chosen network's validation accuracy, 0..1."""
+        images = self.run["task"]["images"]["validation"]
+        return standard_error(self.tailored["accuracy"]["validation"], images)
 
     @property
     def split(self) -> str:
@@ -140,6 +196,11 @@ class Report:
         return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
 
 
+def _standing(record: Mapping[str, Any]) -> tuple[float, int]:
+    """What is better the larger it is."""
+    return record["accuracy"]["validation"], -record["cost"]["multiply_adds"]
+
+
 def _read(workdir: str | os.PathLike, name: str, phase: str) -> dict[str, Any]:
     records = Records(workdir)
     record = records.read(name)
@@ -159,13 +220,13 @@ def load(workdir: str | os.PathLike) -> Report:
     teacher = _read(workdir, "teacher", "the teacher phase")
     student = _read(workdir, "student", "the student phase")
     run = _read(workdir, "run", "the selection among the levels")
-    levels = run["levels"]
-    if run["chosen"] not in levels:
-        raise TailorError(f"run.json chooses level {run['chosen']}; expected one of {levels}.")
-    pruned = {n: _read(workdir, f"pruned_{n}", f"pruning {n} blocks") for n in levels}
-    finetuned = {
-        n: _read(workdir, f"finetuned_{n}", f"fine-tuning after pruning {n} blocks") for n in levels
-    }
+    levels = [Level.of(name) for name in run["levels"]]
+    if run["chosen"] not in run["levels"]:
+        raise TailorError(
+            f"run.json chooses level {run['chosen']}; expected one of {run['levels']}."
+        )
+    pruned = {n: _read(workdir, f"pruned_{n.name}", f"pruning with {n}") for n in levels}
+    finetuned = {n: _read(workdir, f"finetuned_{n.name}", f"fine-tuning with {n}") for n in levels}
     return Report(run, teacher, student, pruned, finetuned)
 
 

@@ -88,25 +88,52 @@ def _headline(run: Mapping[str, Any]) -> str:
 
 
 def _verdict(report: Report) -> str:
-    run = report.run
     distance = ", ".join(filter(None, (_points(report, s) for s in ("validation", "test"))))
-    met = "within" if run["within_tolerance"] else "NOT within"
     return (
         f"The tailored network against its teacher: {distance}; "
-        f"{report.fewer('multiply_adds')}, {report.fewer('parameters')}; "
-        f"{met} the tolerance of {run['tolerance']:g} points on validation."
+        f"{report.fewer('multiply_adds')}, {report.fewer('parameters')}; {_target(report)}."
     )
 
 
-def _other_level(report: Report, level: int) -> str:
-    record = report.finetuned[level]
-    plural = "" if level == 1 else "s"
-    return (
-        f"- Also tried, {level} universal block{plural} to remove "
-        f"({_kept(report, record)} kept): validation "
-        f"{_percent(record, 'validation')} %, "
-        f"{_amount(record['cost']['multiply_adds'])} multiply-adds."
-    )
+def _target(report: Report) -> str:
+    """How the network stands to what was asked for, and how well the validation images say so."""
+    run = report.run
+    if run["tolerance"] is None:
+        return "the most accurate one tried within the budget"
+    accuracy, teachers = (r["accuracy"]["validation"] for r in (report.tailored, report.teacher))
+    missing = 100 * (teachers - accuracy) - run["tolerance"]
+    met = "within" if run["within_tolerance"] else f"by {missing:.2f} points NOT within"
+    text = f"{met} the tolerance of {run['tolerance']:g} points on validation"
+    error = 100 * report.standard_error
+    images = run["task"]["images"]["validation"]
+    coarse = ", more than the tolerance" if error > run["tolerance"] else ""
+    return f"{text} (standard error on its {images:,} images: {error:.2f} points{coarse})"
+
+
+def _levels(report: Report) -> list[str]:
+    """The levels tried, one a row."""
+    header = ["level", "validation (%)", "parameters (M)", "task parameters (M)"]
+    header += ["multiply-adds (M)", "universal blocks kept", "proxies", ""]
+    rows = [header]
+    for level, record in report.finetuned.items():
+        better = report.dominating(level)
+        remarks = ["chosen"] if level == report.chosen else []
+        if record.get("stopped"):
+            remarks.append(f"given up after {len(record['history'])} epochs")
+        elif better:
+            remarks.append(f"worse than {better.name} in both")
+        cost = record["cost"]
+        rows.append(
+            [
+                level.name,
+                _percent(record, "validation"),
+                *amounts(cost),
+                _kept(report, record),
+                str(cost["proxies"]),
+                ", ".join(remarks),
+            ]
+        )
+    return aligned(rows)
 
 
 def table(report: Report) -> str:
@@ -114,18 +141,21 @@ def table(report: Report) -> str:
 
     Returns:
         A line on task and universal network; a row each for the teacher, the student, and the
-        chosen level pruned and fine-tuned; a line on the distance to the teacher; a line for each
-        other level. Parameters and multiply-adds are in millions (M), accuracies in percent.
+        chosen level pruned and fine-tuned; a line on the distance to the teacher; where several
+        levels were tried, a row for each. Parameters and multiply-adds are in millions (M),
+        accuracies in percent.
     """
     run = report.run
     header = ["", "validation (%)", "test (%)", "parameters (M)", "task parameters (M)"]
     header += ["multiply-adds (M)", "universal blocks kept", "proxies", "seconds"]
     phases = [("teacher", report.teacher), ("student", report.student)]
-    phases += [("pruned", report.pruned[run["chosen"]]), ("fine-tuned", report.tailored)]
+    phases += [("pruned", report.pruned[report.chosen]), ("fine-tuned", report.tailored)]
     rows = [header, *(_row(report, name, record) for name, record in phases)]
-    others = [_other_level(report, level) for level in run["levels"] if level != run["chosen"]]
     lines = [_headline(run), "", *aligned(rows), "", _verdict(report)]
-    return "\n".join(lines + ([""] if others else []) + others) + "\n"
+    if len(report.finetuned) > 1:
+        lines += ["", "Levels tried, by the number of universal blocks to remove:", ""]
+        lines += _levels(report)
+    return "\n".join(lines) + "\n"
 
 
 _CONFUSIONS_SHOWN = 10

@@ -1,7 +1,11 @@
-"""Which of several pruned networks to take (NetTailor, section 3.4)."""
+"""Which of several pruned networks to take (NetTailor, section 3.4), and which to try."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
+
+from tailor_tf.records import Level
+
+Accuracy = Callable[[Level], float]  # tunes a level; its validation accuracy, 0..1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -9,28 +13,86 @@ class Selection:
     """What was tried and taken.
 
     Attributes:
-        tried: numbers of universal blocks that were removed, in the order tried.
-        chosen: the number taken.
+        tried: the levels, in the order tried.
+        chosen: the level taken.
         within_tolerance: whether its accuracy reaches the goal.
     """
 
-    tried: tuple[int, ...]
-    chosen: int
+    tried: tuple[Level, ...]
+    chosen: Level
     within_tolerance: bool
 
 
-def leanest(levels: Sequence[int], accuracy: Callable[[int], float], goal: float) -> Selection:
+def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selection:
     """Takes the first level that is accurate enough; the most accurate one if there is none.
 
     Args:
-        levels: numbers of universal blocks to remove, from the leanest network on.
-        accuracy: tunes a level and returns its validation accuracy, 0..1; called in order, until a
-            level reaches the goal.
+        levels: from the leanest network on.
+        accuracy: called in order, until a level reaches the goal.
         goal: validation accuracy to reach, 0..1.
     """
-    reached: dict[int, float] = {}
+    reached: dict[Level, float] = {}
     for level in levels:
         reached[level] = accuracy(level)
         if reached[level] >= goal:
             return Selection(tuple(reached), level, True)
-    return Selection(tuple(reached), max(reached, key=reached.__getitem__), False)
+    return _most_accurate(reached, goal)
+
+
+def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selection:
+    """Takes the leanest level that is accurate enough, as bisection finds it.
+
+    Between a level that reaches the goal and one that does not, the one in the middle is tried;
+    that finds the leanest if leaner networks are never more accurate. If no level tried reaches the
+    goal, the most accurate one is taken.
+
+    Args:
+        levels: from the largest network to the leanest.
+        accuracy: called for about `log2(len(levels))` of them.
+        goal: validation accuracy to reach, 0..1.
+    """
+    reached: dict[Level, float] = {}
+    chosen, first, last = None, 0, len(levels) - 1
+    while first <= last:
+        middle = (first + last + 1) // 2
+        level = levels[middle]
+        reached[level] = accuracy(level)
+        if reached[level] >= goal:
+            chosen, first = level, middle + 1
+        else:
+            last = middle - 1
+    if chosen is None:
+        return _most_accurate(reached, goal)
+    return Selection(tuple(reached), chosen, True)
+
+
+def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
+    """Tries all levels and takes the most accurate one."""
+    return _most_accurate({level: accuracy(level) for level in levels}, 0.0)
+
+
+def _most_accurate(reached: dict[Level, float], goal: float) -> Selection:
+    chosen = max(reached, key=reached.__getitem__)
+    return Selection(tuple(reached), chosen, reached[chosen] >= goal)
+
+
+def hopeless(
+    curve: Sequence[float], others: Sequence[Sequence[float]], goal: float, margin: float
+) -> bool:
+    """Whether a level will not reach the goal, going by the levels that were trained to their end.
+
+    Args:
+        curve: its validation accuracy after each epoch so far.
+        others: those of the levels that were trained to their end.
+        goal: the accuracy to reach.
+        margin: what is allowed for chance.
+
+    Returns:
+        Whether, after a third of the epochs, it is further below the goal than any of the others
+        has gained from this epoch on.
+    """
+    done = len(curve)
+    gains = [max(other[done:]) - max(other[:done]) for other in others if len(other) > done]
+    if not gains or 3 * done < max(map(len, others)):
+        return False
+    return max(curve) + max(*gains, 0.0) + margin < goal

@@ -1,9 +1,11 @@
 """What a run can be told."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from tailor_tf import pruning
 from tailor_tf.errors import TailorError
+from tailor_tf.records import Level
 from tailor_tf.training import Recipe
 
 # The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
@@ -26,11 +28,13 @@ class Settings:
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
         estimator: "paper" or "reachability", see `complexity`.
-        prune_blocks: numbers of universal blocks to try to remove. Tried from the largest down
-            until one is within the tolerance; `None` tries 3/4, 1/2 and 1/4 of the blocks.
+        prune_blocks: numbers of universal blocks to try to remove, from the largest down until one
+            is within the tolerance; `None` searches for the leanest network that is.
         proxy_threshold: proxies with a smaller gate are removed.
         tolerance: how many points of validation accuracy the tailored network may lie below its
-            teacher.
+            teacher; `None` for the most accurate network within `budget`.
+        budget: what the tailored network may have at most, by attribute of `costs.Cost`:
+            "multiply_adds", "parameters", "task_parameters".
         seed: of initial weights, order of the images and augmentation.
     """
 
@@ -45,20 +49,29 @@ class Settings:
     estimator: str = "paper"
     prune_blocks: tuple[int, ...] | None = None
     proxy_threshold: float = pruning.PROXY_THRESHOLD
-    tolerance: float = 0.5
+    tolerance: float | None = 0.5
+    budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
 
-    def levels(self, num_blocks: int) -> tuple[int, ...]:
-        """The numbers of universal blocks to remove, in the order in which they are tried.
+    def __post_init__(self):
+        if self.prune_blocks is not None and self.budget:
+            raise TailorError(
+                "Both numbers of blocks to remove and a budget are given; leave out one, as a "
+                "budget finds the numbers itself."
+            )
+        if self.tolerance is None and not self.budget:
+            raise TailorError("Neither a tolerance nor a budget is given; expected one at least.")
+
+    def levels(self, num_blocks: int) -> tuple[Level, ...]:
+        """The numbers of universal blocks to remove, from the largest down; all are possible.
 
         Raises:
             TailorError: a number below 0 or above `num_blocks`.
         """
-        if self.prune_blocks is None:
-            return tuple(sorted({num_blocks * part // 4 for part in (1, 2, 3)}, reverse=True))
-        for level in self.prune_blocks:
-            if not 0 <= level <= num_blocks:
+        numbers = range(num_blocks + 1) if self.prune_blocks is None else self.prune_blocks
+        for number in numbers:
+            if not 0 <= number <= num_blocks:
                 raise TailorError(
-                    f"Cannot remove {level} universal blocks; expected 0 to {num_blocks}."
+                    f"Cannot remove {number} universal blocks; expected 0 to {num_blocks}."
                 )
-        return tuple(sorted(set(self.prune_blocks), reverse=True))
+        return tuple(Level(number) for number in sorted(set(numbers), reverse=True))

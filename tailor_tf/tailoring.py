@@ -4,11 +4,12 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tailor_tf import costs, distillation, pruning, report, student, training
+from tailor_tf import costs, distillation, pruning, report, selection, student, training
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
@@ -17,10 +18,11 @@ from tailor_tf.errors import TailorError
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
-from tailor_tf.selection import Selection, leanest
+from tailor_tf.records import Level, standard_error
 from tailor_tf.settings import Settings
 from tailor_tf.task_pack import Tailored, save_task_pack
 
+LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
 METHODS = ("nettailor", "finetune", *BASELINES)
 
 
@@ -56,6 +58,8 @@ class Run:
         self._models: dict[str, keras.Model] = {}
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
+        self._tuned: dict[Level, float] = {}
+        self._check_budget()
 
     def check(self, method: str = "nettailor", redo: str | None = None) -> None:
         """Refuses a working directory that other settings have begun, before anything is written.
@@ -74,8 +78,9 @@ class Run:
             settings = {"teacher": self._teacher_settings()}
         if method == "nettailor":
             settings["student"] = self._student_settings()
-            settings |= {f"pruned_{level}": self._pruning_settings() for level in self.levels}
-            settings |= {f"finetuned_{level}": self._finetuning_settings() for level in self.levels}
+            names = [level.name for level in self.levels]
+            settings |= {f"pruned_{name}": self._pruning_settings() for name in names}
+            settings |= {f"finetuned_{name}": self._finetuning_settings() for name in names}
         anew = forgotten(redo) if redo else ()
         kept = {name: wanted for name, wanted in settings.items() if not name.startswith(anew)}
         self.phases.check(kept)
@@ -144,40 +149,70 @@ class Run:
             self._models["student"] = model
         return self._models["student"]
 
-    def pruning(self, level: int) -> pruning.Pruning:
-        """What removing `level` universal blocks and the weak proxies leaves."""
+    def pruning(self, level: Level) -> pruning.Pruning:
+        """What is left of the student's paths at a level."""
         return pruning.prune(
             self.full,
             student.gate_values(self.student(), self.full),
-            num_blocks=level,
+            num_blocks=level.blocks,
+            num_proxies=level.proxies,
             proxy_threshold=self.settings.proxy_threshold,
         )
 
-    def pruned(self, level: int) -> keras.Model:
-        """The student with `level` universal blocks removed, before fine-tuning."""
+    def pruned(self, level: Level) -> keras.Model:
+        """The student pruned to a level, before fine-tuning.
+
+        It starts from the leanest level already tuned that has all of its paths, or else from the
+        student with all paths.
+        """
         kept = self.pruning(level)
+        paths = set(kept.architecture.paths)
+        start, before = self.student, self.full
+        for tuned in self._tuned:
+            architecture = self.pruning(tuned).architecture
+            if paths < set(architecture.paths) < set(before.paths):
+                start, before = functools.partial(self.finetuned, tuned), architecture
         keras.utils.set_random_seed(self.settings.seed)
-        model = student.prune_student(self.student(), self.universal, self.full, kept.architecture)
-        name, settings = f"pruned_{level}", self._pruning_settings()
+        model = student.prune_student(start(), self.universal, before, kept.architecture)
+        name, settings = f"pruned_{level.name}", self._pruning_settings()
         if not self.phases.records.read_if_same(name, settings):
             restored = [list(path) for path in kept.restored]
             cost = self._student_cost(kept.architecture)
             self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
 
-    def finetuned(self, level: int) -> keras.Model:
-        """The pruned student, fine-tuned without the complexity term."""
-        name, recipe = f"finetuned_{level}", self.settings.finetune
+    def finetuned(self, level: Level, goal: float = 0.0) -> keras.Model:
+        """A pruned student, fine-tuned without the complexity term.
+
+        Args:
+            level: how much to prune.
+            goal: validation accuracy, 0..1; training is left when it is out of reach.
+        """
+        name, recipe = f"finetuned_{level.name}", self.settings.finetune
         if name not in self._models:
             model = self.pruned(level)
             architecture = self.pruning(level).architecture
-            objective = self._objective(architecture, 0.0)
-            cost = self._student_cost(architecture)
             self.phases.train(
-                name, model, objective, recipe, self._finetuning_settings(), cost, architecture
+                name,
+                model,
+                self._objective(architecture, 0.0),
+                recipe,
+                self._finetuning_settings(),
+                self._student_cost(architecture),
+                architecture,
+                stop=functools.partial(self._is_hopeless, goal),
             )
             self._models[name] = model
         return self._models[name]
+
+    def _is_hopeless(self, goal: float, history: Sequence[Mapping[str, float]]) -> bool:
+        curves = [_curve(self._finetuning_history(level)) for level in self._tuned]
+        whole = [curve for curve in curves if len(curve) == self.settings.finetune.epochs]
+        margin = standard_error(min(max(goal, 0.0), 1.0), len(self.task.validation))
+        return bool(history) and selection.hopeless(_curve(history), whole, goal, margin)
+
+    def _finetuning_history(self, level: Level) -> list[dict[str, float]]:
+        return self.phases.records.read(f"finetuned_{level.name}")["history"]
 
     def baseline(self, method: str) -> keras.Model:
         """A network to compare with, trained and its test accuracy measured.
@@ -215,14 +250,16 @@ class Run:
         return model
 
     def result(self) -> "Result":
-        """Fine-tunes levels until one is within the tolerance, and writes pack and report.
+        """Fine-tunes levels until one is chosen, and writes pack and report.
 
         The choice is made on validation images; test images are looked at when it is made.
+
+        Raises:
+            TailorError: pruning reaches no network within the budget.
         """
         self.teacher()
-        goal = self.phases.validation_accuracy("teacher") - self.settings.tolerance / 100
-        selection = leanest(self.levels, self._tuned_accuracy, goal)
-        chosen = selection.chosen
+        selected = self._select()
+        chosen = selected.chosen
         self._measure_on_test(chosen)
         tailored = Tailored(
             name=self.task.name,
@@ -233,12 +270,65 @@ class Run:
             universal=self.universal,
         )
         save_task_pack(self.workdir / "task_pack.safetensors", tailored)
-        self._record_run(selection)  # last: it says that the run is finished
-        return Result(tailored, report.write(self.workdir))
+        self._record_run(selected)  # last: it says that the run is finished
+        return Result(tailored, report.write(self.workdir), selected.within_tolerance)
 
-    def _tuned_accuracy(self, level: int) -> float:
-        self.finetuned(level)
-        return self.phases.validation_accuracy(f"finetuned_{level}")
+    def _select(self) -> selection.Selection:
+        goal = 0.0
+        if self.settings.tolerance is not None:
+            teachers = self.phases.validation_accuracy("teacher")
+            goal = teachers - self.settings.tolerance / 100
+        accuracy = functools.partial(self._tuned_accuracy, goal=goal)
+        if self.settings.prune_blocks is not None:
+            return selection.first_within(self.levels, self._tuned_accuracy, goal)
+        levels = self._within_budget()
+        if self.settings.tolerance is None:
+            return selection.most_accurate(levels[:LARGEST_TRIED], accuracy)
+        blocks = selection.search(levels, accuracy, goal)
+        if not blocks.within_tolerance:
+            return blocks
+        proxies = selection.search(self._with_fewer_proxies(blocks.chosen), accuracy, goal)
+        chosen = proxies.chosen if proxies.within_tolerance else blocks.chosen
+        return selection.Selection((*blocks.tried, *proxies.tried), chosen, True)
+
+    def _within_budget(self) -> list[Level]:
+        """By number of blocks to remove, from none up: the most proxies within the budget."""
+        found, least = [], {}
+        for level in reversed(self.levels):
+            proxies = len(self.pruning(level).architecture.proxies)
+            fewer = (level._replace(proxies=count) for count in range(proxies - 1, -1, -1))
+            for candidate in (level, *fewer):
+                cost = dataclasses.asdict(self._student_cost(self.pruning(candidate).architecture))
+                if all(cost[count] <= most for count, most in self.settings.budget.items()):
+                    found.append(candidate)
+                    break
+                least = {k: min(cost[k], least.get(k, cost[k])) for k in self.settings.budget}
+        if not found:
+            raise TailorError(
+                f"No pruned network is within the budget, {_amounts(self.settings.budget)}; the "
+                f"least that the gates of this student leave is {_amounts(least)}."
+            )
+        return found
+
+    def _with_fewer_proxies(self, level: Level) -> list[Level]:
+        """A level with three quarters, half and a quarter of its proxies."""
+        proxies = len(self.pruning(level).architecture.proxies)
+        counts = sorted({proxies * quarters // 4 for quarters in (1, 2, 3)} - {proxies})
+        return [level._replace(proxies=count) for count in reversed(counts)]
+
+    def _tuned_accuracy(self, level: Level, goal: float = 0.0) -> float:
+        self.finetuned(level, goal)
+        self._tuned[level] = self.phases.validation_accuracy(f"finetuned_{level.name}")
+        return self._tuned[level]
+
+    def _check_budget(self) -> None:
+        for count, most in self.settings.budget.items():
+            least = costs.smallest(self.universal.graph, self.full, self.task.num_classes, count)
+            if most < least:
+                raise TailorError(
+                    f"The budget is {_amounts({count: most})}; stem, classifier and the cheapest "
+                    f"way between them have {_amounts({count: least})} already."
+                )
 
     def _objective(self, architecture: Architecture, complexity_weight: float):
         graph = self.universal.graph
@@ -288,17 +378,17 @@ class Run:
     def _finetuning_settings(self) -> dict[str, Any]:
         return {**self._pruning_settings(), "finetune": dataclasses.asdict(self.settings.finetune)}
 
-    def _measure_on_test(self, chosen: int) -> None:
+    def _measure_on_test(self, chosen: Level) -> None:
         models = {
             "teacher": self.teacher,
             "student": self.student,
-            f"pruned_{chosen}": functools.partial(self.pruned, chosen),
-            f"finetuned_{chosen}": functools.partial(self.finetuned, chosen),
+            f"pruned_{chosen.name}": functools.partial(self.pruned, chosen),
+            f"finetuned_{chosen.name}": functools.partial(self.finetuned, chosen),
         }
         for name, model in models.items():
             self.phases.add_test_results(name, model)
 
-    def _record_run(self, selection: Selection) -> None:
+    def _record_run(self, selected: selection.Selection) -> None:
         graph = self.universal.graph
         cost = costs.network_cost(graph, self.task.num_classes)
         self.phases.records.write(
@@ -317,11 +407,20 @@ class Run:
                     "parameters": cost.parameters,
                 },
                 "tolerance": self.settings.tolerance,
-                "levels": selection.tried,
-                "chosen": selection.chosen,
-                "within_tolerance": selection.within_tolerance,
+                "budget": dict(self.settings.budget),
+                "levels": [level.name for level in selected.tried],
+                "chosen": selected.chosen.name,
+                "within_tolerance": selected.within_tolerance,
             },
         )
+
+
+def _curve(history: Sequence[Mapping[str, float]]) -> list[float]:
+    return [epoch["validation_accuracy"] for epoch in history]
+
+
+def _amounts(counts: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:,.0f} {name.replace('_', '-')}" for name, value in counts.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,10 +430,12 @@ class Result:
     Attributes:
         tailored: the tailored network.
         table: the report's table, Markdown.
+        within_tolerance: whether the network is as accurate as asked for.
     """
 
     tailored: Tailored
     table: str
+    within_tolerance: bool
 
 
 def tailor(

@@ -248,6 +248,7 @@ class Trainer:
         batches: Batches,
         *,
         validate: Callable[[], Mapping[str, float]] = dict,
+        stop: Callable[[Sequence[Mapping[str, float]]], bool] = lambda history: False,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[dict[str, float]]:
         """Trains for the steps that are still to do.
@@ -257,6 +258,7 @@ class Trainer:
                 which slices of a batch to give, to the rest of its batches of images and labels.
             validate: called after each epoch for figures to record with it; the state with the
                 highest "validation_accuracy" among them is kept as the best.
+            stop: called after each epoch with the history; whether to leave it at that.
             callbacks: Keras callbacks.
 
         Returns:
@@ -275,6 +277,8 @@ class Trainer:
         )
         hooks.on_train_begin()
         for epoch in range(len(self.history), self.recipe.epochs):
+            if stop(self.history):
+                break
             hooks.on_epoch_begin(epoch)
             started = time.monotonic() - self._epoch.seconds
             for images, labels in self._distributed(batches, epoch, self._epoch.steps):

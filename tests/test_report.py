@@ -114,9 +114,10 @@ def test_rows_hold_the_figures_of_the_records(workdir):
 
 def test_columns_are_aligned_and_name_their_units(workdir):
     lines = [x for x in report.table(report.load(workdir)).splitlines() if x.startswith("|")]
-    assert len(lines) == 1 + 1 + 4  # header, rule, phases
-    bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in lines]
-    assert all(places == bars[0] for places in bars)
+    assert len(lines) == 1 + 1 + 4 + 1 + 1 + 3  # header, rule, phases; header, rule, levels
+    for table in (lines[:6], lines[6:]):
+        bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in table]
+        assert all(places == bars[0] for places in bars)
     for column in ("validation (%)", "parameters (M)", "multiply-adds (M)", "seconds"):
         assert column in lines[0]
 
@@ -130,11 +131,23 @@ def test_text_around_the_table(workdir):
     assert "42.0 % fewer multiply-adds" in text  # 1 - 580_000 / 1_000_000
     assert "40.0 % fewer parameters" in text  # 1 - 30_600 / 51_000
     assert "; within the tolerance of 0.5 points" in text
-    others = [line for line in text.splitlines() if line.startswith("- ")]
-    assert len(others) == 3 - 1
-    # 600_000 - 10_000 * 3 and 600_000 - 10_000 * 1 multiply-adds
-    assert "3 universal blocks" in others[0] and "90.00 %, 0.570 M multiply-adds" in others[0]
-    assert "1 universal block " in others[1] and "92.00 %, 0.590 M multiply-adds" in others[1]
+    # the root of 0.9636 * 0.0364 / 240, where 0.9636 is one more of 0.9675 * 240, of 242
+    assert "standard error on its 240 images: 1.21 points, more than the tolerance" in text
+
+
+def test_levels_that_were_tried(workdir):
+    text = report.table(report.load(workdir))
+    # 600_000 - 10_000 multiply-adds a block; the chosen one is more accurate and leaner than 1
+    assert _cells(text, "3")[1] == "90.00" and _cells(text, "3")[4] == "0.570"
+    assert _cells(text, "2")[1] == "96.75" and _cells(text, "2")[-1] == "chosen"
+    assert _cells(text, "1")[1] == "92.00" and _cells(text, "1")[-1] == "worse than 2 in both"
+
+
+def test_a_level_that_was_given_up(tmp_path):
+    records = _records()
+    records["finetuned_3"]["stopped"] = True
+    text = report.table(report.load(_write(tmp_path, records)))
+    assert _cells(text, "3")[-1] == "given up after 2 epochs"
 
 
 def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
@@ -154,8 +167,8 @@ def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
         ("teacher", "the teacher phase"),
         ("student", "the student phase"),
         ("run", "the selection"),
-        ("pruned_3", "pruning 3"),
-        ("finetuned_1", "fine-tuning after pruning 1"),
+        ("pruned_3", "pruning with 3 universal blocks"),
+        ("finetuned_1", "fine-tuning with 1 universal block to"),
     ],
 )
 def test_a_missing_record_names_file_and_phase(workdir, name, phase):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from tailor_tf import (
 )
 from tailor_tf.backbones import weights
 from tailor_tf.data import evaluation_batches
-from tailor_tf.graph import build_network
-from tailor_tf.records import SettingsChangedError
+from tailor_tf.graph import Architecture, build_network
+from tailor_tf.records import Level, SettingsChangedError
 from tests.helpers import randomise
 
 QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
@@ -172,3 +173,89 @@ def test_settings_that_make_no_sense(universal, digits, tmp_path, change, messag
 def test_unknown_phase(universal, digits, tmp_path):
     with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
         Run(universal, digits, tmp_path, SETTINGS).run("prine")
+
+
+class TestSearch:
+    """Levels that are searched for, over the teacher and student of a finished run."""
+
+    @pytest.fixture
+    def workdir(self, finished, tmp_path):
+        target = tmp_path / "run"
+        shutil.copytree(finished[0], target)
+        for stem in ("pruned_6", "finetuned_6", "run"):
+            (target / "records" / f"{stem}.json").unlink()
+        return target
+
+    def settings(self, **changes):
+        return dataclasses.replace(SETTINGS, prune_blocks=None, **changes)
+
+    def test_without_a_limit_the_leanest_network_is_found(self, universal, digits, workdir):
+        result = tailor(universal, digits, workdir, self.settings(tolerance=100))
+        run = record(workdir, "run")
+        assert result.within_tolerance and run["within_tolerance"]
+        blocks = [level for level in run["levels"] if "_" not in level]
+        assert blocks[0] == "6" and blocks[-1] == "12" and len(blocks) <= 4
+        costs = {
+            n: record(workdir, f"finetuned_{n}")["cost"]["multiply_adds"] for n in run["levels"]
+        }
+        assert costs[run["chosen"]] == min(costs.values())
+
+    def test_a_tolerance_that_nothing_meets(self, universal, digits, workdir):
+        result = tailor(universal, digits, workdir, self.settings(tolerance=-100))
+        assert not result.within_tolerance
+        assert "points NOT within the tolerance of -100 points" in result.table
+        assert record(workdir, "run")["levels"] == ["6", "3", "1", "0"]
+
+    def test_a_level_starts_from_the_tuned_one_that_has_its_paths(self, universal, digits, workdir):
+        run = Run(universal, digits, workdir, self.settings(proxy_threshold=0.0))
+        tuned = run.finetuned(Level(2))
+        run._tuned_accuracy(Level(2))
+        pruned = run.pruned(Level(8))
+        names = {path.name for path in run.pruning(Level(8)).architecture.proxies}
+        assert names
+        for key, value in weights.arrays(pruned).items():
+            if key.split("_conv/")[0] in names:
+                np.testing.assert_array_equal(value, weights.arrays(tuned)[key])
+                assert not np.array_equal(value, weights.arrays(run.student())[key])
+
+    def test_a_search_that_is_killed_goes_on_where_it_was(self, universal, digits, workdir):
+        started = []
+
+        def killing(phase):
+            started.append(phase)
+            if len(started) == 2:
+                raise KeyboardInterrupt
+            return ()
+
+        settings = self.settings(tolerance=-100)
+        with pytest.raises(KeyboardInterrupt):
+            tailor(universal, digits, workdir, settings, callbacks=killing)
+        assert started == ["finetuned_6", "finetuned_3"]
+        tailor(universal, digits, workdir, settings, callbacks=killing)
+        assert started[2:] == ["finetuned_3", "finetuned_1", "finetuned_0"]
+
+    @pytest.mark.parametrize("count", ["multiply_adds", "parameters", "task_parameters"])
+    def test_a_budget_is_kept(self, universal, digits, workdir, count):
+        student = record(workdir, "student")["cost"][count]
+        least = costs.smallest(universal.graph, Architecture.full(12, 3), 10, count)
+        budget = {count: least + 0.5 * (student - least)}
+        tailor(universal, digits, workdir, self.settings(tolerance=None, budget=budget))
+        run = record(workdir, "run")
+        found = {n: record(workdir, f"finetuned_{n}") for n in run["levels"]}
+        assert all(level["cost"][count] <= budget[count] for level in found.values())
+        best = max(level["accuracy"]["validation"] for level in found.values())
+        assert found[run["chosen"]]["accuracy"]["validation"] == best
+
+    def test_a_budget_smaller_than_any_network(self, universal, digits, workdir):
+        least = costs.smallest(universal.graph, Architecture.full(12, 3), 10, "parameters")
+        settings = self.settings(budget={"parameters": least - 1})
+        with pytest.raises(ValueError, match=f"{least - 1:,} parameters; .* have {least:,} param"):
+            tailor(universal, digits, workdir, settings)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"prune_blocks": (6,), "budget": {"parameters": 1e6}}, {"tolerance": None}],
+    )
+    def test_targets_that_contradict_each_other(self, changes):
+        with pytest.raises(ValueError, match=r"Both numbers of blocks|Neither a tolerance"):
+            dataclasses.replace(SETTINGS, **changes)

@@ -6,6 +6,7 @@ continues with the batches that it would have seen.
 """
 
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ import tensorflow as tf
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.splits import Split
+
+_PARALLEL_BATCHES = min(os.cpu_count() or 1, 8)  # prepared at a time
+_READY_BATCHES = 4  # that wait for the training step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +160,10 @@ def _batches(
     examples = {"position": order, "label": split.labels[order], **drawn}
     dataset = tf.data.Dataset.from_tensor_slices(examples)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    return dataset.map(prepare, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(prepare, _PARALLEL_BATCHES, deterministic=True).prefetch(_READY_BATCHES)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # ending an epoch would wait for its tuner, up to two seconds
+    return dataset.with_options(options)
 
 
 def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:

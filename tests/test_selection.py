@@ -1,0 +1,147 @@
+"""Which levels are tried and taken."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tailor_tf import selection
+from tailor_tf.costs import smallest, student_cost
+from tailor_tf.graph import Architecture
+from tailor_tf.pruning import close, prune
+from tailor_tf.records import Level, standard_error
+from tests import helpers
+
+LEVELS = tuple(Level(number) for number in range(13))
+
+
+def _counted(accuracies):
+    """A function that gives the accuracy of a level, and the levels it was asked for."""
+    asked = []
+
+    def accuracy(level):
+        asked.append(level)
+        return accuracies[level]
+
+    return accuracy, asked
+
+
+@pytest.mark.parametrize("leanest", [None, *range(13)])
+def test_search_finds_the_leanest_level_in_a_logarithm_of_tries(leanest):
+    last = -1 if leanest is None else leanest
+    accuracies = {level: 0.9 if level.blocks <= last else 0.5 for level in LEVELS}
+    accuracy, asked = _counted(accuracies)
+    found = selection.search(LEVELS, accuracy, 0.8)
+    assert found.within_tolerance == (leanest is not None)
+    assert leanest is None or found.chosen == Level(leanest)
+    assert found.tried == tuple(asked)
+    assert len(set(asked)) == len(asked) <= math.ceil(math.log2(len(LEVELS) + 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_search_takes_what_was_measured_to_be_within(seed):
+    rng = np.random.default_rng(seed)
+    accuracies = {level: rng.uniform() for level in LEVELS}
+    found = selection.search(LEVELS, accuracies.__getitem__, 0.5)
+    reached = {level: accuracies[level] for level in found.tried}
+    if found.within_tolerance:
+        assert found.chosen == max(level for level, value in reached.items() if value >= 0.5)
+    else:
+        assert reached[found.chosen] == max(reached.values()) < 0.5
+
+
+def test_search_among_no_levels():
+    with pytest.raises(ValueError, match="max"):
+        selection.search([], lambda level: 1.0, 0.5)
+
+
+def test_first_within_stops_there():
+    accuracy, asked = _counted({Level(8): 0.7, Level(6): 0.85, Level(4): 0.9})
+    found = selection.first_within([Level(8), Level(6), Level(4)], accuracy, 0.8)
+    assert (found.chosen, found.tried, found.within_tolerance) == (
+        Level(6),
+        (Level(8), Level(6)),
+        True,
+    )
+    assert asked == [Level(8), Level(6)]
+    none = selection.first_within([Level(8), Level(6)], accuracy, 0.99)
+    assert (none.chosen, none.within_tolerance) == (Level(6), False)
+
+
+def test_most_accurate_tries_all():
+    accuracies = {Level(2): 0.8, Level(3, 4): 0.9, Level(4): 0.85}
+    found = selection.most_accurate(list(accuracies), accuracies.__getitem__)
+    assert (found.chosen, found.tried) == (Level(3, 4), tuple(accuracies))
+
+
+@pytest.mark.parametrize("level", [Level(0), Level(12), Level(6, 0), Level(6, 11)])
+def test_levels_have_names(level):
+    assert Level.of(level.name) == level
+
+
+def test_a_level_in_words():
+    assert str(Level(1)) == "1 universal block to remove"
+    assert str(Level(6, 8)) == "6 universal blocks to remove, 8 proxies to keep"
+
+
+@pytest.mark.parametrize(("accuracy", "images"), [(0.5, 100), (0.9, 140), (0.97, 500)])
+def test_standard_error_is_the_deviation_of_many_draws(accuracy, images):
+    draws = np.random.default_rng(0).binomial(images, accuracy, 100_000) / images
+    assert standard_error(accuracy, images) == pytest.approx(draws.std(), rel=0.1)
+    assert 0 < standard_error(1.0, images) < 0.02
+
+
+CURVES = [[0.2, 0.5, 0.7, 0.75, 0.8, 0.82]]  # gains 0.12 from the third epoch on
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        ([0.1], False),  # less than a third of the epochs
+        ([0.2, 0.5, 0.7], False),  # 0.82 is within reach
+        ([0.2, 0.5, 0.69], False),  # 0.81 and the margin
+        ([0.2, 0.5, 0.66], True),  # 0.78 and the margin
+        ([0.69, 0.2, 0.3], False),  # the best epoch counts
+    ],
+)
+def test_hopeless(curve, expected):
+    assert selection.hopeless(curve, CURVES, 0.82, margin=0.02) == expected
+
+
+def test_nothing_is_hopeless_before_a_level_was_trained_to_its_end():
+    assert not selection.hopeless([0.1] * 5, [], 0.9, margin=0.0)
+
+
+@pytest.fixture
+def gates(rng):
+    full = Architecture.full(4, 3)
+    return full, {path: rng.uniform(0.06, 1) for path in full.paths}
+
+
+@pytest.mark.parametrize("blocks", [0, 2, 4])
+@pytest.mark.parametrize("proxies", [0, 1, 3, 100])
+def test_as_many_proxies_as_asked_for_are_kept_the_strongest(gates, blocks, proxies):
+    full, values = gates
+    most = prune(full, values, num_blocks=blocks)
+    fewer = prune(full, values, num_blocks=blocks, num_proxies=proxies)
+    assert close(fewer.architecture) == fewer.architecture, "the exclusion rules hold"
+    if not fewer.restored:
+        assert len(fewer.architecture.proxies) <= proxies
+        assert set(fewer.architecture.paths) <= set(most.architecture.paths)
+        strongest = sorted(most.architecture.proxies, key=values.get, reverse=True)[:proxies]
+        assert set(fewer.architecture.proxies) <= set(strongest)
+    if proxies >= len(most.architecture.proxies):
+        assert fewer == most
+
+
+@pytest.mark.parametrize("count", ["multiply_adds", "parameters", "task_parameters"])
+def test_the_smallest_network_is_that_of_brute_force(count):
+    graph, full = helpers.small_graph(), Architecture.full(4, 2)
+    possible = (
+        close(Architecture(4, chosen))
+        for number in range(1, 5)
+        for chosen in itertools.combinations(full.paths, number)
+    )
+    costs = [getattr(student_cost(graph, a, 5), count) for a in possible if a.paths]
+    assert smallest(graph, full, 5, count) == min(costs)
