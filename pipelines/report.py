@@ -8,6 +8,7 @@ from tailor_tf import records, report
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list("workdirs", None, "Working directories of pipelines.tailor.", required=True)
+flags.DEFINE_string("overview", None, "HTML file to write with all of them side by side.")
 
 
 def main(argv: list[str]) -> None:
@@ -18,6 +19,9 @@ def main(argv: list[str]) -> None:
         if "nettailor" in records.methods(workdir):
             report.write(workdir)
     print(table, end="")
+    if FLAGS.overview:
+        report.write_overview(FLAGS.workdirs, FLAGS.overview)
+        print(f"\n{FLAGS.overview} shows them side by side.")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tailor_tf.files import replacing
 from tailor_tf.graph import Architecture, Path
-from tailor_tf.records import Report
+from tailor_tf.records import Report, standard_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,6 +250,71 @@ def draw_history(report: Report, path: str | os.PathLike) -> None:
     figure.suptitle(f"{report.run['task']['name']} on {report.run['universal']['name']}")
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def draw_levels(report: Report, path: str | os.PathLike) -> None:
+    """Draws validation accuracy in percent against multiply-adds, a point for each level tried.
+
+    Bars are one standard error; lines mark the teacher's accuracy and what was asked for.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    images = report.run["task"]["images"]["validation"]
+    points = {"teacher": report.teacher, "student": report.student}
+    points |= {level.name: record for level, record in report.finetuned.items()}
+    for name, record in points.items():
+        accuracy, madds = record["accuracy"]["validation"], record["cost"]["multiply_adds"] / 1e6
+        error = 100 * standard_error(accuracy, images)
+        color = _ORANGE if name == report.chosen.name else _DARK if name == "teacher" else _BLUE
+        axes.errorbar(madds, 100 * accuracy, error, fmt="o", color=color, capsize=3, linewidth=0.8)
+        label = f"{name} (chosen)" if name == report.chosen.name else name
+        place = {"textcoords": "offset points", "xytext": (7, 5), "fontsize": 8, "color": color}
+        axes.annotate(label, (madds, 100 * accuracy), **place)
+    teachers = 100 * report.teacher["accuracy"]["validation"]
+    axes.axhline(teachers, color=_DARK, linewidth=0.8, label="teacher")
+    if report.run["tolerance"] is not None:
+        style = {"color": _ORANGE, "linewidth": 0.8, "linestyle": "--"}
+        axes.axhline(teachers - report.run["tolerance"], label="within the tolerance", **style)
+    if most := report.run.get("budget", {}).get("multiply_adds"):
+        axes.axvline(most / 1e6, color=_PALE, linestyle="--", label="budget")
+    axes.set(xlabel="multiply-adds (M)", ylabel="validation accuracy (%)")
+    axes.set_xlim(left=0)
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def draw_overview(reports: Sequence[Report], path: str | os.PathLike) -> None:
+    """Draws what is left of the teacher's multiply-adds and parameters in percent, by task.
+
+    Tasks stand in the order of their teachers' validation accuracy, easy ones first.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.4 + 0.45 * len(reports)), facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    ordered = sorted(reports, key=lambda report: -report.teacher["accuracy"]["validation"])
+    for offset, (count, color) in enumerate((("multiply_adds", _BLUE), ("parameters", _ORANGE))):
+        left = [100 * (1 - report.gone(count)) for report in ordered]
+        places = [place + 0.38 * offset for place in range(len(ordered))]
+        bars = axes.barh(places, left, 0.36, color=color, label=count.replace("_", "-"))
+        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
+    names = []
+    for report in ordered:
+        accuracy = 100 * report.teacher["accuracy"]["validation"]
+        names.append(f"{report.run['task']['name']}, teacher {accuracy:.1f} %")
+    axes.set_yticks([place + 0.19 for place in range(len(ordered))], names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="left of the teacher's (%)")
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     _save(figure, path)
 
 

@@ -4,6 +4,7 @@ Accuracies are fractions in the records and percent here, differences of accurac
 points. Complexity is counted in multiply-adds; M is a million, k a thousand.
 """
 
+import html
 import math
 import os
 import pathlib
@@ -13,8 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from tailor_tf import page
 from tailor_tf.files import write_text
-from tailor_tf.pictures import draw_architecture, draw_confusion, draw_history
+from tailor_tf.pictures import (
+    draw_architecture,
+    draw_confusion,
+    draw_history,
+    draw_levels,
+    draw_overview,
+)
 from tailor_tf.records import Report, load, methods
 
 
@@ -110,8 +118,8 @@ def _target(report: Report) -> str:
     return f"{text} (standard error on its {images:,} images: {error:.2f} points{coarse})"
 
 
-def _levels(report: Report) -> list[str]:
-    """The levels tried, one a row."""
+def _level_rows(report: Report) -> list[list[str]]:
+    """The levels tried, one a row, under their header."""
     header = ["level", "validation (%)", "parameters (M)", "task parameters (M)"]
     header += ["multiply-adds (M)", "universal blocks kept", "proxies", ""]
     rows = [header]
@@ -133,7 +141,16 @@ def _levels(report: Report) -> list[str]:
                 ", ".join(remarks),
             ]
         )
-    return aligned(rows)
+    return rows
+
+
+def _phase_rows(report: Report) -> list[list[str]]:
+    """The networks of a run, one a row, under their header."""
+    header = ["", "validation (%)", "test (%)", "parameters (M)", "task parameters (M)"]
+    header += ["multiply-adds (M)", "universal blocks kept", "proxies", "seconds"]
+    phases = [("teacher", report.teacher), ("student", report.student)]
+    phases += [("pruned", report.pruned[report.chosen]), ("fine-tuned", report.tailored)]
+    return [header, *(_row(report, name, record) for name, record in phases)]
 
 
 def table(report: Report) -> str:
@@ -145,20 +162,72 @@ def table(report: Report) -> str:
         levels were tried, a row for each. Parameters and multiply-adds are in millions (M),
         accuracies in percent.
     """
-    run = report.run
-    header = ["", "validation (%)", "test (%)", "parameters (M)", "task parameters (M)"]
-    header += ["multiply-adds (M)", "universal blocks kept", "proxies", "seconds"]
-    phases = [("teacher", report.teacher), ("student", report.student)]
-    phases += [("pruned", report.pruned[report.chosen]), ("fine-tuned", report.tailored)]
-    rows = [header, *(_row(report, name, record) for name, record in phases)]
-    lines = [_headline(run), "", *aligned(rows), "", _verdict(report)]
+    lines = [_headline(report.run), "", *aligned(_phase_rows(report)), "", _verdict(report)]
     if len(report.finetuned) > 1:
         lines += ["", "Levels tried, by the number of universal blocks to remove:", ""]
-        lines += _levels(report)
+        lines += aligned(_level_rows(report))
     return "\n".join(lines) + "\n"
 
 
 _CONFUSIONS_SHOWN = 10
+
+
+def _cards(report: Report) -> list[tuple[str, str, str]]:
+    """The figures that matter most: name, value and the teacher's."""
+    ours, teachers = report.tailored, report.teacher
+    found = [
+        (
+            f"{split} accuracy",
+            f"{_percent(ours, split)} %",
+            f"teacher {_percent(teachers, split)} %",
+        )
+        for split in ("validation", "test")
+        if split in ours["accuracy"]
+    ]
+    for count in ("multiply_adds", "parameters"):
+        whole = f"{_amount(ours['cost'][count])} of {_amount(teachers['cost'][count])}"
+        name = f"{count.replace('_', '-')} gone"
+        found.append((name, f"{100 * report.gone(count):.1f} %", whole))
+    found.append(("task parameters", _amount(ours["cost"]["task_parameters"]), ""))
+    found.append(("universal blocks kept", _kept(report, ours), ""))
+    return found
+
+
+def write_page(report: Report, workdir: str | os.PathLike) -> None:
+    """Writes the whole report as one HTML file, `<workdir>/report/index.html`."""
+    workdir = pathlib.Path(workdir)
+    task, network = report.run["task"]["name"], report.run["universal"]["name"]
+    parts = [
+        f"<h1>{html.escape(task)} on {html.escape(network)}</h1>",
+        f'<p class="soft">{html.escape(_headline(report.run))}</p>',
+        page.cards(_cards(report)),
+        page.paragraph(_verdict(report)),
+        page.section(
+            "Architecture",
+            page.architecture(report),
+            page.paragraph("Point at a block or a proxy for its shape, multiply-adds and gate."),
+        ),
+        page.section("Phases", page.table(_phase_rows(report), chosen=4)),
+        page.section(
+            "Accuracy against complexity",
+            page.picture(draw_levels, report, "Accuracy against multiply-adds"),
+            page.table(_level_rows(report), chosen=1 + list(report.finetuned).index(report.chosen)),
+        ),
+        page.section("Training", page.picture(draw_history, report, "Training curves")),
+        page.section(
+            f"Classes, on {report.split} images",
+            page.table(page.class_rows(report)),
+            page.picture(draw_confusion, report, "Confusion of classes"),
+        ),
+    ]
+    for summary in sorted(workdir.glob("exports/files/*/*/summary.md")):
+        version = f"Exports, version {summary.parent.name}"
+        parts.append(page.section(version, page.preformatted(summary)))
+    parts.append(page.section("Flags", page.preformatted(workdir / "flags.txt")))
+    environment = report.run.get("environment", {})
+    rows = [["made with", "version"], *([name, value] for name, value in environment.items())]
+    parts.append(page.section("Environment", page.table(rows)))
+    page.write(workdir / "report" / "index.html", f"{task} on {network}", parts)
 
 
 def classes(report: Report) -> str:
@@ -223,20 +292,7 @@ def _method_row(method: str, records: Sequence[Mapping[str, Any]], whole: Sequen
     return [method, str(len(records)), *accuracies, *means, *gone, kept, seconds]
 
 
-def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
-    """Methods side by side as one Markdown table, a row per task and method.
-
-    Args:
-        workdirs: working directories; those of one task over one universal network, such as under
-            several seeds, share rows.
-
-    Returns:
-        Per row the number of runs, mean and range of the accuracies in percent, and means of what
-        the network has, in millions, and of what is gone against full fine-tuning, in percent.
-
-    Raises:
-        TailorError: a working directory without a finished network.
-    """
+def _comparison_rows(workdirs: Iterable[str | os.PathLike]) -> list[list[str]]:
     runs: dict[tuple, dict[str, list]] = {}
     for workdir in dict.fromkeys(pathlib.Path(workdir).resolve() for workdir in workdirs):
         for method, record in methods(workdir).items():
@@ -251,11 +307,45 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
         for (task, *_), of_task in runs.items()
         for method, records in of_task.items()
     ]
-    return "\n".join(aligned([header, *rows], words=2)) + "\n"
+    return [header, *rows]
+
+
+def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
+    """Methods side by side as one Markdown table, a row per task and method.
+
+    Args:
+        workdirs: working directories; those of one task over one universal network, such as under
+            several seeds, share rows.
+
+    Returns:
+        Per row the number of runs, mean and range of the accuracies in percent, and means of what
+        the network has, in millions, and of what is gone against full fine-tuning, in percent.
+
+    Raises:
+        TailorError: a working directory without a finished network.
+    """
+    return "\n".join(aligned(_comparison_rows(workdirs), words=2)) + "\n"
+
+
+def write_overview(workdirs: Sequence[str | os.PathLike], path: str | os.PathLike) -> None:
+    """Writes the comparison of several runs as one HTML file, tasks from easy to hard.
+
+    Raises:
+        TailorError: a working directory without a finished network.
+    """
+    tailored = [workdir for workdir in workdirs if "nettailor" in methods(workdir)]
+    title = f"{len(tailored)} tailored networks"
+    parts = [f"<h1>{title}</h1>"]
+    if tailored:
+        reports = [load(workdir) for workdir in tailored]
+        drawn = page.picture(draw_overview, reports, "What is left of the teachers")
+        parts.append(page.section("What is left of the teachers, easy tasks first", drawn))
+    parts.append(page.section("Methods side by side", page.table(_comparison_rows(workdirs))))
+    page.write(path, title, parts)
 
 
 def write(workdir: str | os.PathLike) -> str:
-    """Writes tables (table.md, classes.md) and pictures in `<workdir>/report`.
+    """Writes tables (table.md, classes.md), pictures and a page (index.html) in `<workdir>/report`.
 
     Returns:
         The table.
@@ -268,4 +358,6 @@ def write(workdir: str | os.PathLike) -> str:
     draw_architecture(report, folder / "architecture.png")
     draw_architecture(report, folder / "architecture.svg")
     draw_history(report, folder / "history.png")
+    draw_levels(report, folder / "levels.png")
+    write_page(report, workdir)
     return text

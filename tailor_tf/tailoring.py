@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import importlib.metadata
 import os
 import pathlib
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -406,6 +408,10 @@ class Run:
                     "multiply_adds": cost.multiply_adds,
                     "parameters": cost.parameters,
                 },
+                "path_multiply_adds": [
+                    [*path, costs.path_multiply_adds(graph, path)] for path in self.full.paths
+                ],
+                "environment": _environment(),
                 "tolerance": self.settings.tolerance,
                 "budget": dict(self.settings.budget),
                 "levels": [level.name for level in selected.tried],
@@ -417,6 +423,13 @@ class Run:
 
 def _curve(history: Sequence[Mapping[str, float]]) -> list[float]:
     return [epoch["validation_accuracy"] for epoch in history]
+
+
+def _environment() -> dict[str, str]:
+    packages = ("tensorflow", "keras", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    return {"Python": platform.python_version(), **versions, "machine": machine}
 
 
 def _amounts(counts: Mapping[str, float]) -> str:

@@ -27,6 +27,7 @@ FLOORS = (
         "tailor_tf.challenge",
         "tailor_tf.locks",
         "tailor_tf.pictures",
+        "tailor_tf.page",
     ),
     # 1: sources
     ("tailor_tf.backbones.*", "tailor_tf.data.*"),

@@ -225,8 +225,10 @@ def test_write_leaves_the_files_and_returns_the_table(workdir):
         "architecture.png",
         "architecture.svg",
         "history.png",
+        "levels.png",
+        "index.html",
     }
-    for name in ("architecture.png", "history.png", "confusion.png"):
+    for name in ("architecture.png", "history.png", "confusion.png", "levels.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,0 +1,152 @@
+"""A run's report as one HTML page that needs nothing else, made from its record files."""
+
+import html
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tailor_tf import pictures
+from tailor_tf.files import write_text
+from tailor_tf.graph import Path
+from tailor_tf.records import Report
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #1c2430; --soft: #5b6673; --line: #d8dee5;
+  --back: #fbfcfd; --card: #ffffff; --accent: #1f5fa8; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4e9ef; --soft: #9aa6b3; --line: #333d49;
+  --back: #14181d; --card: #1c2229; --accent: #7db2ee; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--back);
+  color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
+p { max-width: 48rem; } .soft { color: var(--soft); }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
+  margin: 1.5rem 0; padding: 0; }
+.cards div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem 1rem; }
+.cards dt { color: var(--soft); font-size: .85rem; }
+.cards dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.cards dd + dd { color: var(--soft); font-size: .85rem; }
+.wide { overflow-x: auto; max-width: 100%; margin: .75rem 0; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+tr.chosen td { color: var(--accent); font-weight: 600; }
+figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: .5rem;
+  padding: .5rem; overflow-x: auto; }
+figure svg { display: block; max-width: 100%; height: auto; min-width: 34rem; margin: 0 auto; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem 1rem; overflow-x: auto; font-size: .85rem; }
+"""
+
+
+def table(rows: Sequence[Sequence[str]], *, chosen: int | None = None) -> str:
+    """Rows of cells as an HTML table, the header first.
+
+    Args:
+        rows: plain text.
+        chosen: index of the row to stand out, the header counted.
+    """
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in rows[0])
+    body = []
+    for index, row in enumerate(rows[1:], start=1):
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        body.append(f'<tr class="chosen">{cells}</tr>' if index == chosen else f"<tr>{cells}</tr>")
+    parts = f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    return f'<div class="wide"><table>{parts}</table></div>'
+
+
+def cards(figures: Iterable[tuple[str, str, str]]) -> str:
+    """What matters most: a name, a value and what to compare it with, each."""
+    inner = []
+    for name, *values in figures:
+        told = "".join(f"<dd>{html.escape(value)}</dd>" for value in values if value)
+        inner.append(f"<div><dt>{html.escape(name)}</dt>{told}</div>")
+    return f'<dl class="cards">{"".join(inner)}</dl>'
+
+
+def picture(draw: Callable[[Any, pathlib.Path], None], what: Any, label: str) -> str:
+    """A picture as a figure, its SVG in the page itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "picture.svg"
+        draw(what, path)
+        text = path.read_text(encoding="utf-8")
+    drawing = text[text.index("<svg") :]
+    own = re.sub(r"\W", "", label)  # identities are the page's, and several pictures share it
+    drawing = re.sub(r'(\bid="|href="#|url\(#)(?!block)', rf"\g<1>{own}-", drawing)
+    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+    return f"<figure>{drawing}</figure>"
+
+
+def architecture(report: Report) -> str:
+    """The learned architecture; what the pointer rests on says what it is."""
+    text = picture(pictures.draw_architecture, report, "Architecture")
+    gates = {Path(*path): gate for *path, gate in report.tailored["gates"]}
+    cost = {Path(*path): count for *path, count in report.run.get("path_multiply_adds", ())}
+    for path in {*gates, *cost}:
+        height, width, channels = report.run["universal"]["node_shapes"][path.target]
+        words = [path.name, f"{height}x{width}x{channels}"]
+        words += [f"{cost[path] / 1e6:.3f} M multiply-adds"] if path in cost else []
+        words.append(f"gate {gates[path]:.3f}" if path in gates else "removed")
+        name = path.name if path in gates else f"{path.name}_removed"
+        title = f"<title>{html.escape(', '.join(words))}</title>"
+        text = text.replace(f'<g id="{name}">', f'<g id="{name}">{title}')
+    return text
+
+
+def class_rows(report: Report) -> list[list[str]]:
+    """A row per class, the least accurate of the tailored network first."""
+    matrices = [report.confusion(record) for record in (report.teacher, report.tailored)]
+    images = matrices[0].sum(axis=1)
+    hits = [100 * matrix.diagonal() / np.maximum(images, 1) for matrix in matrices]
+    wrong = matrices[1] - np.diag(matrices[1].diagonal())
+    rows = [["class", "images", "teacher (%)", "tailored (%)", "most often taken for"]]
+    for label in np.argsort(hits[1], kind="stable"):
+        name = report.classes[label]
+        if not images[label]:
+            rows.append([name, "0", "-", "-", ""])
+            continue
+        other = int(wrong[label].argmax())
+        taken = f"{report.classes[other]} ({wrong[label, other]})" if wrong[label].any() else ""
+        rows.append([name, f"{images[label]:,}", *(f"{hit[label]:.1f}" for hit in hits), taken])
+    return rows
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A whole page."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
+        # An icon of its own, or browsers ask a server for one.
+        '<link rel="icon" href="data:,"></head>\n'
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def section(title: str, *content: str) -> str:
+    """A part of a page under its heading."""
+    return f"<section><h2>{html.escape(title)}</h2>{''.join(content)}</section>"
+
+
+def paragraph(text: str) -> str:
+    """Plain text as a paragraph."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def preformatted(path: str | os.PathLike) -> str:
+    """A text file as it stands; nothing where there is none."""
+    path = pathlib.Path(path)
+    return f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>" if path.exists() else ""
+
+
+def write(path: str | os.PathLike, title: str, body: Iterable[str]) -> None:
+    """Writes a page in one piece."""
+    write_text(pathlib.Path(path), document(title, body))
