@@ -37,7 +37,7 @@ p { max-width: 48rem; } .soft { color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+th.words, td.words { text-align: left; white-space: nowrap; }
 tr.chosen td { color: var(--accent); font-weight: 600; }
 figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: .5rem;
   padding: .5rem; overflow-x: auto; }
@@ -47,19 +47,24 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
 """
 
 
-def table(rows: Sequence[Sequence[str]], *, chosen: int | None = None) -> str:
+def table(rows: Sequence[Sequence[str]], *, words: int = 1, chosen: int | None = None) -> str:
     """Rows of cells as an HTML table, the header first.
 
     Args:
         rows: plain text.
+        words: how many of the first columns hold words and not numbers.
         chosen: index of the row to stand out, the header counted.
     """
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in rows[0])
-    body = []
-    for index, row in enumerate(rows[1:], start=1):
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        body.append(f'<tr class="chosen">{cells}</tr>' if index == chosen else f"<tr>{cells}</tr>")
-    parts = f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    lines = []
+    for index, row in enumerate(rows):
+        tag = "td" if index else "th"
+        cells = []
+        for column, cell in enumerate(row):
+            kind = ' class="words"' if column < words else ""
+            cells.append(f"<{tag}{kind}>{html.escape(cell)}</{tag}>")
+        kind = ' class="chosen"' if index == chosen else ""
+        lines.append(f"<tr{kind}>{''.join(cells)}</tr>")
+    parts = f"<thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody>"
     return f'<div class="wide"><table>{parts}</table></div>'
 
 

@@ -340,7 +340,9 @@ def write_overview(workdirs: Sequence[str | os.PathLike], path: str | os.PathLik
         reports = [load(workdir) for workdir in tailored]
         drawn = page.picture(draw_overview, reports, "What is left of the teachers")
         parts.append(page.section("What is left of the teachers, easy tasks first", drawn))
-    parts.append(page.section("Methods side by side", page.table(_comparison_rows(workdirs))))
+    parts.append(
+        page.section("Methods side by side", page.table(_comparison_rows(workdirs), words=2))
+    )
     page.write(path, title, parts)
 
 
