@@ -47,7 +47,7 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
     goal, the most accurate one is taken.
 
     Args:
-        levels: from the largest network to the leanest.
+        levels: from the largest network to the leanest; one at least.
         accuracy: called for about `log2(len(levels))` of them.
         goal: validation accuracy to reach, 0..1.
     """

@@ -60,7 +60,8 @@ class Run:
         self._models: dict[str, keras.Model] = {}
         self.levels = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
-        self._tuned: dict[Level, float] = {}
+        self._tuned: dict[Level, float] = {}  # validation accuracies, in the order tuned
+        self._starts: dict[Level, Level | None] = {}  # what a level was pruned from
         self._check_budget()
 
     def check(self, method: str = "nettailor", redo: str | None = None) -> None:
@@ -168,20 +169,24 @@ class Run:
         student with all paths.
         """
         kept = self.pruning(level)
-        paths = set(kept.architecture.paths)
-        start, before = self.student, self.full
-        for tuned in self._tuned:
-            architecture = self.pruning(tuned).architecture
-            if paths < set(architecture.paths) < set(before.paths):
-                start, before = functools.partial(self.finetuned, tuned), architecture
+        start = self._starts.setdefault(level, self._nearest_tuned(kept.architecture))
+        before = self.pruning(start).architecture if start else self.full
+        trained = self.finetuned(start) if start else self.student()
         keras.utils.set_random_seed(self.settings.seed)
-        model = student.prune_student(start(), self.universal, before, kept.architecture)
+        model = student.prune_student(trained, self.universal, before, kept.architecture)
         name, settings = f"pruned_{level.name}", self._pruning_settings()
         if not self.phases.records.read_if_same(name, settings):
             restored = [list(path) for path in kept.restored]
             cost = self._student_cost(kept.architecture)
             self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
+
+    def _nearest_tuned(self, architecture: Architecture) -> Level | None:
+        """The leanest tuned level that has all paths of an architecture, and more."""
+        wanted = set(architecture.paths)
+        paths = {level: set(self.pruning(level).architecture.paths) for level in self._tuned}
+        larger = [level for level in paths if wanted < paths[level]]
+        return min(larger, key=lambda level: len(paths[level]), default=None)
 
     def finetuned(self, level: Level, goal: float = 0.0) -> keras.Model:
         """A pruned student, fine-tuned without the complexity term.
@@ -287,9 +292,10 @@ class Run:
         if self.settings.tolerance is None:
             return selection.most_accurate(levels[:LARGEST_TRIED], accuracy)
         blocks = selection.search(levels, accuracy, goal)
-        if not blocks.within_tolerance:
+        fewer = self._with_fewer_proxies(blocks.chosen)
+        if not blocks.within_tolerance or not fewer:
             return blocks
-        proxies = selection.search(self._with_fewer_proxies(blocks.chosen), accuracy, goal)
+        proxies = selection.search(fewer, accuracy, goal)
         chosen = proxies.chosen if proxies.within_tolerance else blocks.chosen
         return selection.Selection((*blocks.tried, *proxies.tried), chosen, True)
 

@@ -51,11 +51,6 @@ def test_search_takes_what_was_measured_to_be_within(seed):
         assert reached[found.chosen] == max(reached.values()) < 0.5
 
 
-def test_search_among_no_levels():
-    with pytest.raises(ValueError, match="max"):
-        selection.search([], lambda level: 1.0, 0.5)
-
-
 def test_first_within_stops_there():
     accuracy, asked = _counted({Level(8): 0.7, Level(6): 0.85, Level(4): 0.9})
     found = selection.first_within([Level(8), Level(6), Level(4)], accuracy, 0.8)

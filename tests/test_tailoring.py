@@ -200,12 +200,6 @@ class TestSearch:
         }
         assert costs[run["chosen"]] == min(costs.values())
 
-    def test_a_tolerance_that_nothing_meets(self, universal, digits, workdir):
-        result = tailor(universal, digits, workdir, self.settings(tolerance=-100))
-        assert not result.within_tolerance
-        assert "points NOT within the tolerance of -100 points" in result.table
-        assert record(workdir, "run")["levels"] == ["6", "3", "1", "0"]
-
     def test_a_level_starts_from_the_tuned_one_that_has_its_paths(self, universal, digits, workdir):
         run = Run(universal, digits, workdir, self.settings(proxy_threshold=0.0))
         tuned = run.finetuned(Level(2))
@@ -217,8 +211,21 @@ class TestSearch:
             if key.split("_conv/")[0] in names:
                 np.testing.assert_array_equal(value, weights.arrays(tuned)[key])
                 assert not np.array_equal(value, weights.arrays(run.student())[key])
+        run._tuned_accuracy(Level(4))  # nearer; what level 8 was pruned from stays what it was
+        again = weights.arrays(run.pruned(Level(8)))
+        for key, value in weights.arrays(pruned).items():
+            np.testing.assert_array_equal(value, again[key])
 
-    def test_a_search_that_is_killed_goes_on_where_it_was(self, universal, digits, workdir):
+    def test_a_level_without_proxies_ends_the_search(self, universal, digits, workdir):
+        settings = self.settings(tolerance=100, proxy_threshold=1.0)
+        run = Run(universal, digits, workdir, settings)
+        run.levels = (Level(0),)
+        assert run.result().within_tolerance
+        assert record(workdir, "run")["levels"] == ["0"]
+
+    def test_a_search_that_nothing_ends_and_that_is_killed_goes_on_where_it_was(
+        self, universal, digits, workdir
+    ):
         started = []
 
         def killing(phase):
@@ -231,18 +238,23 @@ class TestSearch:
         with pytest.raises(KeyboardInterrupt):
             tailor(universal, digits, workdir, settings, callbacks=killing)
         assert started == ["finetuned_6", "finetuned_3"]
-        tailor(universal, digits, workdir, settings, callbacks=killing)
+        result = tailor(universal, digits, workdir, settings, callbacks=killing)
         assert started[2:] == ["finetuned_3", "finetuned_1", "finetuned_0"]
+        assert record(workdir, "run")["levels"] == ["6", "3", "1", "0"]
+        assert not result.within_tolerance
+        assert "points NOT within the tolerance of -100 points" in result.table
 
-    @pytest.mark.parametrize("count", ["multiply_adds", "parameters", "task_parameters"])
-    def test_a_budget_is_kept(self, universal, digits, workdir, count):
-        student = record(workdir, "student")["cost"][count]
-        least = costs.smallest(universal.graph, Architecture.full(12, 3), 10, count)
-        budget = {count: least + 0.5 * (student - least)}
+    def test_budgets_are_kept(self, universal, digits, workdir):
+        student, full = record(workdir, "student")["cost"], Architecture.full(12, 3)
+        budget = {}
+        for count in ("multiply_adds", "parameters", "task_parameters"):
+            least = costs.smallest(universal.graph, full, 10, count)
+            budget[count] = least + 0.5 * (student[count] - least)
         tailor(universal, digits, workdir, self.settings(tolerance=None, budget=budget))
         run = record(workdir, "run")
         found = {n: record(workdir, f"finetuned_{n}") for n in run["levels"]}
-        assert all(level["cost"][count] <= budget[count] for level in found.values())
+        for count, most in budget.items():
+            assert all(level["cost"][count] <= most for level in found.values())
         best = max(level["accuracy"]["validation"] for level in found.values())
         assert found[run["chosen"]]["accuracy"]["validation"] == best
 
