@@ -18,6 +18,12 @@ from tailor_tf.tailoring import METHODS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
+BUDGETS = {
+    "max_madds": "multiply_adds",
+    "max_params": "parameters",
+    "max_task_params": "task_parameters",
+}
+UNMET_STATUS = 3  # nothing is within the tolerance
 
 common.define_task_flags()
 common.define_universal_flags()
@@ -59,27 +65,22 @@ flags.DEFINE_list(
 flags.DEFINE_float("proxy_threshold", DEFAULTS.proxy_threshold, "Remove proxies with a lower gate.")
 flags.DEFINE_float(
     "tolerance",
-    DEFAULTS.tolerance,
-    "Points of validation accuracy to give away; none are looked at where a budget is given alone.",
+    None,
+    f"Points of validation accuracy to give away; {DEFAULTS.tolerance} by default, not looked at "
+    "where a budget is given alone.",
 )
-BUDGETS = {
-    "max_madds": "multiply_adds",
-    "max_params": "parameters",
-    "max_task_params": "task_parameters",
-}
 for name, count in BUDGETS.items():
-    flags.DEFINE_float(
-        name, None, f"The {count.replace('_', '-')} that the network may have, such as 20e6."
-    )
-UNMET_STATUS = 3
+    what = f"The {count.replace('_', '-')} that the network may have, such as 20e6."
+    flags.DEFINE_float(name, None, what, lower_bound=1)
 
 
 def settings_from_flags() -> Settings:
     """The settings that the flags describe."""
-    budget = {count: FLAGS[name].value for name, count in BUDGETS.items() if FLAGS[name].value}
-    alone = budget and not FLAGS["tolerance"].present
+    limits = {count: FLAGS[name].value for name, count in BUDGETS.items()}
+    budget = {count: limit for count, limit in limits.items() if limit is not None}
+    by_default = None if budget else DEFAULTS.tolerance
     return Settings(
-        tolerance=None if alone else FLAGS.tolerance,
+        tolerance=by_default if FLAGS.tolerance is None else FLAGS.tolerance,
         budget=budget,
         teacher=common.recipe_from_flags("teacher_"),
         student=common.recipe_from_flags("student_"),
