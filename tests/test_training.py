@@ -69,6 +69,14 @@ def figures(history):
     return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in history]
 
 
+def test_left_where_it_is_told_to_it_goes_on_from_there(tmp_path):
+    expected = figures(trainer().fit(batches))
+    path = tmp_path / "state.safetensors"
+    left = trainer(path).fit(batches, stop=lambda history: len(history) == 2)
+    assert figures(left) == expected[:2]
+    assert figures(trainer(path).fit(batches)) == expected
+
+
 def test_resumed_after_any_step_it_ends_in_the_same_bits(tmp_path, every_step):
     straight = trainer()
     expected = straight.fit(batches)
