@@ -45,7 +45,15 @@ def test_every_backbone(name, rng):
     assert not {"BatchNormalization", "Rescaling"} & set(_kinds(folded))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("resnet18", "wide_resnet26")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in NETWORKS
+    ],
+)
 def test_teacher_with_its_nodes(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     teacher = universal(graph, rng).model

@@ -146,5 +146,6 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
         np.testing.assert_array_equal(variable, before[variable.path])
 
 
+@pytest.mark.slow
 def test_xla_computes_the_same():
     np.testing.assert_allclose(_losses(jit_compile=True), _losses(), rtol=1e-4)

@@ -141,6 +141,7 @@ def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_pat
     assert all(np.isfinite(value).all() for value in tensors.values())
 
 
+@pytest.mark.slow  # tests/test_training.py stops a small network after every step
 def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_path):
     """Killed after its first epoch and started again, a phase ends as if nothing had happened."""
 
@@ -223,6 +224,7 @@ class TestSearch:
         assert run.result().within_tolerance
         assert record(workdir, "run")["levels"] == ["0"]
 
+    @pytest.mark.slow
     def test_a_search_that_nothing_ends_and_that_is_killed_goes_on_where_it_was(
         self, universal, digits, workdir
     ):
