@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from absl import flags
 
+from benchmarks.figures import spread
 from export import benchmark, onnx, tflite
 from export.metadata import Metadata
 from pipelines import common
@@ -81,7 +82,7 @@ def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
                 runtime,
                 f"{teacher[0]:.1f}",
                 f"{arithmetic:.3f}",
-                f"{ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+                spread(ratios, 3),
                 f"{ratio / arithmetic:.2f}",
             ]
         )

@@ -8,9 +8,9 @@ import itertools
 import statistics
 import time
 
-import numpy as np
 from absl import flags
 
+from benchmarks.figures import spread
 from pipelines import common
 from tailor_tf import backbones, costs, distillation, student, training
 from tailor_tf.backbones.universal import Universal
@@ -74,9 +74,8 @@ def measure(spec: str, image_size: int) -> list[str]:
         for _ in range(FLAGS.rounds)
     ]
     given, taken = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratios = np.array([a / b for a, b in rounds])
-    spread = f"{np.median(ratios):.0f} ({ratios.min():.0f} to {ratios.max():.0f})"
-    return [task.name, str(image_size), f"{given:,.0f}", f"{taken:,.0f}", spread]
+    ratio = spread([a / b for a, b in rounds], 0)
+    return [task.name, str(image_size), f"{given:,.0f}", f"{taken:,.0f}", ratio]
 
 
 def main(argv: list[str]) -> None:

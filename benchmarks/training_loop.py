@@ -4,6 +4,7 @@ A callback looks at the clock while a teacher and a student are trained for a fe
 `pipelines.tailor` does it.
 """
 
+import functools
 import pathlib
 import statistics
 import tempfile
@@ -12,6 +13,7 @@ import time
 import keras
 from absl import flags
 
+from benchmarks.figures import spread
 from pipelines import common
 from tailor_tf import Universal, backbones, costs, distillation, load_universal, training
 from tailor_tf.data import Task, load_task, training_batches
@@ -79,14 +81,8 @@ def train(model, objective, task: Task, batch: int) -> Stopwatch:
             checkpoint=pathlib.Path(folder) / "state.safetensors",
         )
         trainer.fit(
-            lambda epoch, skip, share: training_batches(
-                task.train,
-                task.preprocessing,
-                batch_size=batch,
-                seed=0,
-                epoch=epoch,
-                skip=skip,
-                share=share,
+            functools.partial(
+                training_batches, task.train, task.preprocessing, batch_size=batch, seed=0
             ),
             callbacks=[watch],
         )
@@ -120,8 +116,7 @@ def measure(spec: str) -> list[list[str]]:
 
 
 def _share(parts: list[float], wholes: list[float]) -> str:
-    shares = [100 * part / whole for part, whole in zip(parts[1:], wholes[1:], strict=True)]
-    return f"{statistics.median(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
+    return spread([100 * part / whole for part, whole in zip(parts[1:], wholes[1:], strict=True)])
 
 
 def main(argv: list[str]) -> None:

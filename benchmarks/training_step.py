@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from benchmarks.figures import spread
 from pipelines import common
 from tailor_tf import Universal, backbones, costs, distillation, training
 from tailor_tf.folding import fold
@@ -254,10 +255,6 @@ def _train_and_look(spec: str, phase: str) -> int:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
 
-def _spread(ratios: np.ndarray) -> str:
-    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
-
-
 def measure(spec: str) -> tuple[list[list[str]], list[str]]:
     """Rows of the table of phases, and a row of that of ratios."""
     subject = Subject(spec)
@@ -282,16 +279,16 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
             name,
             f"{1000 * np.median(seconds[name]):.0f}",
             f"{subject.batch / np.median(seconds[name]):.0f}",
-            _spread(seconds[name] / student),
+            spread(seconds[name] / student),
         ]
         for name in phases
     ]
     ratios = [
         label,
-        _spread(student / seconds["floor"]),
-        _spread(student / seconds["floor with proxies"]),
-        _spread(1 - seconds["without proxies"] / student),
-        _spread(seconds["student, local"] / student),
+        spread(student / seconds["floor"]),
+        spread(student / seconds["floor with proxies"]),
+        spread(1 - seconds["without proxies"] / student),
+        spread(seconds["student, local"] / student),
         f"{memory[0] / memory[1]:.2f} ({memory[0] / 2**20:.0f} / {memory[1] / 2**20:.0f} MB)",
     ]
     return rows, ratios

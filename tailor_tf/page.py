@@ -108,10 +108,8 @@ def architecture(report: Report) -> str:
 
 def class_rows(report: Report) -> list[list[str]]:
     """A row per class, the least accurate of the tailored network first."""
-    matrices = [report.confusion(record) for record in (report.teacher, report.tailored)]
-    images = matrices[0].sum(axis=1)
-    hits = [100 * matrix.diagonal() / np.maximum(images, 1) for matrix in matrices]
-    wrong = matrices[1] - np.diag(matrices[1].diagonal())
+    images, *hits = report.by_class()
+    wrong = report.confused()
     rows = [["class", "images", "teacher (%)", "tailored (%)", "most often taken for"]]
     for label in np.argsort(hits[1], kind="stable"):
         name = report.classes[label]

@@ -1,6 +1,7 @@
 """The phases of a run: each trained once, its weights and figures kept in the working directory."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -138,14 +139,12 @@ class Phases:
             return
         print(f"\n{self.task.name}: {name.replace('_', ' ')}", flush=True)
         history = trainer.fit(
-            lambda epoch, skip, share: training_batches(
+            functools.partial(
+                training_batches,
                 self.task.train,
                 self.task.preprocessing,
                 batch_size=recipe.batch_size,
                 seed=self.seed,
-                epoch=epoch,
-                skip=skip,
-                share=share,
             ),
             validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
             stop=stop,

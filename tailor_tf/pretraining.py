@@ -1,6 +1,7 @@
 """Trains a source network from scratch and writes it as a universal network."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -60,24 +61,19 @@ def pretrain(
         },
     )
 
-    def epoch_batches(epoch, skip, share):
-        return training_batches(
-            task.train,
-            task.preprocessing,
-            batch_size=recipe.batch_size,
-            seed=seed,
-            epoch=epoch,
-            skip=skip,
-            share=share,
-        )
-
     def accuracy(split):
         return training.evaluate(
             model, evaluation_batches(split, task.preprocessing, batch_size=recipe.batch_size)
         )
 
     history = trainer.fit(
-        epoch_batches,
+        functools.partial(
+            training_batches,
+            task.train,
+            task.preprocessing,
+            batch_size=recipe.batch_size,
+            seed=seed,
+        ),
         validate=lambda: {"validation_accuracy": accuracy(task.validation)},
         callbacks=callbacks,
     )

@@ -185,6 +185,17 @@ class Report:
             counts[true, predicted] = images
         return counts
 
+    def by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images `[classes]` of each class, and accuracies in percent of teacher and tailored."""
+        matrices = [self.confusion(record) for record in (self.teacher, self.tailored)]
+        images = matrices[0].sum(axis=1)
+        return images, *(100 * m.diagonal() / np.maximum(images, 1) for m in matrices)
+
+    def confused(self) -> np.ndarray:
+        """The tailored network's confusions alone: `confusion` without what is right."""
+        counts = self.confusion(self.tailored)
+        return counts - np.diag(counts.diagonal())
+
     def gone(self, count: str) -> float:
         """Share of its teacher's count of `costs.Cost` that the chosen network is without."""
         return 1 - self.tailored["cost"][count] / self.teacher["cost"][count]

@@ -237,10 +237,8 @@ def classes(report: Report) -> str:
         A row per class with its images and the accuracies of teacher and tailored network in
         percent, a row for their means over classes, and the most frequent confusions.
     """
-    matrices = [report.confusion(record) for record in (report.teacher, report.tailored)]
-    images = matrices[0].sum(axis=1)
+    images, *hits = report.by_class()
     present = images > 0
-    hits = [100 * matrix.diagonal() / np.maximum(images, 1) for matrix in matrices]
     rows = [["class", "images", "teacher (%)", "tailored (%)"]]
     for label in np.flatnonzero(present):
         accuracies = [f"{accuracy[label]:.1f}" for accuracy in hits]
@@ -248,11 +246,11 @@ def classes(report: Report) -> str:
     means = [f"{accuracy[present].mean():.1f}" for accuracy in hits]
     rows.append(["mean over classes", f"{images.sum():,}", *means])
     lines = [f"Accuracy by class on {report.split} images.", "", *aligned(rows)]
-    return "\n".join(lines + _frequent_confusions(report, matrices[1])) + "\n"
+    return "\n".join(lines + _frequent_confusions(report)) + "\n"
 
 
-def _frequent_confusions(report: Report, matrix: np.ndarray) -> list[str]:
-    wrong = matrix - np.diag(matrix.diagonal())
+def _frequent_confusions(report: Report) -> list[str]:
+    wrong = report.confused()
     pairs = sorted(np.argwhere(wrong).tolist(), key=lambda pair: -wrong[*pair])
     if not pairs:
         return []

@@ -18,7 +18,7 @@ from tailor_tf.baselines import BASELINES
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture
+from tailor_tf.graph import Architecture, Path
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error
 from tailor_tf.settings import Settings
@@ -152,11 +152,16 @@ class Run:
             self._models["student"] = model
         return self._models["student"]
 
+    @functools.cached_property
+    def _gates(self) -> dict[Path, float]:
+        """The trained student's gates, by which every level is pruned."""
+        return student.gate_values(self.student(), self.full)
+
     def pruning(self, level: Level) -> pruning.Pruning:
         """What is left of the student's paths at a level."""
         return pruning.prune(
             self.full,
-            student.gate_values(self.student(), self.full),
+            self._gates,
             num_blocks=level.blocks,
             num_proxies=level.proxies,
             proxy_threshold=self.settings.proxy_threshold,

@@ -28,8 +28,8 @@ CHECKPOINT_SHARE = 0.01  # of the time that writing states within epochs may tak
 # (model, images [batch, height, width, 3], labels [batch]) -> (loss to minimise, scalars to show)
 Objective = Callable[[keras.Model, tf.Tensor, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
 
-# (epoch, batches to leave out, slices of each batch to give) -> images and labels
-Batches = Callable[[int, int, Share], tf.data.Dataset]
+# epoch=, skip= (batches to leave out), share= (slices of each batch to give) -> images and labels
+Batches = Callable[..., tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,12 +234,13 @@ class Trainer:
     def _distributed(self, batches: Batches, epoch: int, skip: int):
         """The batches of an epoch, each cut into a slice per replica."""
         if not tf.distribute.has_strategy():
-            return batches(epoch, skip, Share())
+            return batches(epoch=epoch, skip=skip, share=Share())
 
         def of_process(context):
             own = context.num_replicas_in_sync // context.num_input_pipelines
             first = own * context.input_pipeline_id
-            return batches(epoch, skip, Share(context.num_replicas_in_sync, first, own))
+            share = Share(context.num_replicas_in_sync, first, own)
+            return batches(epoch=epoch, skip=skip, share=share)
 
         return self.strategy.distribute_datasets_from_function(of_process)
 
@@ -254,8 +255,9 @@ class Trainer:
         """Trains for the steps that are still to do.
 
         Args:
-            batches: the epoch's number, from 0, how many of its first batches to leave out, and
-                which slices of a batch to give, to the rest of its batches of images and labels.
+            batches: called with the keywords `epoch`, its number from 0, `skip`, how many of its
+                first batches to leave out, and `share`, which slices of a batch to give; returns
+                the rest of the epoch's batches of images and labels.
             validate: called after each epoch for figures to record with it; the state with the
                 highest "validation_accuracy" among them is kept as the best.
             stop: called after each epoch with the history; whether to leave it at that.

@@ -1,6 +1,7 @@
 """Training towards int8, sparsity and clusters; the trainings themselves are slow."""
 
 import dataclasses
+import functools
 import json
 
 import keras
@@ -67,8 +68,8 @@ def trained(digits):
     recipe = Recipe(8, batch_size=32, learning_rate=0.1, schedule="cosine")
     trainer = training.Trainer(model, training.classification(recipe), recipe, 36)
     trainer.fit(
-        lambda epoch, skip, share: training_batches(
-            digits.train, digits.preprocessing, batch_size=32, seed=0, epoch=epoch, skip=skip
+        functools.partial(
+            training_batches, digits.train, digits.preprocessing, batch_size=32, seed=0
         )
     )
     logits = keras.Model(model.input, model.output["logits"], name="trained")
