@@ -14,8 +14,12 @@ import math
 
 import keras
 
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, BlockGraph, Part, Path, follow
+from tailor_tf.latencies import Latencies
 from tailor_tf.layers import GatedSum, NewLayers, Shared
+
+COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # of `Cost`, what E[C] may count
 
 
 def layer_multiply_adds(layer: keras.layers.Layer) -> int:
@@ -82,20 +86,68 @@ def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
     )
 
 
-def universal_multiply_adds(graph: BlockGraph) -> int:
-    """Multiply-adds of stem and blocks: what `E[C]` is a share of."""
-    return sum(multiply_adds(_part_model(part)) for part in (graph.stem, *graph.blocks))
-
-
 def path_multiply_adds(graph: BlockGraph, path: Path) -> int:
     """Multiply-adds of a path into a layer, its gate included."""
     return multiply_adds(_path_model(graph, path)) + math.prod(graph.node_shape(path.target))
 
 
-def path_shares(graph: BlockGraph, architecture: Architecture) -> dict[Path, float]:
-    """Multiply-adds of every path as a share of the universal network's: `C` of eq. 5."""
-    total = universal_multiply_adds(graph)
-    return {path: path_multiply_adds(graph, path) / total for path in architecture.paths}
+def path_parameters(graph: BlockGraph, path: Path) -> int:
+    """Parameters of a path into a layer, its gate included."""
+    return parameters(_path_model(graph, path)) + 1
+
+
+def universal_complexity(
+    graph: BlockGraph, count: str = "multiply_adds", latencies: Latencies | None = None
+) -> float:
+    """What stem and blocks have of one of `COMPLEXITIES`: what `E[C]` is a share of."""
+    if count == "latency_ms":
+        return _known(latencies).universal
+    of_part = {"multiply_adds": multiply_adds, "parameters": parameters}[count]
+    return sum(of_part(_part_model(part)) for part in (graph.stem, *graph.blocks))
+
+
+def path_complexities(
+    graph: BlockGraph,
+    architecture: Architecture,
+    count: str = "multiply_adds",
+    latencies: Latencies | None = None,
+) -> dict[Path, float]:
+    """What every path has of one of `COMPLEXITIES`, its gate included."""
+    if count == "latency_ms":
+        return {path: _known(latencies).path(path) for path in architecture.paths}
+    of_path = {"multiply_adds": path_multiply_adds, "parameters": path_parameters}[count]
+    return {path: of_path(graph, path) for path in architecture.paths}
+
+
+def path_shares(
+    graph: BlockGraph,
+    architecture: Architecture,
+    count: str = "multiply_adds",
+    latencies: Latencies | None = None,
+) -> dict[Path, float]:
+    """Complexity of every path as a share of the universal network's: `C` of eq. 5.
+
+    Args:
+        graph: the universal network's description.
+        architecture: the paths.
+        count: one of `COMPLEXITIES`.
+        latencies: measured ones, which "latency_ms" needs.
+
+    Raises:
+        TailorError: latencies are asked for and none are given.
+    """
+    total = universal_complexity(graph, count, latencies)
+    complexities = path_complexities(graph, architecture, count, latencies)
+    return {path: complexity / total for path, complexity in complexities.items()}
+
+
+def _known(latencies: Latencies | None) -> Latencies:
+    if latencies is None:
+        raise TailorError(
+            "Latency is asked for and none was measured; see export.latency.Meter, which "
+            "pipelines.tailor uses."
+        )
+    return latencies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +160,8 @@ class Cost:
         task_parameters: numbers stored for the task alone, moving statistics included.
         universal_blocks: universal blocks that run.
         proxies: proxies that run.
+        latency_ms: predicted latency of one image where it was measured of what the network is made
+            of, milliseconds.
     """
 
     multiply_adds: int
@@ -115,9 +169,10 @@ class Cost:
     task_parameters: int
     universal_blocks: int
     proxies: int
+    latency_ms: float | None = None
 
 
-def network_cost(graph: BlockGraph, num_classes: int) -> Cost:
+def network_cost(graph: BlockGraph, num_classes: int, latencies: Latencies | None = None) -> Cost:
     """Cost of the network itself with a classifier of `num_classes`: a teacher's, all its own."""
     classifier = graph.head.output_shape[-1] * num_classes
     parts = [_part_model(part) for part in (graph.stem, *graph.blocks, graph.head)]
@@ -128,6 +183,7 @@ def network_cost(graph: BlockGraph, num_classes: int) -> Cost:
         task_parameters=total + sum(statistics(part) for part in parts),
         universal_blocks=graph.num_blocks,
         proxies=0,
+        latency_ms=latencies and latencies.network,
     )
 
 
@@ -143,18 +199,32 @@ def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
     )
 
 
-def smallest(graph: BlockGraph, architecture: Architecture, num_classes: int, count: str) -> int:
+def smallest(
+    graph: BlockGraph,
+    architecture: Architecture,
+    num_classes: int,
+    count: str,
+    latencies: Latencies | None = None,
+) -> float:
     """The least that any way through a student's paths can have of a count of `Cost`."""
-    none = getattr(student_cost(graph, Architecture(graph.num_blocks, ()), num_classes), count)
-    least = {0: none}
+
+    def of(*paths: Path) -> float:
+        alone = Architecture(graph.num_blocks, paths)
+        return getattr(student_cost(graph, alone, num_classes, latencies), count)
+
+    least = {0: of()}
     for path in architecture.paths:  # layer by layer, so sources come before their targets
-        alone = student_cost(graph, Architecture(graph.num_blocks, (path,)), num_classes)
-        total = least[path.source] + getattr(alone, count) - none
+        total = least[path.source] + of(path) - of()
         least[path.target] = min(total, least.get(path.target, total))
     return least[graph.num_blocks]
 
 
-def student_cost(graph: BlockGraph, architecture: Architecture, num_classes: int) -> Cost:
+def student_cost(
+    graph: BlockGraph,
+    architecture: Architecture,
+    num_classes: int,
+    latencies: Latencies | None = None,
+) -> Cost:
     """Cost of a student whose paths all run."""
     classifier = graph.head.output_shape[-1] * num_classes
     stem, head = _part_model(graph.stem), _part_model(graph.head)
@@ -174,4 +244,5 @@ def student_cost(graph: BlockGraph, architecture: Architecture, num_classes: int
         task_parameters=task,
         universal_blocks=len(blocks),
         proxies=len(proxies),
+        latency_ms=latencies and latencies.student(architecture),
     )

@@ -11,20 +11,20 @@ from typing import Any
 
 import keras
 
-from tailor_tf import costs, distillation, pruning, report, selection, student, training
+from tailor_tf import costs, distillation, report, selection, student, training
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.graph import Architecture
+from tailor_tf.levels import Levels, amounts
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error
 from tailor_tf.settings import Settings
 from tailor_tf.task_pack import Tailored, save_task_pack
 
-LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
 METHODS = ("nettailor", "finetune", *BASELINES)
 
 
@@ -58,7 +58,7 @@ class Run:
         self.settings = settings or Settings()
         self.phases = Phases(task, workdir, self.settings.seed, callbacks, **options)
         self._models: dict[str, keras.Model] = {}
-        self.levels = self.settings.levels(universal.graph.num_blocks)
+        self._numbers = self.settings.levels(universal.graph.num_blocks)
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
         self._tuned: dict[Level, float] = {}  # validation accuracies, in the order tuned
         self._starts: dict[Level, Level | None] = {}  # what a level was pruned from
@@ -81,7 +81,7 @@ class Run:
             settings = {"teacher": self._teacher_settings()}
         if method == "nettailor":
             settings["student"] = self._student_settings()
-            names = [level.name for level in self.levels]
+            names = [level.name for level in self._numbers]
             settings |= {f"pruned_{name}": self._pruning_settings() for name in names}
             settings |= {f"finetuned_{name}": self._finetuning_settings() for name in names}
         anew = forgotten(redo) if redo else ()
@@ -108,7 +108,7 @@ class Run:
         elif last == 1:
             self.student()
         elif last == 2:
-            for level in self.levels:
+            for level in self._numbers:
                 self.pruned(level)
         else:
             return self.result()
@@ -153,19 +153,10 @@ class Run:
         return self._models["student"]
 
     @functools.cached_property
-    def _gates(self) -> dict[Path, float]:
-        """The trained student's gates, by which every level is pruned."""
-        return student.gate_values(self.student(), self.full)
-
-    def pruning(self, level: Level) -> pruning.Pruning:
-        """What is left of the student's paths at a level."""
-        return pruning.prune(
-            self.full,
-            self._gates,
-            num_blocks=level.blocks,
-            num_proxies=level.proxies,
-            proxy_threshold=self.settings.proxy_threshold,
-        )
+    def levels(self) -> Levels:
+        """To what the trained student can be pruned."""
+        gates = student.gate_values(self.student(), self.full)
+        return Levels(self.full, gates, self.settings.proxy_threshold, self._student_cost)
 
     def pruned(self, level: Level) -> keras.Model:
         """The student pruned to a level, before fine-tuning.
@@ -173,9 +164,9 @@ class Run:
         It starts from the leanest level already tuned that has all of its paths, or else from the
         student with all paths.
         """
-        kept = self.pruning(level)
-        start = self._starts.setdefault(level, self._nearest_tuned(kept.architecture))
-        before = self.pruning(start).architecture if start else self.full
+        kept = self.levels.pruning(level)
+        start = self._starts.setdefault(level, self.levels.nearest(level, self._tuned))
+        before = self.levels.pruning(start).architecture if start else self.full
         trained = self.finetuned(start) if start else self.student()
         keras.utils.set_random_seed(self.settings.seed)
         model = student.prune_student(trained, self.universal, before, kept.architecture)
@@ -185,13 +176,6 @@ class Run:
             cost = self._student_cost(kept.architecture)
             self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
-
-    def _nearest_tuned(self, architecture: Architecture) -> Level | None:
-        """The leanest tuned level that has all paths of an architecture, and more."""
-        wanted = set(architecture.paths)
-        paths = {level: set(self.pruning(level).architecture.paths) for level in self._tuned}
-        larger = [level for level in paths if wanted < paths[level]]
-        return min(larger, key=lambda level: len(paths[level]), default=None)
 
     def finetuned(self, level: Level, goal: float = 0.0) -> keras.Model:
         """A pruned student, fine-tuned without the complexity term.
@@ -203,7 +187,7 @@ class Run:
         name, recipe = f"finetuned_{level.name}", self.settings.finetune
         if name not in self._models:
             model = self.pruned(level)
-            architecture = self.pruning(level).architecture
+            architecture = self.levels.pruning(level).architecture
             self.phases.train(
                 name,
                 model,
@@ -277,7 +261,7 @@ class Run:
             name=self.task.name,
             classes=self.task.classes,
             preprocessing=self.task.preprocessing,
-            architecture=self.pruning(chosen).architecture,
+            architecture=self.levels.pruning(chosen).architecture,
             student=self.finetuned(chosen),
             universal=self.universal,
         )
@@ -291,43 +275,13 @@ class Run:
             teachers = self.phases.validation_accuracy("teacher")
             goal = teachers - self.settings.tolerance / 100
         accuracy = functools.partial(self._tuned_accuracy, goal=goal)
+        budget = self.settings.budget
         if self.settings.prune_blocks is not None:
-            return selection.first_within(self.levels, self._tuned_accuracy, goal)
-        levels = self._within_budget()
+            return selection.first_within(self._numbers, self._tuned_accuracy, goal)
+        largest_first = self._numbers[::-1]
         if self.settings.tolerance is None:
-            return selection.most_accurate(levels[:LARGEST_TRIED], accuracy)
-        blocks = selection.search(levels, accuracy, goal)
-        fewer = self._with_fewer_proxies(blocks.chosen)
-        if not blocks.within_tolerance or not fewer:
-            return blocks
-        proxies = selection.search(fewer, accuracy, goal)
-        chosen = proxies.chosen if proxies.within_tolerance else blocks.chosen
-        return selection.Selection((*blocks.tried, *proxies.tried), chosen, True)
-
-    def _within_budget(self) -> list[Level]:
-        """By number of blocks to remove, from none up: the most proxies within the budget."""
-        found, least = [], {}
-        for level in reversed(self.levels):
-            proxies = len(self.pruning(level).architecture.proxies)
-            fewer = (level._replace(proxies=count) for count in range(proxies - 1, -1, -1))
-            for candidate in (level, *fewer):
-                cost = dataclasses.asdict(self._student_cost(self.pruning(candidate).architecture))
-                if all(cost[count] <= most for count, most in self.settings.budget.items()):
-                    found.append(candidate)
-                    break
-                least = {k: min(cost[k], least.get(k, cost[k])) for k in self.settings.budget}
-        if not found:
-            raise TailorError(
-                f"No pruned network is within the budget, {_amounts(self.settings.budget)}; the "
-                f"least that the gates of this student leave is {_amounts(least)}."
-            )
-        return found
-
-    def _with_fewer_proxies(self, level: Level) -> list[Level]:
-        """A level with three quarters, half and a quarter of its proxies."""
-        proxies = len(self.pruning(level).architecture.proxies)
-        counts = sorted({proxies * quarters // 4 for quarters in (1, 2, 3)} - {proxies})
-        return [level._replace(proxies=count) for count in reversed(counts)]
+            return self.levels.most_accurate(largest_first, budget, accuracy)
+        return self.levels.leanest(largest_first, budget, accuracy, goal)
 
     def _tuned_accuracy(self, level: Level, goal: float = 0.0) -> float:
         self.finetuned(level, goal)
@@ -339,8 +293,8 @@ class Run:
             least = costs.smallest(self.universal.graph, self.full, self.task.num_classes, count)
             if most < least:
                 raise TailorError(
-                    f"The budget is {_amounts({count: most})}; stem, classifier and the cheapest "
-                    f"way between them have {_amounts({count: least})} already."
+                    f"The budget is {amounts({count: most})}; stem, classifier and the cheapest "
+                    f"way between them have {amounts({count: least})} already."
                 )
 
     def _objective(self, architecture: Architecture, complexity_weight: float):
@@ -441,10 +395,6 @@ def _environment() -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in packages}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     return {"Python": platform.python_version(), **versions, "machine": machine}
-
-
-def _amounts(counts: Mapping[str, float]) -> str:
-    return ", ".join(f"{value:,.0f} {name.replace('_', '-')}" for name, value in counts.items())
 
 
 @dataclasses.dataclass(frozen=True)

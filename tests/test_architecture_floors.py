@@ -13,6 +13,7 @@ PACKAGES = ("tailor_tf", "export", "pipelines", "benchmarks")
 FLOORS = (
     # 0: facts and tensors
     (
+        "tailor_tf.latencies",
         "tailor_tf.layers",
         "tailor_tf.blocks",
         "tailor_tf.graph",
@@ -50,6 +51,7 @@ FLOORS = (
         "tailor_tf.pretraining",
         "tailor_tf.phases",
         "tailor_tf.settings",
+        "tailor_tf.levels",
         "tailor_tf.tailoring",
         "tailor_tf.decathlon",
         "tailor_tf.selection",

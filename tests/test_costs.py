@@ -51,7 +51,7 @@ class TestPaths:
         blocks = sum(costs.path_multiply_adds(graph, Path(j, j - 1, True)) for j in (1, 2, 3, 4))
         gates = sum(math.prod(graph.node_shape(layer)) for layer in (1, 2, 3, 4))
         total = stem + blocks - gates
-        assert costs.universal_multiply_adds(graph) == total
+        assert costs.universal_complexity(graph) == total
         assert set(shares) == set(architecture.paths)
         for path, share in shares.items():
             assert share == pytest.approx(costs.path_multiply_adds(graph, path) / total)

@@ -206,7 +206,7 @@ class TestSearch:
         tuned = run.finetuned(Level(2))
         run._tuned_accuracy(Level(2))
         pruned = run.pruned(Level(8))
-        names = {path.name for path in run.pruning(Level(8)).architecture.proxies}
+        names = {path.name for path in run.levels.pruning(Level(8)).architecture.proxies}
         assert names
         for key, value in weights.arrays(pruned).items():
             if key.split("_conv/")[0] in names:
@@ -216,13 +216,6 @@ class TestSearch:
         again = weights.arrays(run.pruned(Level(8)))
         for key, value in weights.arrays(pruned).items():
             np.testing.assert_array_equal(value, again[key])
-
-    def test_a_level_without_proxies_ends_the_search(self, universal, digits, workdir):
-        settings = self.settings(tolerance=100, proxy_threshold=1.0)
-        run = Run(universal, digits, workdir, settings)
-        run.levels = (Level(0),)
-        assert run.result().within_tolerance
-        assert record(workdir, "run")["levels"] == ["0"]
 
     @pytest.mark.slow
     def test_a_search_that_nothing_ends_and_that_is_killed_goes_on_where_it_was(

@@ -1,0 +1,67 @@
+"""Latencies of the pieces that networks over one universal network are made of."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+
+from tailor_tf.graph import Architecture, Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Latencies:
+    """What was measured of a universal network and its proxies on one machine, one image at a time.
+
+    Pieces are measured alone, where all that they need stays in the caches; `scale` carries that
+    over to pieces of a whole network.
+
+    Attributes:
+        pieces: milliseconds by name: "stem", "head" (classifier included), every path's name, and
+            "block3_sum", what one more path into layer 3 adds beside itself.
+        network: milliseconds of the universal network, measured as a whole.
+        num_blocks: `L`.
+        measured_on: what they hold for: machine, runtime, precision, threads.
+    """
+
+    pieces: Mapping[str, float]
+    network: float
+    num_blocks: int
+    measured_on: Mapping[str, str]
+
+    @property
+    def scale(self) -> float:
+        """A piece's time within a network over its time alone."""
+        blocks = [f"block{layer}" for layer in range(1, self.num_blocks + 1)]
+        return self.network / self._total(["stem", *blocks, "head"])
+
+    @property
+    def universal(self) -> float:
+        """Milliseconds of stem and blocks."""
+        return self.network - self.scale * self.pieces["head"]
+
+    def path(self, path: Path) -> float:
+        """Milliseconds of a path into a layer; a proxy's sum with other paths included."""
+        pieces = [path.name] if path.universal else [path.name, _sum(path.target)]
+        return self.scale * self._total(pieces)
+
+    def student(self, architecture: Architecture) -> float:
+        """Milliseconds that a compacted student is predicted to take."""
+        pieces = ["stem", "head", *(path.name for path in architecture.paths)]
+        for layer in architecture.layers:
+            pieces += [_sum(layer)] * (len(architecture.into(layer)) - 1)
+        return self.scale * self._total(pieces)
+
+    def _total(self, names: Iterable[str]) -> float:
+        return sum(self.pieces[name] for name in names)
+
+    def to_json(self) -> str:
+        """The latencies as one JSON object."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Latencies":
+        """The inverse of `to_json`."""
+        return cls(**json.loads(text))
+
+
+def _sum(layer: int) -> str:
+    return f"block{layer}_sum"

@@ -1,0 +1,77 @@
+"""To what a student can be pruned, and what is tried of it, against brute force."""
+
+import numpy as np
+import pytest
+
+from tailor_tf.costs import student_cost
+from tailor_tf.errors import TailorError
+from tailor_tf.graph import Architecture
+from tailor_tf.levels import Levels
+from tailor_tf.records import Level
+from tests import helpers
+
+FULL = Architecture.full(4, 3)
+NUMBERS = tuple(Level(number) for number in range(5))
+
+
+@pytest.fixture
+def levels(rng):
+    gates = {path: rng.uniform(0.06, 1) for path in FULL.paths}
+    graph = helpers.small_graph()
+    return Levels(FULL, gates, 0.05, lambda architecture: student_cost(graph, architecture, 5))
+
+
+def _cost(levels, level):
+    return levels.cost(levels.pruning(level).architecture)
+
+
+@pytest.mark.parametrize("count", ["multiply_adds", "parameters", "task_parameters"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 1.0])
+def test_within_a_budget_are_the_variants_with_most_proxies(levels, count, share):
+    most = share * getattr(_cost(levels, Level(0)), count)
+    found = {level.blocks: level for level in levels.within(NUMBERS, {count: most})}
+    for number in NUMBERS:
+        proxies = range(len(levels.pruning(number).architecture.proxies), -1, -1)
+        variants = [number._replace(proxies=kept) for kept in proxies]
+        fitting = [v for v in variants if getattr(_cost(levels, v), count) <= most]
+        assert (number.blocks in found) == bool(fitting)
+        if fitting:
+            assert _cost(levels, found[number.blocks]) == _cost(levels, fitting[0])
+
+
+def test_a_budget_that_no_level_is_within_says_what_the_least_is(levels):
+    least = min(
+        _cost(levels, number._replace(proxies=kept)).multiply_adds
+        for number in NUMBERS
+        for kept in range(len(levels.pruning(number).architecture.proxies))
+    )
+    with pytest.raises(TailorError, match=f"10 multiply-adds; the least .* is {least:,} multiply"):
+        levels.within(NUMBERS, {"multiply_adds": 10})
+
+
+def test_nearest_is_the_leanest_that_has_all_paths(levels):
+    assert levels.nearest(Level(3), [Level(0), Level(2), Level(1), Level(4)]) == Level(2)
+    assert levels.nearest(Level(0), [Level(1), Level(2)]) is None
+    proxies = len(levels.pruning(Level(1)).architecture.proxies)
+    assert levels.nearest(Level(1, proxies - 2), [Level(0), Level(1)]) == Level(1)
+
+
+def test_the_leanest_has_fewer_blocks_and_then_fewer_proxies(levels):
+    proxies = len(levels.pruning(Level(2)).architecture.proxies)
+    enough = {Level(0), Level(1), Level(2), Level(2, proxies // 2), Level(2, 3 * proxies // 4)}
+    found = levels.leanest(NUMBERS, {}, lambda level: float(level in enough), 0.5)
+    assert found.chosen == Level(2, proxies // 2) and found.within_tolerance
+    assert set(found.tried) >= {Level(2), Level(3), Level(2, proxies // 4)}
+
+
+def test_a_level_without_proxies_ends_the_search():
+    levels = Levels(FULL, dict.fromkeys(FULL.paths, 0.5), 1.0, lambda _: None)
+    found = levels.leanest((Level(0),), {}, lambda level: 1.0, 0.5)
+    assert found.tried == (Level(0),)
+
+
+def test_of_a_budget_alone_the_largest_few_are_tried(levels):
+    whole = _cost(levels, Level(0)).parameters
+    accuracies = dict(zip(NUMBERS, np.linspace(0.5, 0.9, 5), strict=True))
+    found = levels.most_accurate(NUMBERS, {"parameters": whole}, accuracies.get)
+    assert found.tried == NUMBERS[:3] and found.chosen == Level(2)
