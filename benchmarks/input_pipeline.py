@@ -16,7 +16,7 @@ from tailor_tf import backbones, costs, distillation, student, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import load_task, training_batches
 from tailor_tf.graph import Architecture, build_network
-from tailor_tf.report import aligned
+from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["digits"], "Images, as --task of pipelines.tailor, by comma.")

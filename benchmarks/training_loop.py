@@ -19,8 +19,8 @@ from tailor_tf import Universal, backbones, costs, distillation, load_universal,
 from tailor_tf.data import Task, load_task, training_batches
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, build_network
-from tailor_tf.report import aligned
 from tailor_tf.student import build_student, build_teacher
+from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")

@@ -29,8 +29,8 @@ from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, build_network, classifier
 from tailor_tf.layers import Shared, UniversalLayers
 from tailor_tf.losses import cross_entropy
-from tailor_tf.report import aligned
 from tailor_tf.student import build_student
+from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

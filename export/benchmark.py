@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def run(
                 loaded = {key: runtimes.load(paths[key], threads=max(count, 1)) for key in keys}
                 chosen = np.resize(images, (batch, *images.shape[1:]))
                 calls = {key: (r.run, r.prepare(chosen)) for key, r in loaded.items()}
-                times = _interleaved(calls, rounds)
+                times = interleaved(calls, rounds)
                 for key in keys:
                     median, p90 = np.percentile(times[key], [50, 90]) * 1e3
                     results.append(
@@ -88,7 +89,15 @@ def run(
     return results
 
 
-def _interleaved(calls, rounds: int) -> dict:
+def interleaved(
+    calls: Mapping[Any, tuple[Callable[[Any], Any], Any]], rounds: int
+) -> dict[Any, list[float]]:
+    """Seconds of calls that take turns, after one turn to warm up.
+
+    Args:
+        calls: functions and what each is called with, by any name.
+        rounds: turns of each; one lasts `_ROUND_SECONDS`, or one call where that takes longer.
+    """
     times = {key: [] for key in calls}
     for turn in range(rounds + 1):
         for key, (call, argument) in calls.items():

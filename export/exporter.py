@@ -28,7 +28,7 @@ from tailor_tf import files
 from tailor_tf.data import Split, Task, evaluation_batches
 from tailor_tf.data.batches import central_window
 from tailor_tf.folding import fold
-from tailor_tf.report import aligned
+from tailor_tf.tables import aligned
 
 FORMATS = ("saved_model", "tflite", "onnx")
 RECORD = "export.json"

@@ -7,7 +7,7 @@ import pathlib
 import keras
 
 from export.metadata import Metadata
-from tailor_tf import records
+from tailor_tf import outcome
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.checkpoints import Checkpoints
@@ -53,7 +53,7 @@ def from_run(workdir: str | os.PathLike, universal: Universal) -> Source:
         TailorError: the run is not finished; names what is missing.
     """
     workdir = pathlib.Path(workdir)
-    records.load(workdir)  # says which phase is missing
+    outcome.load(workdir)  # says which phase is missing
     if not (workdir / TASK_PACK).exists():
         raise TailorError(
             f"{workdir / TASK_PACK} is gone; the command that made the run writes it again."

@@ -153,15 +153,16 @@ def numbers(flag: flags.Flag, kind: type = float) -> tuple[Any, ...] | None:
         ) from error
 
 
-def integer_or(flag: flags.Flag, **words: Any) -> Any:
-    """The value of a string flag as an integer, or what one of `words` stands for."""
+def number_or(flag: flags.Flag, kind: type, **words: Any) -> Any:
+    """The value of a string flag as `int` or `float`, or what one of `words` stands for."""
     if flag.value in words:
         return words[flag.value]
     try:
-        return int(flag.value)
+        return kind(flag.value)
     except ValueError as error:
+        word = {float: "a number", int: "an integer"}[kind]
         raise TailorError(
-            f"--{flag.name} got {flag.value!r}; expected an integer or {', '.join(words)}."
+            f"--{flag.name} got {flag.value!r}; expected {word} or {', '.join(words)}."
         ) from error
 
 

@@ -1,9 +1,10 @@
-"""Makes the reports of finished runs anew and compares runs and methods in one table."""
+"""Makes the reports of runs anew and compares runs and methods in one table."""
 
 from absl import flags
 
 from pipelines import common
-from tailor_tf import records, report
+from tailor_tf import report, tables
+from tailor_tf.records import Records
 
 FLAGS = flags.FLAGS
 
@@ -12,11 +13,11 @@ flags.DEFINE_string("overview", None, "HTML file to write with all of them side 
 
 
 def main(argv: list[str]) -> None:
-    """Writes each tailored network's report and prints a table with a row per task and method."""
+    """Writes each run's report, as far as it has come, and prints a row per task and method."""
     common.no_arguments(argv)
-    table = report.comparison(FLAGS.workdirs)
+    table = tables.comparison(FLAGS.workdirs)
     for workdir in FLAGS.workdirs:
-        if "nettailor" in records.methods(workdir):
+        if Records(workdir).read("run"):
             report.write(workdir)
     print(table, end="")
     if FLAGS.overview:

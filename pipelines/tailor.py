@@ -8,11 +8,14 @@ import sys
 
 from absl import flags
 
+from export import latency
 from pipelines import common
-from tailor_tf import Run, Settings, files, load_universal, locks, report
+from tailor_tf import Run, Settings, Universal, files, load_universal, locks, tables
 from tailor_tf.baselines import BASELINES
 from tailor_tf.complexity import ESTIMATORS
+from tailor_tf.data import Task
 from tailor_tf.distillation import TEACHER_GRADIENTS
+from tailor_tf.graph import Architecture
 from tailor_tf.phases import PHASES
 from tailor_tf.tailoring import METHODS
 
@@ -22,7 +25,9 @@ BUDGETS = {
     "max_madds": "multiply_adds",
     "max_params": "parameters",
     "max_task_params": "task_parameters",
+    "max_latency_ms": "latency_ms",
 }
+COMPLEXITIES = {"madds": "multiply_adds", "params": "parameters", "latency": "latency_ms"}
 UNMET_STATUS = 3  # nothing is within the tolerance
 
 common.define_task_flags()
@@ -42,7 +47,12 @@ flags.DEFINE_enum(
 for phase in ("teacher", "student", "finetune", "baseline"):
     common.define_recipe_flags(f"{phase}_", getattr(DEFAULTS, phase))
 flags.DEFINE_string("max_skip", "3", "How many layers back a proxy may read, or dense.")
-flags.DEFINE_float("complexity_weight", DEFAULTS.complexity_weight, "Gamma 1: weight of E[C].")
+flags.DEFINE_enum("complexity", "madds", list(COMPLEXITIES), "What expected complexity counts.")
+flags.DEFINE_string(
+    "complexity_weight",
+    str(DEFAULTS.complexity_weight),
+    "Gamma 1: weight of the expected complexity, or auto to drive it to the budget.",
+)
 flags.DEFINE_float("teacher_weight", DEFAULTS.teacher_weight, "Gamma 2: weight of the teacher.")
 flags.DEFINE_enum(
     "teacher_gradient",
@@ -71,7 +81,17 @@ flags.DEFINE_float(
 )
 for name, count in BUDGETS.items():
     what = f"The {count.replace('_', '-')} that the network may have, such as 20e6."
-    flags.DEFINE_float(name, None, what, lower_bound=1)
+    if name == "max_latency_ms":
+        what = "Milliseconds that one image may take in LiteRT on this machine."
+    flags.DEFINE_float(name, None, what, lower_bound=0)
+flags.DEFINE_enum(
+    "latency",
+    None,
+    latency.PRECISIONS,
+    "Measure latency in LiteRT and record it, in this precision; float32 where latency is asked "
+    "for otherwise.",
+)
+flags.DEFINE_integer("latency_threads", 1, "Threads of LiteRT.", lower_bound=1)
 
 
 def settings_from_flags() -> Settings:
@@ -82,16 +102,17 @@ def settings_from_flags() -> Settings:
     return Settings(
         tolerance=by_default if FLAGS.tolerance is None else FLAGS.tolerance,
         budget=budget,
+        complexity=COMPLEXITIES[FLAGS.complexity],
+        complexity_weight=common.number_or(FLAGS["complexity_weight"], float, auto=None),
         teacher=common.recipe_from_flags("teacher_"),
         student=common.recipe_from_flags("student_"),
         finetune=common.recipe_from_flags("finetune_"),
         baseline=common.recipe_from_flags("baseline_"),
-        max_skip=common.integer_or(FLAGS["max_skip"], dense=None),
+        max_skip=common.number_or(FLAGS["max_skip"], int, dense=None),
         prune_blocks=common.numbers(FLAGS["prune_blocks"], int),
         **{
             name: FLAGS[name].value
             for name in (
-                "complexity_weight",
                 "teacher_weight",
                 "teacher_gradient",
                 "estimator",
@@ -99,6 +120,19 @@ def settings_from_flags() -> Settings:
                 "seed",
             )
         },
+    )
+
+
+def meter_from_flags(universal: Universal, task: Task, settings: Settings) -> latency.Meter | None:
+    """What measures latency, where the flags ask for it."""
+    if FLAGS.latency is None and not settings.needs_latency:
+        return None
+    return latency.Meter(
+        universal.graph,
+        Architecture.full(universal.graph.num_blocks, settings.max_skip),
+        task.num_classes,
+        precision=FLAGS.latency or "float32",
+        threads=FLAGS.latency_threads,
     )
 
 
@@ -113,12 +147,14 @@ def tailor(workdir: str) -> None:
     """Runs what the flags ask for in a working directory."""
     universal = load_universal(FLAGS.universal, **common.universal_config())
     task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
+    settings = settings_from_flags()
     run = Run(
         universal,
         task,
         workdir,
-        settings_from_flags(),
+        settings,
         common.phase_callbacks(workdir),
+        meter_from_flags(universal, task, settings),
         **common.training_options(),
     )
     with locks.locked(workdir):
@@ -128,7 +164,7 @@ def tailor(workdir: str) -> None:
         files.write_text(pathlib.Path(workdir) / "flags.txt", common.flags_into_string())
         if FLAGS.method != "nettailor":
             run.baseline(FLAGS.method)
-            print(f"\n{report.comparison([workdir])}", end="")
+            print(f"\n{tables.comparison([workdir])}", end="")
         elif result := run.run(FLAGS.until):
             print(f"\n{result.table}\nEverything is in {workdir}; see its report folder.")
             if not result.within_tolerance:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
+
 from tailor_tf.graph import Architecture, Path
 
 Gates = Mapping[Path, Any]
@@ -69,6 +71,32 @@ def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, 
         costs[path] * gates[path] * fed[path.source] * read[path.target]
         for path in architecture.paths
     )
+
+
+class DrivenWeight:
+    """`gamma1` as a multiplier that drives E[C] to a target instead of a number chosen by hand.
+
+    It grows while E[C] is above the target and shrinks while it is below, in proportion to the
+    relative distance: gradient ascent in the logarithm of the multiplier of the constraint
+    `E[C] = target`. Not in the paper.
+
+    Args:
+        start: the weight at the start.
+        target: E[C] to end at, in the unit of the costs.
+        steps: steps that the training has.
+    """
+
+    _PACE = 30.0  # e-folds over a whole training at E[C] twice the target or more
+
+    def __init__(self, start: float, target: float, steps: int):
+        self.variable = keras.Variable(start, trainable=False, name="complexity_weight")
+        self.target = target
+        self._rate = self._PACE / steps
+
+    def update(self, expected: float) -> None:
+        """Takes one step, going by the E[C] of a training step."""
+        distance = min(max(expected / self.target - 1, -1.0), 1.0)
+        self.variable.assign(self.variable * math.exp(self._rate * distance))
 
 
 ESTIMATORS: Mapping[str, Callable[[Gates, Architecture, Mapping[Path, float]], Any]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tailor_tf import challenge, records, score, standings, training
+from tailor_tf import challenge, outcome, records, score, standings, training
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
@@ -72,7 +72,7 @@ def is_finished(workdir: str | os.PathLike, universal: Universal) -> bool:
         TailorError: it was made over another universal network.
     """
     found = records.Records(workdir)
-    if found.read("run") is None:
+    if found.read("selection") is None:
         return False
     made_over = found.read("teacher")["settings"]["universal"]
     if made_over != universal.fingerprint:
@@ -125,7 +125,7 @@ def conclude(
         for domain in left:
             known = challenge.read_annotations(kit, domain)
             predict(workdir / domain, domain, known, universal, data_dir)
-    found = {domain: records.methods(workdir / domain) for domain in domains}
+    found = {domain: outcome.methods(workdir / domain) for domain in domains}
     tests = {
         domain: 100 * methods["nettailor"]["accuracy"]["test"]
         for domain, methods in found.items()

@@ -77,8 +77,9 @@ class StudentObjective:
     Attributes:
         teacher: the fine-tuned teacher, used in inference mode; folded, it is faster.
         architecture: the student's paths.
-        costs: multiply-adds of each path as a share of the universal network's.
-        complexity_weight: `gamma1`.
+        costs: complexity of each path as a share of the universal network's, see
+            `costs.path_shares`.
+        complexity_weight: `gamma1`, a number or a variable.
         teacher_weight: `gamma2`.
         estimator: "paper" or "reachability", how E[C] is computed.
         teacher_gradient: "end_to_end" lets a node's distance from the teacher's train all layers
@@ -90,7 +91,7 @@ class StudentObjective:
     teacher: keras.Model
     architecture: Architecture
     costs: Mapping[Path, float]
-    complexity_weight: float = 0.3
+    complexity_weight: float | keras.Variable = 0.3
     teacher_weight: float = 10.0
     estimator: str = "paper"
     teacher_gradient: str = "end_to_end"
@@ -124,8 +125,11 @@ class StudentObjective:
             gates(student, self.architecture), self.architecture, self.costs
         )
         loss = classification + self.complexity_weight * expected + self.teacher_weight * distance
-        return loss, {
+        figures = {
             "accuracy": accuracy(labels, learned["logits"]),
             "teacher_loss": distance,
             "complexity": expected,
         }
+        if isinstance(self.complexity_weight, keras.Variable):
+            figures["complexity_weight"] = ops.convert_to_tensor(self.complexity_weight)
+        return loss, figures

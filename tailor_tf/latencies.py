@@ -1,8 +1,8 @@
 """Latencies of the pieces that networks over one universal network are made of."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tailor_tf.graph import Architecture, Path
 
@@ -18,12 +18,14 @@ class Latencies:
         pieces: milliseconds by name: "stem", "head" (classifier included), every path's name, and
             "block3_sum", what one more path into layer 3 adds beside itself.
         network: milliseconds of the universal network, measured as a whole.
+        call: milliseconds of a call of a network with nothing in it, contained in `network` only.
         num_blocks: `L`.
         measured_on: what they hold for: machine, runtime, precision, threads.
     """
 
     pieces: Mapping[str, float]
     network: float
+    call: float
     num_blocks: int
     measured_on: Mapping[str, str]
 
@@ -31,12 +33,12 @@ class Latencies:
     def scale(self) -> float:
         """A piece's time within a network over its time alone."""
         blocks = [f"block{layer}" for layer in range(1, self.num_blocks + 1)]
-        return self.network / self._total(["stem", *blocks, "head"])
+        return (self.network - self.call) / self._total(["stem", *blocks, "head"])
 
     @property
     def universal(self) -> float:
         """Milliseconds of stem and blocks."""
-        return self.network - self.scale * self.pieces["head"]
+        return self.network - self.call - self.scale * self.pieces["head"]
 
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; a proxy's sum with other paths included."""
@@ -48,19 +50,15 @@ class Latencies:
         pieces = ["stem", "head", *(path.name for path in architecture.paths)]
         for layer in architecture.layers:
             pieces += [_sum(layer)] * (len(architecture.into(layer)) - 1)
-        return self.scale * self._total(pieces)
+        return self.call + self.scale * self._total(pieces)
 
     def _total(self, names: Iterable[str]) -> float:
         return sum(self.pieces[name] for name in names)
 
-    def to_json(self) -> str:
-        """The latencies as one JSON object."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
-
     @classmethod
-    def from_json(cls, text: str) -> "Latencies":
-        """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+    def of_record(cls, record: Mapping[str, Any]) -> "Latencies":
+        """The inverse of `dataclasses.asdict`; further entries are left out."""
+        return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
 
 
 def _sum(layer: int) -> str:

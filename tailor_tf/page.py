@@ -1,19 +1,12 @@
-"""A run's report as one HTML page that needs nothing else, made from its record files."""
+"""Parts of an HTML page that needs no other file."""
 
 import html
 import os
 import pathlib
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from tailor_tf import pictures
 from tailor_tf.files import write_text
-from tailor_tf.graph import Path
-from tailor_tf.records import Report
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c2430; --soft: #5b6673; --line: #d8dee5;
@@ -24,6 +17,7 @@ _STYLE = """
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--back);
   color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h3 { font-size: .95rem; margin: 1.5rem 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
 p { max-width: 48rem; } .soft { color: var(--soft); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
@@ -42,6 +36,10 @@ tr.chosen td { color: var(--accent); font-weight: 600; }
 figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: .5rem;
   padding: .5rem; overflow-x: auto; }
 figure svg { display: block; max-width: 100%; height: auto; min-width: 34rem; margin: 0 auto; }
+.gallery { display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; font-size: .8rem; }
+.gallery div { width: 7rem; overflow-wrap: anywhere; }
+.gallery img { display: block; width: 4rem; height: 4rem; object-fit: contain;
+  image-rendering: pixelated; margin-bottom: .25rem; background: #fff; border-radius: .25rem; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .75rem 1rem; overflow-x: auto; font-size: .85rem; }
 """
@@ -77,12 +75,9 @@ def cards(figures: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="cards">{"".join(inner)}</dl>'
 
 
-def picture(draw: Callable[[Any, pathlib.Path], None], what: Any, label: str) -> str:
-    """A picture as a figure, its SVG in the page itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "picture.svg"
-        draw(what, path)
-        text = path.read_text(encoding="utf-8")
+def picture(path: str | os.PathLike, label: str) -> str:
+    """An SVG file as a figure of the page."""
+    text = pathlib.Path(path).read_text(encoding="utf-8")
     drawing = text[text.index("<svg") :]
     own = re.sub(r"\W", "", label)  # identities are the page's, and several pictures share it
     drawing = re.sub(r'(\bid="|href="#|url\(#)(?!block)', rf"\g<1>{own}-", drawing)
@@ -90,36 +85,13 @@ def picture(draw: Callable[[Any, pathlib.Path], None], what: Any, label: str) ->
     return f"<figure>{drawing}</figure>"
 
 
-def architecture(report: Report) -> str:
-    """The learned architecture; what the pointer rests on says what it is."""
-    text = picture(pictures.draw_architecture, report, "Architecture")
-    gates = {Path(*path): gate for *path, gate in report.tailored["gates"]}
-    cost = {Path(*path): count for *path, count in report.run.get("path_multiply_adds", ())}
-    for path in {*gates, *cost}:
-        height, width, channels = report.run["universal"]["node_shapes"][path.target]
-        words = [path.name, f"{height}x{width}x{channels}"]
-        words += [f"{cost[path] / 1e6:.3f} M multiply-adds"] if path in cost else []
-        words.append(f"gate {gates[path]:.3f}" if path in gates else "removed")
-        name = path.name if path in gates else f"{path.name}_removed"
-        title = f"<title>{html.escape(', '.join(words))}</title>"
-        text = text.replace(f'<g id="{name}">', f'<g id="{name}">{title}')
-    return text
-
-
-def class_rows(report: Report) -> list[list[str]]:
-    """A row per class, the least accurate of the tailored network first."""
-    images, *hits = report.by_class()
-    wrong = report.confused()
-    rows = [["class", "images", "teacher (%)", "tailored (%)", "most often taken for"]]
-    for label in np.argsort(hits[1], kind="stable"):
-        name = report.classes[label]
-        if not images[label]:
-            rows.append([name, "0", "-", "-", ""])
-            continue
-        other = int(wrong[label].argmax())
-        taken = f"{report.classes[other]} ({wrong[label, other]})" if wrong[label].any() else ""
-        rows.append([name, f"{images[label]:,}", *(f"{hit[label]:.1f}" for hit in hits), taken])
-    return rows
+def gallery(images: Iterable[tuple[str, str]]) -> str:
+    """Small images side by side: base64 of a PNG file and what stands below, each."""
+    inner = [
+        f'<div><img alt="" src="data:image/png;base64,{image}">{html.escape(text)}</div>'
+        for image, text in images
+    ]
+    return f'<div class="gallery">{"".join(inner)}</div>'
 
 
 def document(title: str, body: Iterable[str]) -> str:
@@ -137,6 +109,11 @@ def document(title: str, body: Iterable[str]) -> str:
 def section(title: str, *content: str) -> str:
     """A part of a page under its heading."""
     return f"<section><h2>{html.escape(title)}</h2>{''.join(content)}</section>"
+
+
+def subtitle(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{html.escape(text)}</h3>"
 
 
 def paragraph(text: str) -> str:

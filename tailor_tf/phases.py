@@ -1,5 +1,6 @@
 """The phases of a run: each trained once, its weights and figures kept in the working directory."""
 
+import base64
 import dataclasses
 import functools
 import json
@@ -23,6 +24,9 @@ from tailor_tf.graph import Architecture
 from tailor_tf.records import Records, check_same_settings
 
 EVALUATION_BATCH = 256
+MOST_EXAMPLES = 200  # classes of which an image is kept to look at
+CONFUSIONS_SHOWN = 12
+THUMBNAIL = 64  # pixels
 
 # A phase and what the names of its records, checkpoints and logs start with, in their order.
 PHASES = {
@@ -97,7 +101,8 @@ class Phases:
         settings: Mapping[str, Any],
         cost: Cost,
         architecture: Architecture | None = None,
-        stop: Callable[[Sequence[Mapping[str, float]]], bool] = lambda history: False,
+        stop: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda history: False,
+        **options: Any,
     ) -> None:
         """Trains a model in place, or reads its weights where the phase was finished.
 
@@ -111,6 +116,7 @@ class Phases:
             architecture: a student's paths; `None` for a teacher.
             stop: whether to leave it at a history, see `training.Trainer.fit`; such a phase is
                 finished for as long as this stays so.
+            **options: of `training.Trainer`, of this phase alone.
 
         Raises:
             records.SettingsChangedError: the phase was begun with other settings.
@@ -134,6 +140,7 @@ class Phases:
             checkpoint=self._checkpoint(name),
             settings=settings,
             **self.options,
+            **options,
         )
         if finished:
             return
@@ -147,6 +154,7 @@ class Phases:
                 seed=self.seed,
             ),
             validate=lambda: {"validation_accuracy": self.accuracy(model, self.task.validation)},
+            observe=functools.partial(_rounded_gates, model, architecture),
             stop=stop,
             callbacks=self.callbacks(name),
         )
@@ -205,6 +213,37 @@ class Phases:
             counts = self._confusion(model(), self.task.test)
             self.records.write(name, record | _measured(record, "test", counts))
 
+    def add_examples(self, name: str, model: keras.Model) -> None:
+        """Writes the record `examples`: images to look at, with what the model takes them for.
+
+        They are of the test images, or of those of validation where the task has no labelled ones:
+        the first image of each class, and one for each of the most frequent confusions of the
+        phase `name`.
+        """
+        found = self.records.read("examples")
+        if found and found["of"] == name:
+            return
+        split = self.task.test or self.task.validation
+        logits, labels = training.predict(model, self._batches(split))
+        predicted = logits.argmax(-1)
+        classes, first = np.unique(labels, return_index=True)
+        shown = dict(zip(classes[:MOST_EXAMPLES].tolist(), first.tolist(), strict=False))
+        confusions = self.records.read(name)["confusion"][split.name]
+        wrong = sorted((c for c in confusions if c[0] != c[1]), key=lambda c: -c[2])
+        mistaken = [
+            [true, other, int(np.flatnonzero((labels == true) & (predicted == other))[0])]
+            for true, other, _ in wrong[:CONFUSIONS_SHOWN]
+        ]
+        self.records.write(
+            "examples",
+            {
+                "of": name,
+                "split": split.name,
+                "classes": [[label, _png(split, index)] for label, index in shown.items()],
+                "confusions": [[*pair, _png(split, index)] for *pair, index in mistaken],
+            },
+        )
+
     def check(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuses a working directory whose records or checkpoints have other settings.
 
@@ -232,7 +271,8 @@ class Phases:
         Raises:
             TailorError: an unknown phase.
         """
-        for name in () if phase in BASELINES else ("records/run.json", "task_pack.safetensors"):
+        results = ("records/selection.json", "task_pack.safetensors")
+        for name in () if phase in BASELINES else results:
             (self.workdir / name).unlink(missing_ok=True)
         for stem in forgotten(phase):
             for path in self.workdir.glob(f"records/{stem}*.json"):
@@ -241,6 +281,22 @@ class Phases:
                 path.unlink()
             for path in self.workdir.glob(f"logs/{stem}*"):
                 shutil.rmtree(path)
+
+
+def _png(split: Split, index: int) -> str:
+    """An image of a split as PNG, base64, scaled down where it is large."""
+    image = tf.convert_to_tensor(split.images[np.array([index])][0])
+    if max(image.shape[:2]) > THUMBNAIL:
+        image = tf.image.resize(image, (THUMBNAIL, THUMBNAIL), "area", preserve_aspect_ratio=True)
+        image = tf.cast(tf.round(image), tf.uint8)
+    return base64.b64encode(tf.io.encode_png(image).numpy()).decode("ascii")
+
+
+def _rounded_gates(model: keras.Model, architecture: Architecture | None) -> dict[str, list]:
+    """A student's gates for its history, in the order of its paths."""
+    if architecture is None:
+        return {}
+    return {"gates": [round(g, 4) for g in student.gate_values(model, architecture).values()]}
 
 
 def _measured(record: Mapping[str, Any], split: str, confusion: np.ndarray) -> dict[str, Any]:

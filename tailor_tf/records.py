@@ -1,6 +1,5 @@
-"""Records of a run: one JSON file per phase, the only thing that reports are made from."""
+"""Records of a run: one JSON file per phase."""
 
-import dataclasses
 import json
 import math
 import os
@@ -8,10 +7,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tailor_tf.errors import TailorError
 from tailor_tf.files import write_text
+
+LAYOUT = 2  # of the records; files of another one are refused
 
 
 class SettingsChangedError(TailorError):
@@ -99,12 +98,29 @@ class Records:
 
     def write(self, name: str, record: Mapping[str, Any]) -> None:
         """Writes a record in one piece."""
-        write_text(self.path(name), json.dumps(record, indent=1) + "\n")
+        text = json.dumps({"layout": LAYOUT, **record}, indent=1)
+        write_text(self.path(name), text + "\n")
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """Reads a record; `None` if there is none."""
+        """Reads a record; `None` if there is none.
+
+        Raises:
+            TailorError: it is no record, or one of another layout.
+        """
         path = self.path(name)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise TailorError(f"{path} is damaged: {error}. Remove it, and run again.") from error
+        layout = record.get("layout")
+        if layout != LAYOUT:
+            raise TailorError(
+                f"{path} has layout {layout or 1} and this version reads layout {LAYOUT}; use the "
+                "version that wrote it, or another working directory."
+            )
+        return record
 
     def read_if_same(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         """Reads a record that was made with the same settings; `None` if there is none.
@@ -118,149 +134,8 @@ class Records:
         check_same_settings(self.path(name), record["settings"], settings)
         return record
 
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The records of a finished run.
-
-    Attributes:
-        run: task, universal network, tolerance in points, names of the levels tried and chosen.
-        teacher: the teacher's record.
-        student: the record of the student with all its paths.
-        pruned: the record after pruning, by level, in the order tried.
-        finetuned: the record after fine-tuning what was left, likewise.
-    """
-
-    run: dict[str, Any]
-    teacher: dict[str, Any]
-    student: dict[str, Any]
-    pruned: dict[Level, dict[str, Any]]
-    finetuned: dict[Level, dict[str, Any]]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that all phases took, those of levels not chosen included."""
-        levels = (*self.pruned.values(), *self.finetuned.values())
-        return sum(record["seconds"] for record in (self.teacher, self.student, *levels))
-
-    @property
-    def chosen(self) -> Level:
-        """The level that was taken."""
-        return Level.of(self.run["chosen"])
-
-    @property
-    def tailored(self) -> dict[str, Any]:
-        """The record of the chosen network."""
-        return self.finetuned[self.chosen]
-
-    def dominating(self, level: Level) -> Level | None:
-        """A level that is at least as accurate and as lean as another, and better in one."""
-        ours = _standing(self.finetuned[level])
-        for other, record in self.finetuned.items():
-            theirs = _standing(record)
-            if theirs != ours and all(a >= b for a, b in zip(theirs, ours, strict=True)):
-                return other
-        return None
-
-    @property
-    def standard_error(self) -> float:
-        """That of the chosen network's validation accuracy, 0..1."""
-        images = self.run["task"]["images"]["validation"]
-        return standard_error(self.tailored["accuracy"]["validation"], images)
-
-    @property
-    def split(self) -> str:
-        """The split whose confusions are shown: "test", or "validation" without test labels."""
-        return "test" if "test" in self.tailored["confusion"] else "validation"
-
-    @property
-    def classes(self) -> list[str]:
-        """Class names, in the order of the logits."""
-        return self.teacher["settings"]["classes"]
-
-    def confusion(self, record: Mapping[str, Any]) -> np.ndarray:
-        """How often which class was taken for which on `split`: int64, true class first."""
-        counts = np.zeros((len(self.classes),) * 2, np.int64)
-        for true, predicted, images in record["confusion"][self.split]:
-            counts[true, predicted] = images
-        return counts
-
-    def by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images `[classes]` of each class, and accuracies in percent of teacher and tailored."""
-        matrices = [self.confusion(record) for record in (self.teacher, self.tailored)]
-        images = matrices[0].sum(axis=1)
-        return images, *(100 * m.diagonal() / np.maximum(images, 1) for m in matrices)
-
-    def confused(self) -> np.ndarray:
-        """The tailored network's confusions alone: `confusion` without what is right."""
-        counts = self.confusion(self.tailored)
-        return counts - np.diag(counts.diagonal())
-
-    def gone(self, count: str) -> float:
-        """Share of its teacher's count of `costs.Cost` that the chosen network is without."""
-        return 1 - self.tailored["cost"][count] / self.teacher["cost"][count]
-
-    def fewer(self, count: str) -> str:
-        """How much less than its teacher the chosen network has of a count, in words."""
-        share = self.gone(count)
-        word = "fewer" if share >= 0 else "more"
-        return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
-
-
-def _standing(record: Mapping[str, Any]) -> tuple[float, int]:
-    """What is better the larger it is."""
-    return record["accuracy"]["validation"], -record["cost"]["multiply_adds"]
-
-
-def _read(workdir: str | os.PathLike, name: str, phase: str) -> dict[str, Any]:
-    records = Records(workdir)
-    record = records.read(name)
-    if record is None:
-        raise TailorError(
-            f"{records.path(name)} does not exist: {phase} has not run to its end in this workdir."
-        )
-    return record
-
-
-def load(workdir: str | os.PathLike) -> Report:
-    """Reads the record files in `<workdir>/records`.
-
-    Raises:
-        TailorError: a record is missing, or the chosen level is none of those tried.
-    """
-    teacher = _read(workdir, "teacher", "the teacher phase")
-    student = _read(workdir, "student", "the student phase")
-    run = _read(workdir, "run", "the selection among the levels")
-    levels = [Level.of(name) for name in run["levels"]]
-    if run["chosen"] not in run["levels"]:
-        raise TailorError(
-            f"run.json chooses level {run['chosen']}; expected one of {run['levels']}."
-        )
-    pruned = {n: _read(workdir, f"pruned_{n.name}", f"pruning with {n}") for n in levels}
-    finetuned = {n: _read(workdir, f"finetuned_{n.name}", f"fine-tuning with {n}") for n in levels}
-    return Report(run, teacher, student, pruned, finetuned)
-
-
-def methods(workdir: str | os.PathLike) -> dict[str, dict[str, Any]]:
-    """The finished networks of a working directory, by the method that made them.
-
-    Returns:
-        Their records, those of `baselines.BASELINES` under their own names, the teacher's as
-        "finetune" and the chosen network's as "nettailor", with the seconds of all its phases.
-
-    Raises:
-        TailorError: no network is finished, or a record of the tailored one is missing.
-    """
-    records = Records(workdir)
-    names = {"finetune": "teacher", "linear": "linear", "residual_adapters": "residual_adapters"}
-    found = {method: records.read(name) for method, name in names.items()}
-    if records.path("run").exists():
-        report = load(workdir)
-        found["nettailor"] = {**report.tailored, "seconds": report.seconds}
-    finished = {method: record for method, record in found.items() if record}
-    if not finished:
-        raise TailorError(
-            f"{records.folder} holds no record of a finished network; expected a working directory "
-            "of pipelines.tailor whose teacher phase, at least, has run to its end."
-        )
-    return finished
+    def levels(self, kind: str) -> dict[Level, dict[str, Any]]:
+        """The records "pruned" or "finetuned" that there are, by level."""
+        names = [path.stem for path in self.folder.glob(f"{kind}_*.json")]
+        found = {Level.of(name.partition("_")[2]): self.read(name) for name in names}
+        return dict(sorted(found.items(), key=lambda item: (item[0].blocks, item[0].name)))

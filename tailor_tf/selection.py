@@ -43,8 +43,10 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
     """Takes the leanest level that is accurate enough, as bisection finds it.
 
     Between a level that reaches the goal and one that does not, the one in the middle is tried;
-    that finds the leanest if leaner networks are never more accurate. If no level tried reaches the
-    goal, the most accurate one is taken.
+    that finds the leanest if leaner networks are never more accurate. Where a larger network turns
+    out no more accurate than a leaner one that missed the goal, size is not what is missing, and
+    the search goes on among leaner ones, once. If no level tried reaches the goal, the most
+    accurate one is taken.
 
     Args:
         levels: from the largest network to the leanest; one at least.
@@ -52,18 +54,23 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
         goal: validation accuracy to reach, 0..1.
     """
     reached: dict[Level, float] = {}
-    chosen, first, last = None, 0, len(levels) - 1
+    first, last = 0, len(levels) - 1
+    leaner = None  # those beyond the level that came nearest to the goal, until they are turned to
+    nearest = -1.0
+    turned = False
     while first <= last:
         middle = (first + last + 1) // 2
-        level = levels[middle]
-        reached[level] = accuracy(level)
-        if reached[level] >= goal:
-            chosen, first = level, middle + 1
+        found = reached[levels[middle]] = accuracy(levels[middle])
+        if found >= goal:
+            first, turned = middle + 1, True
+        elif turned or found > nearest:
+            nearest, leaner, last = found, (middle + 1, last), middle - 1
         else:
-            last = middle - 1
-    if chosen is None:
+            (first, last), turned = leaner, True
+    within = [level for level in levels if reached.get(level, -1.0) >= goal]
+    if not within:
         return _most_accurate(reached, goal)
-    return Selection(tuple(reached), chosen, True)
+    return Selection(tuple(reached), within[-1], True)
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:

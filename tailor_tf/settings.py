@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf import pruning
+from tailor_tf.costs import COMPLEXITIES
 from tailor_tf.errors import TailorError
 from tailor_tf.records import Level
 from tailor_tf.training import Recipe
@@ -12,6 +13,7 @@ from tailor_tf.training import Recipe
 TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.01)
 STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.01)
+COMPLEXITY_WEIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Settings:
         finetune: how to fine-tune what pruning leaves.
         baseline: how to train the networks of `baselines`, with which a tailored one is compared.
         max_skip: how many layers back a proxy may read; `None` for all of them.
-        complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning.
+        complexity: what E[C] counts, one of `costs.COMPLEXITIES`.
+        complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning. `None`
+            drives E[C] to the budget of `complexity`, see `complexity.DrivenWeight`.
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
         estimator: "paper" or "reachability", see `complexity`.
@@ -34,7 +38,7 @@ class Settings:
         tolerance: how many points of validation accuracy the tailored network may lie below its
             teacher; `None` for the most accurate network within `budget`.
         budget: what the tailored network may have at most, by attribute of `costs.Cost`:
-            "multiply_adds", "parameters", "task_parameters".
+            "multiply_adds", "parameters", "task_parameters", "latency_ms".
         seed: of initial weights, order of the images and augmentation.
     """
 
@@ -43,7 +47,8 @@ class Settings:
     finetune: Recipe = FINETUNE_RECIPE
     baseline: Recipe = STUDENT_RECIPE
     max_skip: int | None = 3
-    complexity_weight: float = 0.3
+    complexity: str = "multiply_adds"
+    complexity_weight: float | None = COMPLEXITY_WEIGHT
     teacher_weight: float = 10.0
     teacher_gradient: str = "end_to_end"
     estimator: str = "paper"
@@ -61,6 +66,19 @@ class Settings:
             )
         if self.tolerance is None and not self.budget:
             raise TailorError("Neither a tolerance nor a budget is given; expected one at least.")
+        if self.complexity not in COMPLEXITIES:
+            known = ", ".join(COMPLEXITIES)
+            raise TailorError(f"Unknown complexity {self.complexity!r}; known are {known}.")
+        if self.complexity_weight is None and self.complexity not in self.budget:
+            raise TailorError(
+                f"The complexity is to be driven to a budget of {self.complexity}, and none is "
+                "given; give one, or a complexity weight."
+            )
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether anything depends on measured latencies."""
+        return self.complexity == "latency_ms" or "latency_ms" in self.budget
 
     def levels(self, num_blocks: int) -> tuple[Level, ...]:
         """The numbers of universal blocks to remove, from the largest down; all are possible.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tailor_tf import score
-from tailor_tf.report import aligned, amounts, significant
+from tailor_tf.tables import aligned, amounts, significant
 
 OURS = "tailor_tf"
 
@@ -15,7 +15,7 @@ def domain_table(
     """A row per finished domain.
 
     Args:
-        records: by domain, its records by method, see `records.methods`.
+        records: by domain, its records by method, see `outcome.methods`.
         tests: test accuracies by domain, percent, where they are known.
 
     Returns:

@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
@@ -15,17 +15,35 @@ from tailor_tf import costs, distillation, report, selection, student, training
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
+from tailor_tf.compaction import compact
+from tailor_tf.complexity import DrivenWeight
 from tailor_tf.data import Task
 from tailor_tf.errors import TailorError
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
+from tailor_tf.latencies import Latencies
 from tailor_tf.levels import Levels, amounts
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error
-from tailor_tf.settings import Settings
+from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.task_pack import Tailored, save_task_pack
 
 METHODS = ("nettailor", "finetune", *BASELINES)
+
+
+class Meter(Protocol):
+    """What measures latencies on this machine, such as `export.latency.Meter`.
+
+    Attributes:
+        latencies: those of all pieces of the networks over a universal network.
+        measured_on: what they hold for.
+    """
+
+    latencies: Latencies
+    measured_on: Mapping[str, str]
+
+    def measure(self, network: keras.Model) -> float:
+        """Latency of a network from images to logits for one image, milliseconds."""
 
 
 class Run:
@@ -40,6 +58,7 @@ class Run:
         workdir: where everything lands.
         settings: how to do it.
         callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
+        meter: measures latencies, which the settings may ask for.
         **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
     """
 
@@ -50,6 +69,7 @@ class Run:
         workdir: str | os.PathLike,
         settings: Settings | None = None,
         callbacks: Callbacks = no_callbacks,
+        meter: Meter | None = None,
         **options: Any,
     ):
         self.universal = universal
@@ -62,6 +82,8 @@ class Run:
         self.full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
         self._tuned: dict[Level, float] = {}  # validation accuracies, in the order tuned
         self._starts: dict[Level, Level | None] = {}  # what a level was pruned from
+        self._meter = meter
+        self._latencies = self._measured_latencies()
         self._check_budget()
 
     def check(self, method: str = "nettailor", redo: str | None = None) -> None:
@@ -121,7 +143,8 @@ class Run:
             keras.utils.set_random_seed(self.settings.seed)
             model = student.build_teacher(self.universal, self.task.num_classes)
             objective = training.classification(recipe)
-            cost = costs.network_cost(self.universal.graph, self.task.num_classes)
+            self._record_run()
+            cost = self._network_cost
             self.phases.train("teacher", model, objective, recipe, self._teacher_settings(), cost)
             model.trainable = False
             self._models["teacher"] = model
@@ -139,15 +162,23 @@ class Run:
                 origin="the teacher",
                 wanted=student.is_head_weight,
             )
-            objective = self._objective(self.full, self.settings.complexity_weight)
+            weight, options = self.settings.complexity_weight, {}
+            if weight is None:
+                driven = self._driven_weight()
+                weight = driven.variable
+                options = {
+                    "state": {"complexity_weight": driven.variable},
+                    "after_step": lambda figures: driven.update(figures["complexity"]),
+                }
             self.phases.train(
                 "student",
                 model,
-                objective,
+                self._objective(self.full, weight),
                 self.settings.student,
                 self._student_settings(),
                 self._student_cost(self.full),
                 self.full,
+                **options,
             )
             self._models["student"] = model
         return self._models["student"]
@@ -200,6 +231,19 @@ class Run:
             )
             self._models[name] = model
         return self._models[name]
+
+    def _driven_weight(self) -> DrivenWeight:
+        recipe = self.settings.student
+        steps = recipe.epochs * max(len(self.task.train) // recipe.batch_size, 1)
+        return DrivenWeight(COMPLEXITY_WEIGHT, self._complexity_target, steps)
+
+    @property
+    def _complexity_target(self) -> float:
+        """E[C] at which a student has what the budget leaves to its paths."""
+        count, graph = self.settings.complexity, self.universal.graph
+        none = self._student_cost(Architecture(graph.num_blocks, ()))
+        whole = costs.universal_complexity(graph, count, self._latencies)
+        return (self.settings.budget[count] - getattr(none, count)) / whole
 
     def _is_hopeless(self, goal: float, history: Sequence[Mapping[str, float]]) -> bool:
         curves = [_curve(self._finetuning_history(level)) for level in self._tuned]
@@ -257,6 +301,7 @@ class Run:
         selected = self._select()
         chosen = selected.chosen
         self._measure_on_test(chosen)
+        self.phases.add_examples(f"finetuned_{chosen.name}", self.finetuned(chosen))
         tailored = Tailored(
             name=self.task.name,
             classes=self.task.classes,
@@ -266,7 +311,7 @@ class Run:
             universal=self.universal,
         )
         save_task_pack(self.workdir / "task_pack.safetensors", tailored)
-        self._record_run(selected)  # last: it says that the run is finished
+        self._record_selection(selected, tailored)  # last: it says that the run is finished
         return Result(tailored, report.write(self.workdir), selected.within_tolerance)
 
     def _select(self) -> selection.Selection:
@@ -288,23 +333,39 @@ class Run:
         self._tuned[level] = self.phases.validation_accuracy(f"finetuned_{level.name}")
         return self._tuned[level]
 
+    def _measured_latencies(self) -> Latencies | None:
+        """Those that the run began with, if of this machine, so that it goes on with the same."""
+        if self._meter is None:
+            if self.settings.needs_latency:
+                raise TailorError(
+                    "Latency is asked for and nothing is there to measure it; expected a meter, "
+                    "such as export.latency.Meter."
+                )
+            return None
+        found = self.phases.records.read("latencies")
+        if found and found["measured_on"] == self._meter.measured_on:
+            return Latencies.of_record(found)
+        return self._meter.latencies
+
     def _check_budget(self) -> None:
         for count, most in self.settings.budget.items():
-            least = costs.smallest(self.universal.graph, self.full, self.task.num_classes, count)
+            least = costs.smallest(
+                self.universal.graph, self.full, self.task.num_classes, count, self._latencies
+            )
             if most < least:
                 raise TailorError(
                     f"The budget is {amounts({count: most})}; stem, classifier and the cheapest "
                     f"way between them have {amounts({count: least})} already."
                 )
 
-    def _objective(self, architecture: Architecture, complexity_weight: float):
+    def _objective(self, architecture: Architecture, complexity_weight: float | keras.Variable):
         graph = self.universal.graph
         if "folded_teacher" not in self._models:
             self._models["folded_teacher"] = fold(self.teacher())
         return distillation.StudentObjective(
             self._models["folded_teacher"],
             architecture,
-            costs.path_shares(graph, architecture),
+            costs.path_shares(graph, architecture, self.settings.complexity, self._latencies),
             complexity_weight=complexity_weight,
             teacher_weight=self.settings.teacher_weight,
             estimator=self.settings.estimator,
@@ -312,7 +373,13 @@ class Run:
         )
 
     def _student_cost(self, architecture: Architecture) -> costs.Cost:
-        return costs.student_cost(self.universal.graph, architecture, self.task.num_classes)
+        return costs.student_cost(
+            self.universal.graph, architecture, self.task.num_classes, self._latencies
+        )
+
+    @property
+    def _network_cost(self) -> costs.Cost:
+        return costs.network_cost(self.universal.graph, self.task.num_classes, self._latencies)
 
     # What a phase depends on; a record made with anything else is refused.
 
@@ -331,10 +398,16 @@ class Run:
         return {**self._common_settings(), "baseline": dataclasses.asdict(self.settings.baseline)}
 
     def _student_settings(self) -> dict[str, Any]:
-        names = ("max_skip", "complexity_weight", "teacher_weight", "teacher_gradient", "estimator")
+        names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
+        weight = self.settings.complexity_weight
+        further = {} if weight is not None else {"complexity_target": self._complexity_target}
+        if self.settings.needs_latency:
+            further["latency"] = dict(self._meter.measured_on)
         return {
             **self._teacher_settings(),
             **{name: getattr(self.settings, name) for name in names},
+            "complexity_weight": weight,
+            **further,
             "student": dataclasses.asdict(self.settings.student),
         }
 
@@ -355,9 +428,11 @@ class Run:
         for name, model in models.items():
             self.phases.add_test_results(name, model)
 
-    def _record_run(self, selected: selection.Selection) -> None:
-        graph = self.universal.graph
-        cost = costs.network_cost(graph, self.task.num_classes)
+    def _record_run(self) -> None:
+        graph, cost = self.universal.graph, self._network_cost
+        complexities = costs.path_complexities(
+            graph, self.full, self.settings.complexity, self._latencies
+        )
         self.phases.records.write(
             "run",
             {
@@ -373,15 +448,32 @@ class Run:
                     "multiply_adds": cost.multiply_adds,
                     "parameters": cost.parameters,
                 },
-                "path_multiply_adds": [
-                    [*path, costs.path_multiply_adds(graph, path)] for path in self.full.paths
-                ],
+                "complexity": self.settings.complexity,
+                "path_complexities": [[*path, amount] for path, amount in complexities.items()],
                 "environment": _environment(),
                 "tolerance": self.settings.tolerance,
                 "budget": dict(self.settings.budget),
+            },
+        )
+        if self._latencies:
+            self.phases.records.write("latencies", dataclasses.asdict(self._latencies))
+
+    def _record_selection(self, selected: selection.Selection, tailored: Tailored) -> None:
+        latency = None
+        if self._meter:
+            network = compact(tailored.student, self.universal.graph, tailored.architecture)
+            latency = {
+                "predicted_ms": self._latencies.student(tailored.architecture),
+                "measured_ms": self._meter.measure(network),
+                "measured_on": dict(self._meter.measured_on),
+            }
+        self.phases.records.write(
+            "selection",
+            {
                 "levels": [level.name for level in selected.tried],
                 "chosen": selected.chosen.name,
                 "within_tolerance": selected.within_tolerance,
+                "latency": latency,
             },
         )
 

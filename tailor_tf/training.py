@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -157,6 +158,8 @@ class Trainer:
         sync_batch_norm: whether batch norms see the whole batch and not their replica's slice,
             where there are several.
         jit_compile: whether XLA compiles the step.
+        state: further variables that are saved and restored with the model's, by name.
+        after_step: called after each step with its figures; may change `state`.
 
     Attributes:
         step: function of one batch's images and labels that trains the model by one step and
@@ -178,6 +181,8 @@ class Trainer:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         sync_batch_norm: bool = True,
         jit_compile: bool = False,
+        state: Mapping[str, keras.Variable] = MappingProxyType({}),
+        after_step: Callable[[Mapping[str, float]], None] = lambda figures: None,
     ):
         self.model = model
         self.strategy = tf.distribute.get_strategy()
@@ -186,8 +191,10 @@ class Trainer:
         self.checkpoints = Checkpoints(checkpoint) if checkpoint else None
         self.checkpoint_seconds = checkpoint_seconds
         self.settings = settings or {"recipe": dataclasses.asdict(recipe)}
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
         self._epoch = _Epoch()
+        self._state = dict(state)
+        self._after_step = after_step
         self._next_save = time.monotonic() + checkpoint_seconds
         self.optimizer = keras.optimizers.SGD(
             recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
@@ -249,9 +256,10 @@ class Trainer:
         batches: Batches,
         *,
         validate: Callable[[], Mapping[str, float]] = dict,
-        stop: Callable[[Sequence[Mapping[str, float]]], bool] = lambda history: False,
+        observe: Callable[[], Mapping[str, Any]] = dict,
+        stop: Callable[[Sequence[Mapping[str, Any]]], bool] = lambda history: False,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-    ) -> list[dict[str, float]]:
+    ) -> list[dict[str, Any]]:
         """Trains for the steps that are still to do.
 
         Args:
@@ -260,6 +268,8 @@ class Trainer:
                 the rest of the epoch's batches of images and labels.
             validate: called after each epoch for figures to record with it; the state with the
                 highest "validation_accuracy" among them is kept as the best.
+            observe: called after each epoch for what else to keep of it in the history, JSON-able;
+                callbacks are not shown it.
             stop: called after each epoch with the history; whether to leave it at that.
             callbacks: Keras callbacks.
 
@@ -290,7 +300,7 @@ class Trainer:
                     self._save()
             figures = {**self._epoch.means(), **validate()}
             figures["seconds"] = time.monotonic() - started
-            self.history.append(figures)
+            self.history.append({**figures, **observe()})
             self._epoch = _Epoch()
             self._save(best=self._is_best())
             hooks.on_epoch_end(epoch, figures)
@@ -303,6 +313,7 @@ class Trainer:
         hooks.on_train_batch_begin(self._epoch.steps)
         figures = {name: float(value) for name, value in self.step(images, labels).items()}
         self._check_finite(figures["loss"])
+        self._after_step(figures)
         self._epoch.add(figures)
         hooks.on_train_batch_end(self._epoch.steps - 1, self._epoch.means())
 
@@ -324,14 +335,15 @@ class Trainer:
         found = weights.variables(self.model).items()
         return {key: v for key, v in found if v.trainable or is_statistic(key)}
 
-    def _optimizer_arrays(self) -> dict[str, keras.Variable]:
-        return {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
+    def _other_variables(self) -> dict[str, keras.Variable]:
+        found = {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}
+        return found | {f"state/{name}": v for name, v in self._state.items()}
 
     def _save(self, *, best: bool = False) -> None:
         if not self.checkpoints:
             return
         started = time.monotonic()
-        state = {**self._changing(), **self._optimizer_arrays()}
+        state = {**self._changing(), **self._other_variables()}
         tensors = {key: np.array(variable) for key, variable in state.items()}
         if not all(np.isfinite(value).all() for value in tensors.values()):
             if len(self.history) == self.recipe.epochs:
@@ -355,7 +367,7 @@ class Trainer:
         check_same_settings(path, metadata.get("settings", {}), self.settings)
         changing = self._changing()
         weights.assign(self.model, tensors, origin=str(path), wanted=changing.__contains__)
-        for key, variable in self._optimizer_arrays().items():
+        for key, variable in self._other_variables().items():
             variable.assign(tensors[key])
         self.history = metadata["history"]
         self._epoch = _Epoch(**metadata.get("epoch", {}))

@@ -22,12 +22,16 @@ FLOORS = (
         "tailor_tf.files",
         "tailor_tf.losses",
         "tailor_tf.records",
+        "tailor_tf.outcome",
         "tailor_tf.report",
+        "tailor_tf.tables",
+        "tailor_tf.charts",
+        "tailor_tf.drawing",
+        "tailor_tf.architecture_picture",
         "tailor_tf.score",
         "tailor_tf.standings",
         "tailor_tf.challenge",
         "tailor_tf.locks",
-        "tailor_tf.pictures",
         "tailor_tf.page",
     ),
     # 1: sources
@@ -164,7 +168,8 @@ def test_module_uses_keras_and_not_tf_keras(module):
 
 def test_report_is_made_of_records_alone():
     assert "tailor_tf.report" in MODULES
-    of_records = {f"tailor_tf.{name}" for name in ("report", "page", "pictures", "records")}
+    names = ("report", "page", "tables", "charts", "architecture_picture", "outcome", "records")
+    of_records = {f"tailor_tf.{name}" for name in (*names, "drawing")}
     allowed = of_records | {"tailor_tf.errors", "tailor_tf.graph", "tailor_tf.files"}
     for module in of_records:
         assert project_imports(module) <= allowed

@@ -107,16 +107,16 @@ def test_killed_and_started_again_it_ends_with_the_table(prepared, command):
     options = {"cwd": ROOT, "env": environment, "start_new_session": True}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as process:
         deadline = time.monotonic() + 600
-        while not list(runs.glob("*/records/run.json")):
+        while not list(runs.glob("*/records/selection.json")):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.2)
         os.killpg(process.pid, signal.SIGKILL)
     before = records(runs)
-    assert len(list(runs.glob("*/records/run.json"))) < len(score.DOMAINS)
+    assert len(list(runs.glob("*/records/selection.json"))) < len(score.DOMAINS)
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     kept = {path: time for path, time in records(runs).items() if path in before}
-    finished = {path.parents[1] for path in before if path.name == "run.json"}
+    finished = {path.parents[1] for path in before if path.name == "selection.json"}
     assert finished and all(kept[p] == t for p, t in before.items() if p.parents[1] in finished)
     table = (runs / "standings.md").read_text()
     assert table in done.stdout

@@ -10,9 +10,11 @@ import subprocess
 import pytest
 
 from tailor_tf import report
+from tailor_tf.graph import Architecture
+from tailor_tf.pruning import close
 from tests.test_report import _records, _write
 
-VOID = {"meta", "link", "br", "path", "use", "rect", "image"}
+VOID = {"meta", "img", "link", "br", "path", "use", "rect", "image"}
 CHROMIUM = shutil.which("chromium")
 
 
@@ -54,10 +56,7 @@ def _read(folder):
 
 @pytest.fixture
 def records():
-    found = _records()
-    found["run"]["path_multiply_adds"] = [[4, 3, True, 250_000], [2, 1, True, 125_000]]
-    found["run"]["environment"] = {"Python": "3.11.7"}
-    return found
+    return _records()
 
 
 def test_page_is_whole_and_needs_no_other_file(tmp_path, records):
@@ -109,20 +108,50 @@ def test_overview_from_easy_to_hard(tmp_path, records):
     assert cells == 2 * ["finetune", "nettailor"]
 
 
-def test_an_environment_and_costs_of_paths_may_be_missing(tmp_path):
-    report.write(_write(tmp_path, _records()))
-    assert _read(tmp_path).texts
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwAD"
+    "hgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def test_example_images_and_a_class_that_has_none(tmp_path, records):
+    images = {"classes": [[0, PIXEL], [1, PIXEL]], "confusions": [[1, 0, PIXEL]]}
+    report.write(_write(tmp_path, records | {"examples": images}))
+    texts = _read(tmp_path).texts
+    assert "two, taken for one" in texts and "Not shown: six." in texts
+    assert (tmp_path / "report" / "index.html").read_text().count(PIXEL) == 3
+
+
+def _deepen(records, blocks):
+    """Makes the records those of a network with many blocks, every third of them removed."""
+    full = Architecture.full(blocks, 3)
+    kept = close(
+        full.without(path for path in full.paths if path.universal and path.target % 3 == 0)
+    )
+    records["run"]["universal"] |= {"num_blocks": blocks, "node_shapes": [[8, 8, 4]] * (blocks + 1)}
+    for name, record in records.items():
+        if name.startswith(("student", "pruned", "finetuned")):
+            paths = full if name == "student" else kept
+            record["architecture"] = json.loads(paths.to_json())
+            record["gates"] = [[*path, 0.5] for path in paths.paths]
+            record["restored"] = []
+    for epoch in records["student"]["history"]:
+        epoch["gates"] = [0.5] * len(full.paths)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("classes", [3, 200])
-def test_a_browser_shows_it_without_an_error(tmp_path, records, width, classes):
+@pytest.mark.parametrize(("classes", "blocks"), [(3, 4), (200, 4), (3, 54)])
+def test_a_browser_shows_it_without_an_error(tmp_path, records, width, classes, blocks):
     names = [f"class number {index}" for index in range(classes)]
     for record in records.values():
         if "settings" in record:
             record["settings"]["classes"] = names
+    shown = [[label, PIXEL] for label in range(classes - 1)]
+    records["examples"] = {"classes": shown, "confusions": [[1, 0, PIXEL]]}
+    if blocks != 4:
+        _deepen(records, blocks)
     report.write(_write(tmp_path, records))
     page, picture = tmp_path / "report" / "index.html", tmp_path / "page.png"
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]

@@ -108,10 +108,10 @@ def test_export_and_predict(tailored):
     assert status == 2
     assert f"{workdir / 'empty.png'}: The file is empty." in output
     assert f"{image}\t" in output
-    (workdir / "records" / "run.json").unlink()
+    (workdir / "records" / "selection.json").unlink()
     status, output = program("export", *flags)
     assert status == 2
-    assert "run.json does not exist: the selection among the levels has not run" in output
+    assert "selection.json does not exist: the selection among the levels has not run" in output
 
 
 def test_the_readme_example(monkeypatch, tmp_path):

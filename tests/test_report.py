@@ -5,14 +5,20 @@ import re
 
 import pytest
 
-from tailor_tf import pictures, report
+from tailor_tf import outcome, report, tables
+from tailor_tf.architecture_picture import draw_architecture
+from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
+from tailor_tf.records import LAYOUT
 
 FULL = Architecture.full(4, max_skip=2)
 
 # stem -> 1 -> 2 -> proxy -> 4 -> classifier, and a proxy from the stem into layer 2
 KEPT = Architecture(4, (Path(1, 0, True), Path(2, 1, True), Path(2, 0, False), Path(4, 2, False)))
+FULL_GATES = [[*path, 0.5] for path in FULL.paths]
 GATES = [[1, 0, True, 1.0], [2, 1, True, 0.7], [2, 0, False, 0.3], [4, 2, False, 1.0]]
+
+PICTURES = ("architecture", "confusion", "gates", "history", "levels")
 
 # true class, predicted class, images: class 2 has none
 CONFUSION = [[0, 0, 6], [0, 1, 2], [1, 1, 1], [1, 0, 3]]
@@ -21,6 +27,7 @@ CONFUSION = [[0, 0, 6], [0, 1, 2], [1, 1, 1], [1, 0, 3]]
 def _record(phase, accuracy, multiply_adds, parameters, task_parameters, architecture, **more):
     cost = {"multiply_adds": multiply_adds, "parameters": parameters}
     cost |= {"task_parameters": task_parameters, "universal_blocks": 4, "proxies": 0}
+    cost |= {"latency_ms": None}
     data = None
     if architecture:
         cost["universal_blocks"] = len(architecture.universal_blocks)
@@ -30,6 +37,9 @@ def _record(phase, accuracy, multiply_adds, parameters, task_parameters, archite
         {"loss": 1.5, "accuracy": 0.5, "validation_accuracy": 0.6},
         {"loss": 0.5, "accuracy": 0.9, "validation_accuracy": 0.9},
     ]
+    if phase == "student":
+        for epoch, gate in zip(history, (0.25, 0.75), strict=True):
+            epoch["gates"] = [gate] * len(architecture.paths)
     return {
         "phase": phase,
         "settings": {"task": "digits", "universal": "f0", "classes": ["one", "two", "six"]},
@@ -57,20 +67,26 @@ def _records():
             "multiply_adds": 990_000,
             "parameters": 50_000,
         },
+        "complexity": "multiply_adds",
+        "path_complexities": [[4, 3, True, 250_000], [2, 1, True, 125_000]],
+        "environment": {"Python": "3.11.7"},
         "tolerance": 0.5,
-        "levels": [3, 2, 1],
-        "chosen": 2,
-        "within_tolerance": True,
+        "budget": {},
     }
+    selection = {"levels": ["3", "2", "1"], "chosen": "2", "within_tolerance": True}
+    selection |= {"latency": None}
     both = {"validation": 0.97, "test": 0.96}
     records = {
         "run": run,
+        "selection": selection,
         "teacher": _record("teacher", both, 1_000_000, 51_000, 51_500, None),
-        "student": _record("student", {"validation": 0.975}, 1_100_000, 60_000, 12_300, FULL),
+        "student": _record(
+            "student", {"validation": 0.975}, 1_100_000, 60_000, 12_300, FULL, gates=FULL_GATES
+        ),
     }
-    for level in run["levels"]:
+    for level in (3, 2, 1):
         accuracy = {"validation": 0.9 + 0.01 * (3 - level)}
-        if level == run["chosen"]:
+        if level == 2:
             accuracy = {"validation": 0.9675, "test": 0.9625}
         counts = (600_000 - 10_000 * level, 30_600, 2_340, KEPT)
         low = {"validation": 0.5}
@@ -83,7 +99,7 @@ def _records():
 def _write(workdir, records):
     (workdir / "records").mkdir(parents=True, exist_ok=True)
     for name, record in records.items():
-        (workdir / "records" / f"{name}.json").write_text(json.dumps(record))
+        (workdir / "records" / f"{name}.json").write_text(json.dumps({"layout": LAYOUT, **record}))
     return workdir
 
 
@@ -98,7 +114,7 @@ def _cells(text, row):
 
 
 def test_rows_hold_the_figures_of_the_records(workdir):
-    text = report.table(report.load(workdir))
+    text = tables.table(outcome.load(workdir))
     assert _cells(text, "teacher")[1:] == (
         ["97.00", "96.00", "0.0510", "0.0515", "1.00", "4 of 4", "0", "1,234"]
     )
@@ -113,7 +129,7 @@ def test_rows_hold_the_figures_of_the_records(workdir):
 
 
 def test_columns_are_aligned_and_name_their_units(workdir):
-    lines = [x for x in report.table(report.load(workdir)).splitlines() if x.startswith("|")]
+    lines = [x for x in tables.table(outcome.load(workdir)).splitlines() if x.startswith("|")]
     assert len(lines) == 1 + 1 + 4 + 1 + 1 + 3  # header, rule, phases; header, rule, levels
     for table in (lines[:6], lines[6:]):
         bars = [[i for i, letter in enumerate(line) if letter == "|"] for line in table]
@@ -123,7 +139,7 @@ def test_columns_are_aligned_and_name_their_units(workdir):
 
 
 def test_text_around_the_table(workdir):
-    text = report.table(report.load(workdir))
+    text = tables.table(outcome.load(workdir))
     first, *_ = text.splitlines()
     assert "digits" in first and "tiny" in first
     assert "50.0 k parameters, 0.990 M multiply-adds" in first
@@ -136,7 +152,7 @@ def test_text_around_the_table(workdir):
 
 
 def test_levels_that_were_tried(workdir):
-    text = report.table(report.load(workdir))
+    text = tables.table(outcome.load(workdir))
     # 600_000 - 10_000 multiply-adds a block; the chosen one is more accurate and leaner than 1
     assert _cells(text, "3")[1] == "90.00" and _cells(text, "3")[4] == "0.570"
     assert _cells(text, "2")[1] == "96.75" and _cells(text, "2")[-1] == "chosen"
@@ -146,16 +162,16 @@ def test_levels_that_were_tried(workdir):
 def test_a_level_that_was_given_up(tmp_path):
     records = _records()
     records["finetuned_3"]["stopped"] = True
-    text = report.table(report.load(_write(tmp_path, records)))
+    text = tables.table(outcome.load(_write(tmp_path, records)))
     assert _cells(text, "3")[-1] == "given up after 2 epochs"
 
 
 def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
     records = _records()
-    records["run"]["within_tolerance"] = False
+    records["selection"]["within_tolerance"] = False
     del records["teacher"]["accuracy"]["test"]
     records["finetuned_2"]["cost"]["multiply_adds"] = 1_050_000
-    text = report.table(report.load(_write(tmp_path, records)))
+    text = tables.table(outcome.load(_write(tmp_path, records)))
     assert "on test" not in text
     assert "5.0 % more multiply-adds" in text
     assert "NOT within the tolerance" in text
@@ -166,7 +182,8 @@ def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
     [
         ("teacher", "the teacher phase"),
         ("student", "the student phase"),
-        ("run", "the selection"),
+        ("run", "the teacher phase"),
+        ("selection", "the selection"),
         ("pruned_3", "pruning with 3 universal blocks"),
         ("finetuned_1", "fine-tuning with 1 universal block to"),
     ],
@@ -174,14 +191,76 @@ def test_text_of_a_worse_and_larger_network_without_test_labels(tmp_path):
 def test_a_missing_record_names_file_and_phase(workdir, name, phase):
     (workdir / "records" / f"{name}.json").unlink()
     with pytest.raises(ValueError, match=rf"{name}\.json does not exist: {phase}.* has not run"):
-        report.load(workdir)
+        outcome.load(workdir)
 
 
 def test_a_chosen_level_that_was_not_tried_is_refused(tmp_path):
     records = _records()
-    records["run"]["chosen"] = 5
-    with pytest.raises(ValueError, match=r"level 5; expected one of \[3, 2, 1\]"):
-        report.load(_write(tmp_path, records))
+    records["selection"]["chosen"] = "5"
+    with pytest.raises(ValueError, match=r"level 5; expected one of \['3', '2', '1'\]"):
+        outcome.load(_write(tmp_path, records))
+
+
+@pytest.mark.parametrize("layout", [None, 1, 99])
+def test_records_of_another_layout_are_refused(tmp_path, layout):
+    records = _records()
+    records["teacher"]["layout"] = layout
+    with pytest.raises(TailorError, match=rf"teacher.json has layout {layout or 1} and .* reads"):
+        report.write(_write(tmp_path, records))
+
+
+def test_a_damaged_record_is_named(workdir):
+    (workdir / "records" / "student.json").write_text('{"layout": 2, "acc')
+    with pytest.raises(TailorError, match=r"student.json is damaged"):
+        report.write(workdir)
+
+
+UNFINISHED = {
+    "teacher": {"run", "teacher"},
+    "student": {"run", "teacher", "student"},
+    "pruned": {"run", "teacher", "student", "pruned_3"},
+    "fine-tuned": {"run", "teacher", "student", "pruned_3", "pruned_1", "finetuned_3"},
+}
+
+
+@pytest.mark.parametrize("phase", UNFINISHED)
+def test_of_an_unfinished_run_there_is_what_there_is(tmp_path, phase):
+    records = {name: r for name, r in _records().items() if name in UNFINISHED[phase]}
+    workdir = _write(tmp_path, records)
+    text = report.write(workdir)
+    assert "The run is not finished" in text
+    assert _cells(text, "teacher")[1] == "97.00"
+    assert ("| student" in text) == (phase != "teacher")
+    page = (workdir / "report" / "index.html").read_text()
+    assert "The run is not finished" in page
+    assert ("Gates over time" in page) == ("Architecture" in page) == (phase != "teacher")
+    assert ('<td class="words">3</td>' in page) == (phase == "fine-tuned")
+    with pytest.raises(TailorError, match="does not exist"):
+        outcome.load(workdir)
+
+
+def test_latency_and_another_complexity(tmp_path):
+    records = _records()
+    for name, latency in (
+        ("teacher", 2.0),
+        ("student", 2.5),
+        *((f"{k}_{n}", n / 10 + 0.5) for n in (1, 2, 3) for k in ("pruned", "finetuned")),
+    ):
+        records[name]["cost"]["latency_ms"] = latency
+    records["run"] |= {"complexity": "latency_ms", "budget": {"latency_ms": 0.9}}
+    machine = {"runtime": "LiteRT 2", "precision": "int8", "threads": "1", "processor": "Some"}
+    measured = {"predicted_ms": 0.7, "measured_ms": 0.731, "measured_on": machine}
+    records["selection"]["latency"] = measured
+    text = report.write(_write(tmp_path, records))
+    assert _cells(text, "teacher")[6] == "2.00" and _cells(text, "fine-tuned")[6] == "0.700"
+    assert "One image takes 0.731 ms, predicted were 0.700 ms (LiteRT 2, int8" in text
+    # by latency level 1, at 0.6 ms, is leaner than level 2 and none is worse in both
+    assert "worse than" not in text.replace(_line(text, "3"), "")
+    assert "worse than 2 in both" in _line(text, "3")
+
+
+def _line(text, row):
+    return next(line for line in text.splitlines() if line.startswith(f"| {row} "))
 
 
 def _identities(svg):
@@ -191,7 +270,7 @@ def _identities(svg):
 
 
 def test_the_picture_has_one_artist_per_path_with_its_state(workdir):
-    pictures.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    draw_architecture(outcome.load(workdir), workdir / "picture.svg")
     assert _identities(workdir / "picture.svg") == {
         path.name if path in KEPT.paths else f"{path.name}_removed" for path in FULL.paths
     }
@@ -206,7 +285,7 @@ def test_a_dense_picture_leaves_out_the_longest_removed_proxies(tmp_path):
     records["finetuned_2"]["architecture"] = json.loads(kept.to_json())
     records["finetuned_2"]["gates"] = [[*path, 0.5] for path in kept.paths]
     workdir = _write(tmp_path, records)
-    pictures.draw_architecture(report.load(workdir), workdir / "picture.svg")
+    draw_architecture(outcome.load(workdir), workdir / "picture.svg")
     found = _identities(workdir / "picture.svg")
     assert {path.name for path in kept.paths} <= found
     removed = {name for name in found if name.endswith("_removed")}
@@ -221,19 +300,16 @@ def test_write_leaves_the_files_and_returns_the_table(workdir):
     assert {path.name for path in folder.iterdir()} == {
         "table.md",
         "classes.md",
-        "confusion.png",
-        "architecture.png",
-        "architecture.svg",
-        "history.png",
-        "levels.png",
         "index.html",
+        *(f"{name}.{form}" for name in PICTURES for form in ("png", "svg")),
     }
-    for name in ("architecture.png", "history.png", "confusion.png", "levels.png"):
-        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    for name in PICTURES:
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (folder / f"{name}.svg").read_text()
 
 
 def test_accuracy_by_class(workdir):
-    text = report.classes(report.load(workdir))
+    text = tables.classes(outcome.load(workdir))
     assert text.startswith("Accuracy by class on test images.")
     assert _cells(text, "one") == ["one", "8", "75.0", "75.0"]
     assert _cells(text, "two") == ["two", "4", "25.0", "25.0"]
@@ -249,7 +325,7 @@ def test_without_test_labels_classes_are_those_of_validation_images(tmp_path):
     records = _records()
     for record in records.values():
         record.get("confusion", {}).pop("test", None)
-    assert report.load(_write(tmp_path, records)).split == "validation"
+    assert outcome.load(_write(tmp_path, records)).split == "validation"
 
 
 def _several_runs(folder):
@@ -268,7 +344,7 @@ def _several_runs(folder):
 
 
 def test_methods_are_compared_by_task_with_mean_and_range(tmp_path):
-    text = report.comparison(_several_runs(tmp_path))
+    text = tables.comparison(_several_runs(tmp_path))
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
     assert [row[:3] for row in rows[2:]] == [
         ["digits", "finetune", "2"],
@@ -291,4 +367,4 @@ def test_methods_are_compared_by_task_with_mean_and_range(tmp_path):
 
 def test_a_comparison_names_a_folder_without_networks(tmp_path):
     with pytest.raises(ValueError, match=r"records holds no record of a finished network"):
-        report.comparison([tmp_path])
+        tables.comparison([tmp_path])

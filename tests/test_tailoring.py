@@ -183,7 +183,7 @@ class TestSearch:
     def workdir(self, finished, tmp_path):
         target = tmp_path / "run"
         shutil.copytree(finished[0], target)
-        for stem in ("pruned_6", "finetuned_6", "run"):
+        for stem in ("pruned_6", "finetuned_6", "selection"):
             (target / "records" / f"{stem}.json").unlink()
         return target
 
@@ -192,7 +192,7 @@ class TestSearch:
 
     def test_without_a_limit_the_leanest_network_is_found(self, universal, digits, workdir):
         result = tailor(universal, digits, workdir, self.settings(tolerance=100))
-        run = record(workdir, "run")
+        run = record(workdir, "selection")
         assert result.within_tolerance and run["within_tolerance"]
         blocks = [level for level in run["levels"] if "_" not in level]
         assert blocks[0] == "6" and blocks[-1] == "12" and len(blocks) <= 4
@@ -235,7 +235,7 @@ class TestSearch:
         assert started == ["finetuned_6", "finetuned_3"]
         result = tailor(universal, digits, workdir, settings, callbacks=killing)
         assert started[2:] == ["finetuned_3", "finetuned_1", "finetuned_0"]
-        assert record(workdir, "run")["levels"] == ["6", "3", "1", "0"]
+        assert record(workdir, "selection")["levels"] == ["6", "3", "1", "0"]
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
@@ -246,7 +246,7 @@ class TestSearch:
             least = costs.smallest(universal.graph, full, 10, count)
             budget[count] = least + 0.5 * (student[count] - least)
         tailor(universal, digits, workdir, self.settings(tolerance=None, budget=budget))
-        run = record(workdir, "run")
+        run = record(workdir, "selection")
         found = {n: record(workdir, f"finetuned_{n}") for n in run["levels"]}
         for count, most in budget.items():
             assert all(level["cost"][count] <= most for level in found.values())
