@@ -44,8 +44,8 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
 
     Between a level that reaches the goal and one that does not, the one in the middle is tried;
     that finds the leanest if leaner networks are never more accurate. Where a larger network turns
-    out no more accurate than a leaner one that missed the goal, size is not what is missing, and
-    the search goes on among leaner ones, once. If no level tried reaches the goal, the most
+    out less accurate than a leaner one that missed the goal, size is not what is missing, and the
+    search goes on among leaner ones, once. If no level tried reaches the goal, the most
     accurate one is taken.
 
     Args:
@@ -63,7 +63,7 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
         found = reached[levels[middle]] = accuracy(levels[middle])
         if found >= goal:
             first, turned = middle + 1, True
-        elif turned or found > nearest:
+        elif turned or found >= nearest:
             nearest, leaner, last = found, (middle + 1, last), middle - 1
         else:
             (first, last), turned = leaner, True
