@@ -240,3 +240,28 @@ def test_students_logits_get_a_gradient(small, name):
     gradients = tape.gradient(total, [v.value for v in logits])
     assert len(gradients) == 4
     assert all(np.isfinite(g).all() and np.any(g) for g in gradients)
+
+
+class TestDrivenWeight:
+    @staticmethod
+    def _expected(weight):
+        """E[C] of a student that lowers it the more the higher its weight is."""
+        return 1.2 / (1 + weight)
+
+    @pytest.mark.parametrize("target", [0.1, 0.3, 0.7])
+    @pytest.mark.parametrize("steps", [200, 2000])
+    def test_it_ends_at_the_target(self, target, steps):
+        driven = complexity.DrivenWeight(0.3, target, steps)
+        expected = 1.0
+        for _ in range(steps):
+            # The gates follow the weight slowly.
+            expected += (self._expected(float(driven.variable)) - expected) * 20 / steps
+            driven.update(expected)
+        assert expected == pytest.approx(target, rel=0.1)
+
+    def test_it_stays_positive_and_never_leaps(self):
+        driven = complexity.DrivenWeight(0.3, 0.5, steps=100)
+        for expected in (-3.0, 0.0, 1e6, 1e6, 0.5):
+            before = float(driven.variable)
+            driven.update(expected)
+            assert float(driven.variable) > 0 and 0.7 < float(driven.variable) / before < 1.4

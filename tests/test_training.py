@@ -139,6 +139,22 @@ def test_the_best_state_is_kept(tmp_path):
     assert len(metadata["history"]) == 3
 
 
+def test_further_state_is_kept_with_the_model(tmp_path):
+    path = tmp_path / "state.safetensors"
+
+    def with_state():
+        counted = keras.Variable(0.0, trainable=False)
+        options = {"state": {"counted": counted}}
+        options["after_step"] = lambda figures: counted.assign_add(figures["accuracy"])
+        return counted, trainer(path, **options)
+
+    counted, first = with_state()
+    history = first.fit(batches, observe=lambda: {"seen": [float(counted)]})
+    assert 0 < float(counted) == history[-1]["seen"][0]
+    again, _ = with_state()
+    assert float(again) == float(counted)
+
+
 def test_other_settings_and_other_networks_are_named(tmp_path):
     path = tmp_path / "state.safetensors"
     trainer(path, settings={"seed": 0}).fit(batches)

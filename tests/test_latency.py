@@ -1,0 +1,102 @@
+"""Predicted latencies against sums by hand, and measured ones against the clock."""
+
+import dataclasses
+import itertools
+import json
+
+import pytest
+
+from export import latency
+from tailor_tf import costs
+from tailor_tf.errors import TailorError
+from tailor_tf.graph import Architecture, Path
+from tailor_tf.latencies import Latencies
+from tailor_tf.pruning import close
+from tests import helpers
+
+FULL = Architecture.full(2, 2)
+PIECES = {"stem": 1.0, "head": 2.0, "block1": 10.0, "block2": 20.0}
+PIECES |= {"block1_proxy0": 0.5, "block2_proxy1": 0.25, "block2_proxy0": 0.125}
+PIECES |= {"block1_sum": 0.1, "block2_sum": 0.2}
+# alone 33 ms; in the network 66 and one more for the call: everything takes twice as long
+LATENCIES = Latencies(PIECES, 67.0, 1.0, 2, {"processor": "some", "threads": "1"})
+
+
+def test_a_student_is_its_pieces():
+    assert LATENCIES.scale == 2.0
+    assert LATENCIES.student(Architecture(2, ())) == 1 + 2 * (1 + 2)
+    chain = Architecture(2, (Path(1, 0, False), Path(2, 1, True)))
+    assert LATENCIES.student(chain) == 1 + 2 * (1 + 2 + 0.5 + 20)
+    both = Architecture(2, (Path(1, 0, True), Path(1, 0, False), Path(2, 1, True)))
+    assert LATENCIES.student(both) == pytest.approx(1 + 2 * (1 + 2 + 10 + 0.5 + 0.1 + 20))
+
+
+def test_a_path_and_the_universal_network():
+    assert LATENCIES.path(Path(2, 1, True)) == 40.0
+    assert LATENCIES.path(Path(2, 0, False)) == pytest.approx(2 * (0.125 + 0.2))
+    assert LATENCIES.universal == 67 - 1 - 2 * 2
+
+
+def test_a_record_gives_them_back():
+    record = json.loads(json.dumps({"layout": 2, **dataclasses.asdict(LATENCIES)}))
+    assert Latencies.of_record(record) == LATENCIES
+
+
+def _cost(graph, architecture):
+    return costs.student_cost(graph, architecture, 5, _of_small_graph(graph))
+
+
+def _of_small_graph(graph):
+    full = Architecture.full(graph.num_blocks, 2)
+    names = ["stem", "head", *(path.name for path in full.paths)]
+    names += [f"block{layer}_sum" for layer in full.layers]
+    pieces = {name: 1.0 + 0.37 * index for index, name in enumerate(names)}
+    return Latencies(pieces, 60.0, 0.5, graph.num_blocks, {})
+
+
+def test_the_fastest_network_is_that_of_brute_force():
+    graph, full = helpers.small_graph(), Architecture.full(4, 2)
+    possible = (
+        close(Architecture(4, chosen))
+        for number in range(1, 5)
+        for chosen in itertools.combinations(full.paths, number)
+    )
+    fastest = min(_cost(graph, a).latency_ms for a in possible if a.paths)
+    least = costs.smallest(graph, full, 5, "latency_ms", _of_small_graph(graph))
+    assert least == pytest.approx(fastest)
+
+
+@pytest.mark.parametrize("count", costs.COMPLEXITIES)
+def test_shares_are_of_stem_and_blocks(count):
+    graph, full = helpers.small_graph(), Architecture.full(4, 2)
+    latencies = _of_small_graph(graph)
+    shares = costs.path_shares(graph, full, count, latencies)
+    none = getattr(_cost(graph, Architecture(4, ())), count)
+    for path in full.paths:
+        # What a network has of a path alone, which leads nowhere, is that path's.
+        alone = getattr(_cost(graph, Architecture(4, (path,))), count) - none
+        if count == "latency_ms" and not path.universal:
+            alone += latencies.scale * latencies.pieces[f"block{path.target}_sum"]
+        whole = costs.universal_complexity(graph, count, latencies)
+        assert shares[path] == pytest.approx(alone / whole)
+
+
+def test_latency_that_nobody_measured():
+    graph = helpers.small_graph()
+    with pytest.raises(TailorError, match=r"Latency is asked for and none was measured"):
+        costs.path_shares(graph, Architecture.full(4, 2), "latency_ms")
+
+
+@pytest.mark.parametrize("precision", latency.PRECISIONS)
+def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
+    graph, full = helpers.small_graph(), Architecture.full(4, 2)
+    found = latency.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies
+    names = {"stem", "head", *(path.name for path in full.paths)}
+    assert set(found.pieces) == names | {f"block{layer}_sum" for layer in range(1, 5)}
+    assert found.network > found.call > 0
+    assert found.measured_on["precision"] == precision and found.measured_on["processor"]
+    again = latency.Meter(graph, full, 5, precision=precision, cache=tmp_path)
+    monkeypatch.setattr(latency, "_times", lambda runners: pytest.fail("measured again"))
+    assert again.latencies == found
+    other = latency.Meter(graph, full, 5, precision=precision, threads=2, cache=tmp_path)
+    assert other._fingerprint() != again._fingerprint()
