@@ -62,9 +62,10 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum(
     "estimator",
-    DEFAULTS.estimator,
+    None,
     sorted(ESTIMATORS),
-    "How the expected complexity is computed.",
+    "How the expected complexity is computed; as in the paper by default, by reachability where it "
+    "is driven to the budget.",
 )
 flags.DEFINE_list(
     "prune_blocks",

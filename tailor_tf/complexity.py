@@ -86,7 +86,7 @@ class DrivenWeight:
         steps: steps that the training has.
     """
 
-    _PACE = 30.0  # e-folds over a whole training at E[C] twice the target or more
+    _PACE = 10.0  # e-folds over a whole training at E[C] twice the target or more
 
     def __init__(self, start: float, target: float, steps: int):
         self.variable = keras.Variable(start, trainable=False, name="complexity_weight")

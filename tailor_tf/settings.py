@@ -31,7 +31,8 @@ class Settings:
             drives E[C] to the budget of `complexity`, see `complexity.DrivenWeight`.
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
-        estimator: "paper" or "reachability", see `complexity`.
+        estimator: "paper" or "reachability", see `complexity`; "paper" by default, which can be
+            negative, and where E[C] is driven to a budget "reachability".
         prune_blocks: numbers of universal blocks to try to remove, from the largest down until one
             is within the tolerance; `None` searches for the leanest network that is.
         proxy_threshold: proxies with a smaller gate are removed.
@@ -51,7 +52,7 @@ class Settings:
     complexity_weight: float | None = COMPLEXITY_WEIGHT
     teacher_weight: float = 10.0
     teacher_gradient: str = "end_to_end"
-    estimator: str = "paper"
+    estimator: str | None = None
     prune_blocks: tuple[int, ...] | None = None
     proxy_threshold: float = pruning.PROXY_THRESHOLD
     tolerance: float | None = 0.5
@@ -59,6 +60,9 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
+        if self.estimator is None:
+            by_default = "reachability" if self.complexity_weight is None else "paper"
+            object.__setattr__(self, "estimator", by_default)
         if self.prune_blocks is not None and self.budget:
             raise TailorError(
                 "Both numbers of blocks to remove and a budget are given; leave out one, as a "
