@@ -76,27 +76,35 @@ def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, 
 class DrivenWeight:
     """`gamma1` as a multiplier that drives E[C] to a target instead of a number chosen by hand.
 
-    It grows while E[C] is above the target and shrinks while it is below, in proportion to the
-    relative distance: gradient ascent in the logarithm of the multiplier of the constraint
-    `E[C] = target`. Not in the paper.
+    The logarithm of the multiplier of the constraint `E[C] = target` is what a controller,
+    proportional and integral, gives for the relative distance from the target: gradient ascent,
+    damped. Not in the paper.
 
     Args:
         start: the weight at the start.
         target: E[C] to end at, in the unit of the costs.
         steps: steps that the training has.
+
+    Attributes:
+        variable: the weight.
+        state: the variables that it depends on, by name, to be saved with a training.
     """
 
     _PACE = 10.0  # e-folds over a whole training at E[C] twice the target or more
+    _DAMPING = 3.0  # e-folds at once, likewise
 
     def __init__(self, start: float, target: float, steps: int):
         self.variable = keras.Variable(start, trainable=False, name="complexity_weight")
+        self._integral = keras.Variable(math.log(start), trainable=False, name="integral")
+        self.state = {"complexity_weight": self.variable, "integral": self._integral}
         self.target = target
         self._rate = self._PACE / steps
 
     def update(self, expected: float) -> None:
         """Takes one step, going by the E[C] of a training step."""
         distance = min(max(expected / self.target - 1, -1.0), 1.0)
-        self.variable.assign(self.variable * math.exp(self._rate * distance))
+        self._integral.assign_add(self._rate * distance)
+        self.variable.assign(math.exp(float(self._integral) + self._DAMPING * distance))
 
 
 ESTIMATORS: Mapping[str, Callable[[Gates, Architecture, Mapping[Path, float]], Any]] = {

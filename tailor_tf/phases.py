@@ -123,7 +123,7 @@ class Phases:
             training.NonFiniteLossError: training diverged.
             TailorError: the phase was finished and its weights are gone.
         """
-        finished = self.records.read_if_same(name, settings)
+        finished = self.finished(name, settings, cost)
         if finished and finished.get("stopped") and not stop(finished["history"]):
             finished = None
         if finished and not self._checkpoint(name).exists():
@@ -160,6 +160,20 @@ class Phases:
         )
         stopped = len(history) < recipe.epochs
         self.record(name, model, settings, cost, architecture, history=history, stopped=stopped)
+
+    def finished(self, name: str, settings: Mapping[str, Any], cost: Cost) -> dict[str, Any] | None:
+        """The record of a phase that was finished with these settings; `None` if it was not.
+
+        What the network costs is written anew: latency may not have been measured then.
+
+        Raises:
+            records.SettingsChangedError: the phase was finished with other settings.
+        """
+        record = self.records.read_if_same(name, settings)
+        if record and record["cost"] != dataclasses.asdict(cost):
+            record["cost"] = dataclasses.asdict(cost)
+            self.records.write(name, record)
+        return record
 
     def record(
         self,

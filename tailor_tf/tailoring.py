@@ -167,7 +167,7 @@ class Run:
                 driven = self._driven_weight()
                 weight = driven.variable
                 options = {
-                    "state": {"complexity_weight": driven.variable},
+                    "state": driven.state,
                     "after_step": lambda figures: driven.update(figures["complexity"]),
                 }
             self.phases.train(
@@ -202,9 +202,9 @@ class Run:
         keras.utils.set_random_seed(self.settings.seed)
         model = student.prune_student(trained, self.universal, before, kept.architecture)
         name, settings = f"pruned_{level.name}", self._pruning_settings()
-        if not self.phases.records.read_if_same(name, settings):
+        cost = self._student_cost(kept.architecture)
+        if not self.phases.finished(name, settings, cost):
             restored = [list(path) for path in kept.restored]
-            cost = self._student_cost(kept.architecture)
             self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
 
