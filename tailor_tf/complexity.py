@@ -74,11 +74,12 @@ def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, 
 
 
 class DrivenWeight:
-    """`gamma1` as a multiplier that drives E[C] to a target instead of a number chosen by hand.
+    """`gamma1` as a multiplier that drives E[C] down to a target, not a number chosen by hand.
 
     The logarithm of the multiplier of the constraint `E[C] = target` is what a controller,
     proportional and integral, gives for the relative distance from the target: gradient ascent,
-    damped. Not in the paper.
+    damped. It is never negative: a student that needs less than the target ends below it. Not in
+    the paper.
 
     Args:
         start: the weight at the start.
@@ -91,7 +92,7 @@ class DrivenWeight:
     """
 
     _PACE = 10.0  # e-folds over a whole training at E[C] twice the target or more
-    _DAMPING = 3.0  # e-folds at once, likewise
+    _DAMPING = 1.0  # e-folds at once, likewise
 
     def __init__(self, start: float, target: float, steps: int):
         self.variable = keras.Variable(start, trainable=False, name="complexity_weight")

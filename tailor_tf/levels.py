@@ -49,6 +49,8 @@ class Levels:
     def within(self, levels: Iterable[Level], budget: Mapping[str, float]) -> list[Level]:
         """Of each level the variant with the most proxies that is within a budget.
 
+        Levels that leave the same network count once.
+
         Args:
             levels: without a number of proxies.
             budget: the most that a network may have, by attribute of `Cost`.
@@ -56,15 +58,16 @@ class Levels:
         Raises:
             TailorError: no level has any.
         """
-        found, least = [], {}
+        found, least = {}, {}
         for level in levels:
             proxies = len(self.pruning(level).architecture.proxies)
             fewer = (level._replace(proxies=count) for count in range(proxies - 1, -1, -1))
             for candidate in (level, *fewer):
-                cost = self.cost(self.pruning(candidate).architecture)
+                architecture = self.pruning(candidate).architecture
+                cost = self.cost(architecture)
                 counts = {count: getattr(cost, count) for count in budget}
                 if all(counts[count] <= most for count, most in budget.items()):
-                    found.append(candidate)
+                    found.setdefault(architecture, candidate)
                     break
                 least = {k: min(counts[k], least.get(k, counts[k])) for k in budget}
         if not found:
@@ -72,7 +75,7 @@ class Levels:
                 f"No pruned network is within the budget, {amounts(budget)}; the least that the "
                 f"gates of this student leave is {amounts(least)}."
             )
-        return found
+        return list(found.values())
 
     def with_fewer_proxies(self, level: Level) -> list[Level]:
         """A level with three quarters, half and a quarter of its proxies."""

@@ -63,6 +63,11 @@ class Level(NamedTuple):
         """What records call it: "6", or "6_8" where 8 proxies are kept."""
         return f"{self.blocks}" if self.proxies is None else f"{self.blocks}_{self.proxies}"
 
+    @property
+    def leanness(self) -> tuple[float, float]:
+        """What is larger the leaner the network is."""
+        return self.blocks, -math.inf if self.proxies is None else -self.proxies
+
     @classmethod
     def of(cls, name: str) -> "Level":
         """The inverse of `name`."""

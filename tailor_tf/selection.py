@@ -74,12 +74,12 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
-    """Tries all levels and takes the most accurate one."""
+    """Tries all levels and takes the most accurate one, of several the leanest."""
     return _most_accurate({level: accuracy(level) for level in levels}, 0.0)
 
 
 def _most_accurate(reached: dict[Level, float], goal: float) -> Selection:
-    chosen = max(reached, key=reached.__getitem__)
+    chosen = max(reached, key=lambda level: (reached[level], level.leanness))
     return Selection(tuple(reached), chosen, reached[chosen] >= goal)
 
 

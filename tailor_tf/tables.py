@@ -156,7 +156,7 @@ def level_rows(outcome: Outcome) -> list[list[str]]:
         if record.get("stopped"):
             remarks.append(f"given up after {len(record['history'])} epochs")
         elif better:
-            remarks.append(f"worse than {better.name} in both")
+            remarks.append(f"dominated by {better.name}")
         cost = record["cost"]
         rows.append(
             [

@@ -156,7 +156,7 @@ def test_levels_that_were_tried(workdir):
     # 600_000 - 10_000 multiply-adds a block; the chosen one is more accurate and leaner than 1
     assert _cells(text, "3")[1] == "90.00" and _cells(text, "3")[4] == "0.570"
     assert _cells(text, "2")[1] == "96.75" and _cells(text, "2")[-1] == "chosen"
-    assert _cells(text, "1")[1] == "92.00" and _cells(text, "1")[-1] == "worse than 2 in both"
+    assert _cells(text, "1")[1] == "92.00" and _cells(text, "1")[-1] == "dominated by 2"
 
 
 def test_a_level_that_was_given_up(tmp_path):
@@ -255,8 +255,8 @@ def test_latency_and_another_complexity(tmp_path):
     assert _cells(text, "teacher")[6] == "2.00" and _cells(text, "fine-tuned")[6] == "0.700"
     assert "One image takes 0.731 ms, predicted were 0.700 ms (LiteRT 2, int8" in text
     # by latency level 1, at 0.6 ms, is leaner than level 2 and none is worse in both
-    assert "worse than" not in text.replace(_line(text, "3"), "")
-    assert "worse than 2 in both" in _line(text, "3")
+    assert "dominated" not in text.replace(_line(text, "3"), "")
+    assert "dominated by 2" in _line(text, "3")
 
 
 def _line(text, row):
