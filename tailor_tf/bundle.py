@@ -3,12 +3,13 @@
 import os
 import threading
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tailor_tf.backbones.universal import Universal
 from tailor_tf.bundle_manifest import BundleError, Entry, Manifest
 from tailor_tf.bundle_store import BundleStore, read_pack
 from tailor_tf.data.batches import central_window
@@ -43,7 +44,7 @@ class Bundle:
     up by `refresh`, and not before.
 
     Args:
-        path: the directory; `pipelines.bundle` makes one.
+        path: the directory; `create` and `pipelines.bundle` make one.
 
     Raises:
         BundleError: there is no bundle, or a file in it is missing or is not what was stored.
@@ -61,6 +62,27 @@ class Bundle:
         self._loaded: Mapping[str, _Loaded] = {}
         self.universal = self._store.universal()
         self.refresh()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        universal: Universal,
+        task_packs: Sequence[str | os.PathLike],
+    ) -> "Bundle":
+        """Makes a bundle's directory and loads it.
+
+        Args:
+            path: the directory, new or empty.
+            universal: the network; it is stored once.
+            task_packs: files that pipelines.tailor wrote, of tasks over it; at least one.
+
+        Raises:
+            TailorError: the directory is taken, a pack is damaged or belongs to another universal
+                network, or two tasks have one name.
+        """
+        BundleStore.create(path, universal, [read_pack(pack, universal) for pack in task_packs])
+        return cls(path)
 
     @property
     def tasks(self) -> Mapping[str, Tailored]:

@@ -125,6 +125,13 @@ def test_tasks_share_what_is_universal_and_nothing_else(loaded):
         seen |= {id(variable) for variable in own.values()}
 
 
+def test_made_of_packs(paths, small, expected, rng, tmp_path):
+    bundle = Bundle.create(tmp_path / "bundle", small, [paths["signs"]])
+    x = photos(rng)
+    np.testing.assert_allclose(bundle.predict("signs", x).logits, expected["signs"](x), atol=1e-5)
+    assert list(Bundle(tmp_path / "bundle").tasks) == ["signs"]
+
+
 class TestChanges:
     def test_added_and_removed_here_and_on_disk(self, bundle, path, paths, expected, rng):
         x, birds = photos(rng), bundle.tasks["birds"]
