@@ -35,6 +35,7 @@ FLAGS = flags.FLAGS
 common.define_universal_flags()
 flags.DEFINE_list("task_packs", None, "Task packs over the universal network.", required=True)
 flags.DEFINE_list("tasks", ["1", "2", "4", "8", "16"], "Numbers of tasks to measure memory with.")
+flags.DEFINE_list("parts", ["switching", "adding", "memory"], "What to measure.")
 flags.DEFINE_integer("threads", 8, "Threads that ask while a task is added.")
 flags.DEFINE_integer("changes", 5, "How often it is added and removed.")
 flags.DEFINE_integer("rounds", 100, "Switches between tasks, for each of them.")
@@ -202,15 +203,17 @@ def main(argv: list[str]) -> None:
         folder = pathlib.Path(name)
         bundles = create(folder, universal)
         largest = bundles[max(bundles)]
-        header = ["answer, batch 1", "it (ms)", "the next two (ms)", "ratio"]
-        print("\n".join(aligned([header, *switching(largest)])), end="\n\n")
-        header = ["meanwhile", "answers", "failed", "wrong", "median (ms)", "highest (ms)"]
-        print("\n".join(aligned([header, *adding(largest)])), end="\n\n")
-        header = ["tasks", "bundle on disk (MB)", "bundles of one on disk (MB)"]
-        header += [
-            f"{what} in memory (MB)" for what in ("bundle", "bundles of one", "compact networks")
-        ]
-        print("\n".join(aligned([header, *memory(folder, bundles)], 0)))
+        if "switching" in FLAGS.parts:
+            header = ["answer, batch 1", "it (ms)", "the next two (ms)", "ratio"]
+            print("\n".join(aligned([header, *switching(largest)])), end="\n\n")
+        if "adding" in FLAGS.parts:
+            header = ["meanwhile", "answers", "failed", "wrong", "median (ms)", "highest (ms)"]
+            print("\n".join(aligned([header, *adding(largest)])), end="\n\n")
+        if "memory" in FLAGS.parts:
+            kinds = ("bundle", "bundles of one", "compact networks")
+            header = ["tasks", *(f"{kind}, files (MB)" for kind in kinds[:2])]
+            header += [f"{kind}, memory (MB)" for kind in kinds]
+            print("\n".join(aligned([header, *memory(folder, bundles)], 0)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.helpers import random_architecture, random_student
 from tests.test_pipelines import ROOT, program
 
 pytestmark = pytest.mark.slow
-KILLS = 20
+KILLS = 8  # each start takes seconds; tests/test_bundle_store.py kills more often
 
 
 @pytest.fixture(scope="module")
