@@ -46,20 +46,27 @@ def from_task_pack(path: str | os.PathLike, universal: Universal) -> Source:
     return Source(metadata, compact(tailored.student, universal.graph, tailored.architecture))
 
 
+def pack_of_run(workdir: str | os.PathLike) -> pathlib.Path:
+    """The task pack that a finished run left in its working directory.
+
+    Raises:
+        TailorError: the run is not finished; names what is missing.
+    """
+    outcome.load(workdir)  # says which phase is missing
+    pack = pathlib.Path(workdir) / TASK_PACK
+    if not pack.exists():
+        raise TailorError(f"{pack} is gone; the command that made the run writes it again.")
+    return pack
+
+
 def from_run(workdir: str | os.PathLike, universal: Universal) -> Source:
     """Reads what a finished run left in its working directory, its teacher included.
 
     Raises:
         TailorError: the run is not finished; names what is missing.
     """
-    workdir = pathlib.Path(workdir)
-    outcome.load(workdir)  # says which phase is missing
-    if not (workdir / TASK_PACK).exists():
-        raise TailorError(
-            f"{workdir / TASK_PACK} is gone; the command that made the run writes it again."
-        )
-    source = from_task_pack(workdir / TASK_PACK, universal)
-    checkpoint = workdir / "checkpoints" / "teacher.safetensors"
+    source = from_task_pack(pack_of_run(workdir), universal)
+    checkpoint = pathlib.Path(workdir) / "checkpoints" / "teacher.safetensors"
     state = Checkpoints(checkpoint).read()
     if state is None:
         return source

@@ -12,7 +12,9 @@ import importlib
 _HOMES = {
     "Architecture": "graph",
     "BlockGraph": "graph",
+    "Bundle": "bundle",
     "Path": "graph",
+    "Prediction": "bundle",
     "Recipe": "training",
     "Result": "tailoring",
     "Run": "tailoring",

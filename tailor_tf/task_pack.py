@@ -1,11 +1,14 @@
 """What is stored per task: everything but the universal weights, in one safetensors file."""
 
 import dataclasses
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
@@ -15,10 +18,11 @@ from tailor_tf.graph import Architecture
 from tailor_tf.student import build_student, is_task_weight, task_weights
 
 FORMAT_VERSION = 2
+CHECKSUM = "checksum"  # packs of earlier programs have none
 
 
 class TaskPackError(TailorError):
-    """A task pack that cannot be read or belongs to another universal network."""
+    """A task pack that cannot be read, was altered, or is for another universal network."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,15 +61,15 @@ def save_task_pack(path: str | os.PathLike, tailored: Tailored) -> None:
         },
     }
     tensors = {key: v.numpy() for key, v in task_weights(tailored.student).items()}
-    weights.write(path, tensors, metadata)
+    weights.write(path, tensors, {**metadata, CHECKSUM: _checksum(tensors, metadata)})
 
 
 def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
     """Reads a task pack onto the universal network that it was made for.
 
     Raises:
-        TaskPackError: the file is no task pack of this version, or belongs to another universal
-            network.
+        TaskPackError: the file is no task pack of this version, was altered since it was written,
+            or belongs to another universal network.
         weights.WeightsError: the file cannot be read, or a tensor is missing.
     """
     tensors, metadata = weights.read(path)
@@ -73,6 +77,12 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
         raise TaskPackError(
             f"{os.fspath(path)} is no task pack of version {FORMAT_VERSION}; expected a file that "
             "pipelines.tailor wrote."
+        )
+    received = metadata.pop(CHECKSUM, None)
+    if received not in (None, _checksum(tensors, metadata)):
+        raise TaskPackError(
+            f"{os.fspath(path)} was altered: it is not what its checksum {received[:16]} was made "
+            "of. Take the file that pipelines.tailor wrote, or let its run write it again."
         )
     _check_universal(path, metadata["universal"], universal)
     architecture = Architecture.from_json(json.dumps(metadata["architecture"]))
@@ -88,11 +98,18 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
     )
 
 
+def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """Of all that a pack says, whatever the order of its keys."""
+    text = json.dumps(metadata, sort_keys=True)
+    return hashlib.sha256(f"{weights.checksum(tensors)}{text}".encode()).hexdigest()
+
+
 def _check_universal(path: Any, expected: dict[str, Any], universal: Universal) -> None:
-    if expected["fingerprint"] != universal.fingerprint:
+    config = dict(universal.graph.config)
+    # The same weights can make a network for another size of images, or of other blocks.
+    if expected != {"backbone": config, "fingerprint": universal.fingerprint}:
         raise TaskPackError(
             f"{os.fspath(path)} belongs to the universal network {expected['backbone']} with "
-            f"fingerprint {expected['fingerprint'][:16]}; received {dict(universal.graph.config)} "
-            f"with fingerprint {universal.fingerprint[:16]}. Load it with the network that it was "
-            "trained on."
+            f"fingerprint {expected['fingerprint'][:16]}; received {config} with fingerprint "
+            f"{universal.fingerprint[:16]}. Load it with the network that it was trained on."
         )

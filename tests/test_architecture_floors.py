@@ -18,6 +18,7 @@ FLOORS = (
         "tailor_tf.blocks",
         "tailor_tf.graph",
         "tailor_tf.costs",
+        "tailor_tf.bundle_manifest",
         "tailor_tf.errors",
         "tailor_tf.files",
         "tailor_tf.losses",
@@ -46,11 +47,13 @@ FLOORS = (
         "tailor_tf.compaction",
         "tailor_tf.folding",
         "tailor_tf.task_pack",
+        "tailor_tf.bundle_store",
     ),
     # 3: acts, and the package's own face, which names what users import
     (
         "tailor_tf",
         "tailor_tf.training",
+        "tailor_tf.bundle",
         "tailor_tf.checkpoints",
         "tailor_tf.pretraining",
         "tailor_tf.phases",

@@ -30,6 +30,8 @@ from tests.test_pipelines import program
         ("predict", ["--artifact=a.onnx"], "Name image files or folders"),
         ("predict", ["--artifact=a.onnx", "README.md"], "There is no artifact a.onnx"),
         ("predict", ["--grpc=localhost:1", "README.md"], "name one with --model"),
+        ("bundle", ["list"], "There is no bundle at no_bundle; expected a directory with bundle"),
+        ("bundle", ["lst"], "Received 'lst'; expected one of create, add, remove, list, verify"),
         (
             "tailor",
             ["--method=adapters"],
@@ -38,7 +40,7 @@ from tests.test_pipelines import program
     ],
 )
 def test_mistakes_end_in_one_message(name, flags, message, tmp_path):
-    given = {"report": ["--workdirs=no_run"], "predict": []}
+    given = {"report": ["--workdirs=no_run"], "predict": [], "bundle": ["--bundle=no_bundle"]}
     workdir = given.get(name, [f"--workdir={tmp_path / 'run'}"])
     status, output = program(name, *workdir, *flags)
     assert status not in (0, 130)

@@ -88,6 +88,18 @@ def test_tailor_and_report(tailored):
     assert methods == ["finetune", "residual_adapters", "nettailor"]
 
 
+def test_bundle_of_finished_runs(tailored, tmp_path):
+    workdir, _ = tailored
+    bundle = f"--bundle={tmp_path / 'bundle'}"
+    status, output = program("bundle", "create", bundle, f"--workdir={workdir}")
+    assert status == 0 and "was created: 1 task" in output, output
+    status, output = program("bundle", "add", bundle, f"--workdir={workdir}", "--name=again")
+    assert status == 0 and "again was added" in output, output
+    status, output = program("bundle", "list", bundle)
+    assert status == 0, output
+    assert re.findall(r"^\| (\w+) +\| +10 \|", output, re.MULTILINE) == ["digits", "again"]
+
+
 def test_export_and_predict(tailored):
     workdir, _ = tailored
     flags = [f"--workdir={workdir}", "--precision=float32", "--nobenchmark"]

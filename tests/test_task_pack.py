@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safetensors
 
+from tailor_tf import backbones
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.backbones.weights import WeightsError
@@ -129,13 +130,39 @@ class TestErrors:
         with pytest.raises(WeightsError, match=message):
             load_task_pack(pack, tiny)
 
+    @pytest.mark.parametrize("place", [0.3, 0.6, 0.9, "airplane", "0.2"])
+    def test_altered_file(self, pack, tiny, place):
+        content = bytearray(pack.read_bytes())
+        header = 8 + int.from_bytes(content[:8], "little")
+        if isinstance(place, str):
+            at = content.index(place.encode())
+        else:
+            at = header + int(place * (len(content) - header))
+        content[at] ^= 1
+        pack.write_bytes(content)
+        with pytest.raises(TaskPackError, match=r"vehicles.safetensors was altered.*checksum"):
+            load_task_pack(pack, tiny)
+
+    def test_pack_of_a_program_that_wrote_no_checksum(self, pack, tailored, tiny):
+        tensors, metadata = weights.read(pack)
+        del metadata["checksum"]
+        weights.write(pack, tensors, metadata)
+        assert load_task_pack(pack, tiny).classes == CLASSES
+
+    def test_same_weights_for_another_size_of_images(self, pack, tiny):
+        graph = backbones.create("wide_resnet26", image_size=32, width=0.125)
+        model = build_network(graph, 7)
+        weights.assign(model, weights.arrays(tiny.model), origin="the universal network")
+        with pytest.raises(TaskPackError, match=r"'image_size': 16.*received .*'image_size': 32"):
+            load_task_pack(pack, Universal(graph, model))
+
     def test_missing_file(self, tiny, tmp_path):
         with pytest.raises(WeightsError, match=r"Cannot read weights from .*none"):
             load_task_pack(tmp_path / "none", tiny)
 
     def test_missing_tensor_is_named(self, pack, tiny):
         tensors, metadata = weights.read(pack)
-        del tensors["classifier/bias"]
+        del tensors["classifier/bias"], metadata["checksum"]
         weights.write(pack, tensors, metadata)
         with pytest.raises(WeightsError, match=r"vehicles.safetensors does not fit .*classifier/b"):
             load_task_pack(pack, tiny)

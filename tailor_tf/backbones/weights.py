@@ -143,12 +143,16 @@ def is_universal(key: str) -> bool:
     return not key.startswith(CLASSIFIER_PREFIX)
 
 
-def fingerprint(model: keras.Model) -> str:
-    """SHA-256 over keys, shapes and float32 values of a network's universal weights, in hex."""
+def checksum(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over keys, shapes and float32 values of tensors, in hex."""
     digest = hashlib.sha256()
-    for key, variable in sorted(variables(model).items()):
-        if is_universal(key):
-            value = np.ascontiguousarray(np.array(variable), dtype="<f4")
-            digest.update(f"{key}{value.shape}".encode())
-            digest.update(value.tobytes())
+    for key, tensor in sorted(tensors.items()):
+        value = np.ascontiguousarray(tensor, dtype="<f4")
+        digest.update(f"{key}{value.shape}".encode())
+        digest.update(value.tobytes())
     return digest.hexdigest()
+
+
+def fingerprint(model: keras.Model) -> str:
+    """The checksum of a network's universal weights."""
+    return checksum({key: v for key, v in arrays(model).items() if is_universal(key)})

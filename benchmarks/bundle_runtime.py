@@ -1,0 +1,220 @@
+"""Many tasks in one process: switching between them, adding one while others answer, memory.
+
+    python -m benchmarks.bundle_runtime --task_packs=runs/a/task_pack.safetensors,...
+
+Memory is compared with that of as many bundles of one task, and with that of compact networks,
+which hold their surviving blocks and no others, each a copy of its own. Where there are more tasks
+than packs, the packs are taken again under other names.
+"""
+
+import collections
+import gc
+import itertools
+import multiprocessing
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from benchmarks.figures import spread
+from export.benchmark import resident
+from pipelines import common
+from tailor_tf import Bundle, Tailored, Universal, load_universal
+from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.compaction import compact
+from tailor_tf.tables import aligned
+
+FLAGS = flags.FLAGS
+
+common.define_universal_flags()
+flags.DEFINE_list("task_packs", None, "Task packs over the universal network.", required=True)
+flags.DEFINE_list("tasks", ["1", "2", "4", "8", "16"], "Numbers of tasks to measure memory with.")
+flags.DEFINE_list("parts", ["switching", "adding", "memory"], "What to measure.")
+flags.DEFINE_integer("threads", 8, "Threads that ask while a task is added.")
+flags.DEFINE_integer("changes", 5, "How often it is added and removed.")
+flags.DEFINE_integer("rounds", 100, "Switches between tasks, for each of them.")
+flags.DEFINE_integer("repeats", 5, "Bundles loaded for their first answers.")
+
+_QUIET = 5.0  # seconds in which threads ask and nothing changes
+
+
+def create(folder: pathlib.Path, universal: Universal) -> dict[int, pathlib.Path]:
+    """Bundles by their numbers of tasks, and in `alone` a bundle for each of the tasks."""
+    counts = [int(count) for count in FLAGS.tasks]
+    packs = [
+        read_pack(path, universal, f"task{number}")
+        for number, path in zip(range(max(counts)), itertools.cycle(FLAGS.task_packs), strict=False)
+    ]
+    for number, pack in enumerate(packs):
+        BundleStore.create(folder / "alone" / str(number), universal, [pack])
+    return {
+        count: BundleStore.create(folder / str(count), universal, packs[:count]).path
+        for count in counts
+    }
+
+
+def photos(bundle: Bundle, batch: int = 1) -> np.ndarray:
+    """Random images of the size that the tasks were trained with."""
+    side = next(iter(bundle.tasks.values())).preprocessing.resize
+    return np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
+
+
+def seconds(call: Callable, *arguments: object) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - started
+
+
+def switching(path: pathlib.Path) -> list[list[str]]:
+    """A task's first answer against its next two, batch 1: the very first, and after other tasks.
+
+    Returns:
+        A row for each, with the median over all, and the range over tasks of their median ratios.
+    """
+    rows = []
+    loaded = [Bundle(path) for _ in range(FLAGS.repeats)]
+    for what, bundles in (
+        ("first after loading", loaded),
+        ("first after another task", loaded[:1] * FLAGS.rounds),
+    ):
+        first, after = collections.defaultdict(list), collections.defaultdict(list)
+        for bundle in bundles:
+            images = photos(bundle)
+            for name in bundle.tasks:
+                first[name].append(seconds(bundle.predict, name, images))
+                after[name] += [seconds(bundle.predict, name, images) for _ in range(2)]
+        medians = [
+            {name: 1e3 * np.median(t) for name, t in each.items()} for each in (first, after)
+        ]
+        ratios = [medians[0][name] / medians[1][name] for name in first]
+        rows.append([what, *(f"{np.median([*m.values()]):.2f}" for m in medians), spread(ratios)])
+    return rows
+
+
+def adding(path: pathlib.Path) -> list[list[str]]:
+    """What threads see in peace and while the last pack is added and removed: a row for each."""
+    bundle = Bundle(path)
+    images = photos(bundle)
+    expected = {name: bundle.predict(name, images).logits for name in bundle.tasks}
+    answers = {"nothing": [], "adding and removing a task": []}
+    now, ended = "nothing", False
+
+    def ask(names: Iterator[str]) -> None:
+        while not ended:
+            name, meanwhile, started = next(names), now, time.perf_counter()
+            try:
+                logits = bundle.predict(name, images).logits
+                outcome = "right" if np.allclose(logits, expected[name], atol=1e-5) else "wrong"
+            except Exception:  # whatever it is, it is counted
+                outcome = "failed"
+            answers[meanwhile].append((outcome, time.perf_counter() - started))
+
+    with ThreadPoolExecutor(FLAGS.threads) as pool:
+        for number in range(FLAGS.threads):
+            pool.submit(ask, itertools.islice(itertools.cycle(expected), number, None))
+        time.sleep(_QUIET)
+        now = "adding and removing a task"
+        for _ in range(FLAGS.changes):
+            bundle.add(FLAGS.task_packs[-1], "added")
+            bundle.remove("added")
+        ended = True
+    rows = []
+    for what, seen in answers.items():
+        count = collections.Counter(outcome for outcome, _ in seen)
+        times = np.multiply([seconds for _, seconds in seen], 1e3)
+        shown = [f"{end(times):.1f}" for end in (np.median, np.max)]
+        rows.append([what, str(len(seen)), str(count["failed"]), str(count["wrong"]), *shown])
+    return rows
+
+
+def _added(load: Callable[[], object]) -> int:
+    """Bytes of resident memory that stay after loading something in this process."""
+    tf.zeros([1]).numpy()  # TensorFlow itself
+    before = resident("VmRSS")
+    loaded = load()
+    gc.collect()
+    added = resident("VmRSS") - before
+    del loaded
+    return added
+
+
+def memory_of_bundles(paths: Sequence[pathlib.Path]) -> int:
+    """Bytes that bundles take; loading them, every task answers."""
+    return _added(lambda: [Bundle(path) for path in paths])
+
+
+def memory_of_networks(path: pathlib.Path) -> int:
+    """Bytes that the tasks of a bundle take as compact networks, each traced and run once."""
+
+    def load():
+        store = BundleStore(path)
+        universal = store.universal()
+        return [
+            _compact(store.task(name, entry, universal))
+            for name, entry in store.read().tasks.items()
+        ]
+
+    return _added(load)
+
+
+def _compact(tailored: Tailored) -> tuple[keras.Model, Callable]:
+    graph = tailored.universal.graph
+    network = compact(tailored.student, graph, tailored.architecture)
+    answer = tf.function(lambda images: network(images, training=False))
+    answer = answer.get_concrete_function(tf.TensorSpec([None, *graph.input_shape]))
+    answer(tf.zeros([1, *graph.input_shape]))
+    return network, answer
+
+
+def memory(folder: pathlib.Path, bundles: dict[int, pathlib.Path]) -> list[list[str]]:
+    """Rows by number of tasks: files and resident memory, each measured in a fresh process."""
+    rows = []
+    for count, path in bundles.items():
+        alone = [folder / "alone" / str(number) for number in range(count)]
+        sizes = [
+            sum(BundleStore(each).read().total_bytes for each in paths) for paths in ([path], alone)
+        ]
+        added = [
+            _fresh(memory_of_bundles, [path]),
+            _fresh(memory_of_bundles, alone),
+            _fresh(memory_of_networks, path),
+        ]
+        rows.append([str(count), *(f"{value / 1e6:.1f}" for value in sizes + added)])
+    return rows
+
+
+def _fresh(measure: Callable, argument: object) -> int:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, [argument])
+
+
+def main(argv: list[str]) -> None:
+    """Prints the tables, Markdown."""
+    common.no_arguments(argv)
+    universal = load_universal(FLAGS.universal, **common.universal_config())
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        bundles = create(folder, universal)
+        largest = bundles[max(bundles)]
+        if "switching" in FLAGS.parts:
+            header = ["answer, batch 1", "it (ms)", "the next two (ms)", "ratio"]
+            print("\n".join(aligned([header, *switching(largest)])), end="\n\n")
+        if "adding" in FLAGS.parts:
+            header = ["meanwhile", "answers", "failed", "wrong", "median (ms)", "highest (ms)"]
+            print("\n".join(aligned([header, *adding(largest)])), end="\n\n")
+        if "memory" in FLAGS.parts:
+            kinds = ("bundle", "bundles of one", "compact networks")
+            header = ["tasks", *(f"{kind}, files (MB)" for kind in kinds[:2])]
+            header += [f"{kind}, memory (MB)" for kind in kinds]
+            print("\n".join(aligned([header, *memory(folder, bundles)], 0)))
+
+
+if __name__ == "__main__":
+    common.run(main)
