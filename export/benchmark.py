@@ -115,9 +115,9 @@ def _peak_memory(paths: Sequence[pathlib.Path], images: np.ndarray) -> list[int]
 def _added_memory(path: str, images: np.ndarray) -> int:
     for module in _needed(path):
         importlib.import_module(module)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     runtimes.load(path).logits(images)
-    return max(_resident("VmHWM") - before, 0)
+    return max(resident("VmHWM") - before, 0)
 
 
 def _needed(path: str) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _needed(path: str) -> tuple[str, ...]:
     return kinds.get(pathlib.Path(path).suffix, ("tensorflow",))
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Resident memory of this process, bytes: "VmRSS" now, "VmHWM" at its highest."""
     lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     sizes = dict(line.split(":", 1) for line in lines)
