@@ -10,7 +10,6 @@ after one answer of each task.
 
 import contextlib
 import functools
-import importlib
 import itertools
 import multiprocessing
 import os
@@ -50,6 +49,7 @@ flags.DEFINE_integer("rounds", 40, "Calls of each task in a measurement of laten
 
 FORMATS = ("SavedModel", "ONNX")
 ALLOWANCE = {"SavedModel": 256 * 1024, "ONNX": 64 * 1024}  # bytes beside 1.1 times the parameters
+_PRELOADED = ["export.shared_onnx", "export.shared_saved_model", "pipelines.common", "onnxruntime"]
 
 Answer = Callable[[], object]  # one image, one task
 
@@ -78,10 +78,7 @@ def _answers(kind: str, folder: pathlib.Path) -> list[Answer]:
 
 def _measure(kind: str, folder: pathlib.Path, rounds: int) -> tuple[int, float, float]:
     """Resident bytes of the tasks; median seconds of repeated answers, and after another task."""
-    # What a runtime costs however small the networks are.
-    tf.nn.conv2d(tf.zeros([1, 8, 8, 3]), tf.zeros([3, 3, 3, 8]), 1, "SAME")
-    for module in ("onnx", "onnxruntime"):
-        importlib.import_module(module)
+    tf.nn.conv2d(tf.zeros([1, 8, 8, 3]), tf.zeros([3, 3, 3, 8]), 1, "SAME")  # starts TensorFlow
     before = benchmark.resident("VmRSS")
     answers = _answers(kind, folder)
     for answer in answers:
@@ -106,7 +103,9 @@ def _seconds(answer: Answer) -> float:
 @contextlib.contextmanager
 def _process() -> Iterator[Callable]:
     """Yields a function that runs another one in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)  # what is imported is imported once
+    with context.Pool(1, maxtasksperchild=1) as pool:
         yield pool.apply
 
 
@@ -120,9 +119,10 @@ def _write_separate(tasks: Mapping[str, Tailored], folders: Mapping[str, pathlib
 
 
 def _linked(paths: list[pathlib.Path], folder: pathlib.Path) -> pathlib.Path:
+    """A folder of some of the files of another one."""
     folder.mkdir()
     for path in paths:
-        os.symlink(path, folder / path.name)
+        (os.symlink if path.is_dir() else os.link)(path, folder / path.name)
     return folder
 
 
@@ -136,16 +136,18 @@ def _bytes(paths: list[pathlib.Path]) -> int:
     return sum(map(sizes.on_disk, paths))
 
 
-def _sizes(
+def _together(
     tasks: Mapping[str, Tailored], count: int, folder: pathlib.Path
 ) -> dict[str, pathlib.Path]:
-    """Writes the first tasks in both shared formats."""
+    """The first tasks in both shared formats; ONNX files do not depend on what else there is."""
     some = dict(itertools.islice(tasks.items(), count))
-    folders = {name: folder / f"{name}_{count}" for name in FORMATS}
-    folders["ONNX"].mkdir()
-    shared_saved_model.save(folders["SavedModel"], some)
-    shared_onnx.save(folders["ONNX"], some)
-    return folders
+    model, files, every = folder / f"model_{count}", folder / f"files_{count}", folder / "every"
+    shared_saved_model.save(model, some)
+    if not every.exists():
+        every.mkdir()
+        shared_onnx.save(every, tasks)
+    kept = [p for p in every.iterdir() if p.suffix != ".onnx" or p.stem in some]
+    return {"SavedModel": model, "ONNX": _linked(kept, files)}
 
 
 def main(argv: list[str]) -> None:
@@ -173,7 +175,7 @@ def main(argv: list[str]) -> None:
         _write_separate(tasks, separate)
         last, before = dict.fromkeys(FORMATS, 0), 0
         for count in counts:
-            shared = _sizes(tasks, count, folder)
+            shared = _together(tasks, count, folder)
             for name in FORMATS:
                 alone = sorted(separate[name].iterdir())[:count]
                 total, more = sizes.on_disk(shared[name]), count - before

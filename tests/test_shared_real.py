@@ -10,9 +10,9 @@ from tests.shared_data import image_set
 from tests.shared_tasks import assert_same_logits, own_logits
 
 SETTINGS = Settings(
-    teacher=Recipe(2, batch_size=32, learning_rate=0.05, schedule="cosine"),
-    student=Recipe(2, learning_rate=0.1, schedule="cosine"),
-    finetune=Recipe(2, learning_rate=0.1, schedule="cosine"),
+    teacher=Recipe(1, batch_size=32, learning_rate=0.05, schedule="cosine"),
+    student=Recipe(1, learning_rate=0.1, schedule="cosine"),
+    finetune=Recipe(1, learning_rate=0.1, schedule="cosine"),
     prune_blocks=(6,),
     tolerance=100,
 )
