@@ -111,10 +111,11 @@ def _dequantised(values: np.ndarray, details: dict) -> np.ndarray:
 def _load_onnx(path: pathlib.Path, threads: int) -> Runtime:
     import onnxruntime
 
+    metadata = onnx.read_metadata(path)
     session = onnxruntime.InferenceSession(
         os.fspath(path), onnx_options(threads), providers=["CPUExecutionProvider"]
     )
-    return of_onnx(session, onnx.read_metadata(path))
+    return of_onnx(session, metadata)
 
 
 def onnx_options(threads: int) -> Any:
