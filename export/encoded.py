@@ -28,6 +28,19 @@ def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
     return decode_image(_checked(contents, side), side)
 
 
+def decode_batch(contents: tf.Tensor, side: int) -> tf.Tensor:
+    """Decodes images `[batch]`, each of its own size, as `decode` does.
+
+    Returns:
+        uint8 `[batch, side, side, 3]`.
+    """
+    return tf.map_fn(
+        lambda content: decode(content, side),
+        contents,
+        fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+    )
+
+
 def _checked(contents: tf.Tensor, side: int) -> tf.Tensor:
     """An encoded image, unless it is none that is decoded here; the error goes to the caller."""
     is_png = tf.strings.substr(contents, 0, len(_PNG)) == _PNG

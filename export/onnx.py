@@ -7,6 +7,8 @@ import os
 import pathlib
 import tempfile
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -29,14 +31,34 @@ def convert(network: keras.Model, metadata: Metadata) -> bytes:
     """
     import onnx
 
-    images = tf.TensorSpec([None, *network.input.shape[1:]], tf.float32, name="images")
+    model = convert_signature(network, [images_signature(network)])
+    finish(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def images_signature(network: keras.Model) -> tf.TensorSpec:
+    """The input of a converted network: normalised images, batch free."""
+    return tf.TensorSpec([None, *network.input.shape[1:]], tf.float32, name="images")
+
+
+def convert_signature(model: keras.Model, signature: Sequence[Any]) -> Any:
+    """Converts a model with inputs of such specifications to an `onnx.ModelProto`."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of how Keras mends tf2onnx for NumPy 2
         path = pathlib.Path(folder) / "model.onnx"
-        network.export(
-            path, format="onnx", verbose=False, input_signature=[images], opset_version=OPSET
+        model.export(
+            path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET
         )
-        model = onnx.load(path)
+        return onnx.load(path)
+
+
+def finish(model: Any, metadata: Metadata) -> None:
+    """Names the one output of a converted model, frees its batch and writes its metadata."""
+    import onnx
+
     (output,) = model.graph.output
     for node in model.graph.node:
         node.output[:] = ["logits" if name == output.name else name for name in node.output]
@@ -44,8 +66,6 @@ def convert(network: keras.Model, metadata: Metadata) -> bytes:
     for value in (*model.graph.input, output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
 
 
 def read_metadata(path: str | os.PathLike) -> Metadata:
@@ -58,7 +78,8 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     import onnx
 
     try:
-        properties = {p.key: p.value for p in onnx.load(path).metadata_props}
+        model = onnx.load(path, load_external_data=False)
+        properties = {p.key: p.value for p in model.metadata_props}
         return Metadata.from_json(properties[METADATA_KEY])
     except (google.protobuf.message.DecodeError, KeyError) as error:
         raise ArtifactError(

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -111,12 +112,24 @@ def _load_onnx(path: pathlib.Path, threads: int) -> Runtime:
     import onnxruntime
 
     metadata = onnx.read_metadata(path)
+    session = onnxruntime.InferenceSession(
+        os.fspath(path), onnx_options(threads), providers=["CPUExecutionProvider"]
+    )
+    return of_onnx(session, metadata)
+
+
+def onnx_options(threads: int) -> Any:
+    """The `onnxruntime.SessionOptions` of a session with so many threads."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        os.fspath(path), options, providers=["CPUExecutionProvider"]
-    )
+    return options
+
+
+def of_onnx(session: Any, metadata: Metadata) -> Runtime:
+    """An `onnxruntime.InferenceSession` behind the common face."""
     return Runtime(
         metadata,
         _normalise(metadata),

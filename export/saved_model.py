@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export.encoded import decode
+from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.images import resize_and_crop
@@ -16,11 +16,42 @@ from tailor_tf.data.images import resize_and_crop
 SIGNATURES = ("serving_default", "encoded_images", "float_images")
 
 
+def classify(network: keras.Model, metadata: Metadata, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What a signature answers.
+
+    Args:
+        network: functional, from normalised images to logits.
+        metadata: classes and preprocessing.
+        images: uint8 `[batch, resize, resize, 3]`.
+
+    Returns:
+        `class_name` `[batch]`, the likeliest class; `scores` `[batch, classes]`, which sum to one;
+        `logits` `[batch, classes]`.
+    """
+    preprocessing = metadata.preprocessing
+    window = central_window(images, preprocessing.image_size)
+    logits = network(preprocessing.normalise(window), training=False)
+    return {
+        "class_name": tf.gather(tf.constant(metadata.classes), tf.argmax(logits, axis=-1)),
+        "scores": tf.nn.softmax(logits),
+        "logits": logits,
+    }
+
+
+def assets(metadata: Metadata, folder: str | os.PathLike, prefix: str = "") -> list[Any]:
+    """Writes what travels with a network into `folder`, as assets of a module that is saved."""
+    found = []
+    for name, text in metadata.files.items():
+        path = pathlib.Path(folder) / f"{prefix}{name}"
+        path.write_text(text, encoding="utf-8")
+        found.append(tf.saved_model.Asset(str(path)))
+    return found
+
+
 class Server(tf.Module):
     """A network as it is served, from images of any size to class names.
 
-    Every signature returns `class_name` `[batch]`, the likeliest class, `scores`
-    `[batch, classes]`, which sum to one, and `logits` `[batch, classes]`.
+    Every signature returns what `classify` does.
 
     Args:
         network: functional, from normalised images to logits, folded for speed.
@@ -31,20 +62,15 @@ class Server(tf.Module):
 
     def __init__(self, network: keras.Model, metadata: Metadata, folder: str | os.PathLike):
         super().__init__()
-        self._preprocessing = metadata.preprocessing
-        self._classes = tf.constant(metadata.classes)
-        self._network = lambda images: network(images, training=False)
+        self._side = metadata.preprocessing.resize
+        self._answers = lambda images: classify(network, metadata, images)
         self.weights = [variable.value for variable in network.weights]
-        self.assets = []
-        for name, text in metadata.files.items():
-            path = pathlib.Path(folder) / name
-            path.write_text(text, encoding="utf-8")
-            self.assets.append(tf.saved_model.Asset(str(path)))
+        self.assets = assets(metadata, folder)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies uint8 images `[batch, height, width, 3]` of one size, red, green, blue."""
-        return self._answers(resize_and_crop(images, self._preprocessing.resize))
+        return self._answers(resize_and_crop(images, self._side))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")])
     def float_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -55,22 +81,7 @@ class Server(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
     def encoded_images(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies encoded images `[batch]`, JPEG or PNG, each of its own size."""
-        side = self._preprocessing.resize
-        images = tf.map_fn(
-            lambda contents: decode(contents, side),
-            encoded,
-            fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
-        )
-        return self._answers(images)
-
-    def _answers(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        window = central_window(images, self._preprocessing.image_size)
-        logits = self._network(self._preprocessing.normalise(window))
-        return {
-            "class_name": tf.gather(self._classes, tf.argmax(logits, axis=-1)),
-            "scores": tf.nn.softmax(logits),
-            "logits": logits,
-        }
+        return self._answers(decode_batch(encoded, self._side))
 
 
 def save(path: str | os.PathLike, network: keras.Model, metadata: Metadata) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +47,9 @@ services:
 """
 
 
+SIGNATURES = ("serving_default", "encoded_images")  # for tensors and for encoded images
+
+
 def predict_request(task: str, signature: str, **inputs: np.ndarray):
     """A `PredictRequest` to the newest version of a task's model."""
     from tensorflow_serving.apis import predict_pb2
@@ -54,17 +58,31 @@ def predict_request(task: str, signature: str, **inputs: np.ndarray):
     request.model_spec.name = task
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        request.inputs[name].CopyFrom(_tensor_proto(value))
     return request
 
 
-def write_warm_up(model: str | os.PathLike, task: str, image: np.ndarray) -> None:
+def _tensor_proto(value: np.ndarray):
+    """A tensor as a message; one of the same value throughout, such as grey, in few bytes."""
+    first = value.flat[0]
+    if value.dtype != object and np.all(value == first):
+        return tf.make_tensor_proto(first, shape=value.shape)
+    return tf.make_tensor_proto(value)
+
+
+def write_warm_up(
+    model: str | os.PathLike,
+    task: str,
+    image: np.ndarray,
+    signatures: Sequence[tuple[str, str]] = (SIGNATURES,),
+) -> None:
     """Writes requests into a SavedModel that a server answers before it serves it.
 
     Args:
         model: the SavedModel's folder.
         task: the model's name.
         image: uint8 `[height, width, 3]`, of the usual size.
+        signatures: pairs of signatures, for tensors and for encoded images.
     """
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -72,9 +90,10 @@ def write_warm_up(model: str | os.PathLike, task: str, image: np.ndarray) -> Non
     requests = [
         predict_request(task, signature, **{name: np.stack([value] * batch)})
         for batch in (1, MAX_BATCH)
+        for for_tensors, for_encoded in signatures
         for signature, name, value in (
-            ("serving_default", "images", image),
-            ("encoded_images", "encoded", np.asarray(png, object)),
+            (for_tensors, "images", image),
+            (for_encoded, "encoded", np.asarray(png, object)),
         )
     ]
     path = pathlib.Path(model) / WARM_UP

@@ -12,7 +12,7 @@ factor goes on to what follows, and in the end into the classifier.
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,17 +20,22 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
+from tailor_tf.layers import Shared, SharedConv
+
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows and of columns
 _NONE: Padding = ((0, 0), (0, 0))
 
 
-def fold(model: keras.Model) -> keras.Model:
+def fold(model: keras.Model, shared: Mapping[str, keras.layers.Layer] | None = None) -> keras.Model:
     """Builds a network that computes in inference what another one does, from fewer operations.
 
     Args:
         model: functional, from images `[batch, height, width, 3]`; of stock Keras layers and batch
             norms of any kind, as `compaction.compact` and `graph.build_network` make it; not
             changed.
+        shared: layers by the name of the layer of `model` in whose place they stand. Their kernels
+            are used in place and nothing is folded into them, so that any number of networks holds
+            one copy; what would have been is a factor and an offset behind the convolution.
 
     Returns:
         A functional model of the same input and outputs: convolutions with bias, additions, ReLUs,
@@ -38,7 +43,7 @@ def fold(model: keras.Model) -> keras.Model:
         folded, such as the activations and products of other families of networks.
     """
     images = keras.Input(model.input.shape[1:], name="images")
-    folding = _Folding()
+    folding = _Folding(shared or {})
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
     read = readers(model) + collections.Counter(map(id, tree.flatten(model.output)))
     for operation in model.operations:
@@ -92,12 +97,18 @@ class _Convolution:
         padding: zeros around the input.
         layer: the layer that it comes from, for its settings; `None` for a 1x1 depthwise one.
         kernel: `[height, width, in, out]`, of a depthwise one `[height, width, in, multiplier]`.
+        factor: one per output channel, where the kernel is shared and stays as it is.
     """
 
     tensor: Any
     padding: Padding
     layer: kl.Layer | None
     kernel: np.ndarray
+    factor: np.ndarray | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.kernel.shape[-1] * (self.kernel.shape[-2] if self.depthwise else 1)
 
     @property
     def depthwise(self) -> bool:
@@ -115,10 +126,12 @@ class _Convolution:
     def mergeable(self) -> bool:
         """Whether its kernel can be added to that of another convolution of the same tensor."""
         plain = not self.depthwise and self.layer.groups == 1 and self.dilation == (1, 1)
-        return plain and self.layer.padding == "valid"
+        return plain and self.layer.padding == "valid" and self.factor is None
 
     def times(self, factor: np.ndarray) -> "_Convolution":
         """The term times one factor per output channel."""
+        if self.factor is not None:
+            return dataclasses.replace(self, factor=self.factor * factor)
         shape = self.kernel.shape[2:] if self.depthwise else (-1,)
         return dataclasses.replace(self, kernel=self.kernel * factor.reshape(shape))
 
@@ -137,7 +150,8 @@ class _Sum:
 class _Folding:
     """Applies operations to sums, and makes tensors of them where that is due."""
 
-    def __init__(self):
+    def __init__(self, shared: Mapping[str, keras.layers.Layer]):
+        self._shared = shared
         self._made: dict[Any, Any] = {}  # results of layers without weights, to have each once
 
     def apply(self, operation: keras.Operation, arguments: Any, inputs: list[_Sum]) -> _Sum:
@@ -153,7 +167,7 @@ class _Folding:
                 return self._affine(inputs[0], factor, operation.offset)
             case kl.Conv2D() | kl.DepthwiseConv2D():
                 return self._convolved(operation, inputs[0])
-            case kl.Dense():
+            case kl.Dense() if operation.name not in self._shared:
                 tensor, scale = self.divided(inputs[0])
                 return _as_it_is(_copied(operation, scale)(tensor))
             case kl.ZeroPadding2D():
@@ -171,7 +185,9 @@ class _Folding:
             lambda old: next(made) if isinstance(old, keras.KerasTensor) else old,
             (arguments.args, arguments.kwargs),
         )
-        return _as_it_is(self._call(_copied(operation), *args, **kwargs), scale)
+        source = self._shared.get(operation.name)
+        own = _copied(operation) if source is None else Shared(source)
+        return _as_it_is(self._call(own, *args, **kwargs), scale)
 
     def _affine(self, value: _Sum, factor: np.ndarray, offset: np.ndarray | float) -> _Sum:
         """`factor * value + offset`, one factor and offset per channel."""
@@ -189,9 +205,11 @@ class _Folding:
             tensor, scale, padding = term.tensor, term.scale, term.padding
         else:
             tensor, scale = self.divided(value)
-        kernel = np.float64(layer.kernel) * scale
         bias = np.float64(layer.bias) if layer.use_bias else 0.0
-        convolved = _Sum((_Convolution(tensor, padding, layer, kernel),), bias)
+        convolution = _Convolution(tensor, padding, layer, np.float64(layer.kernel))
+        if layer.name in self._shared:
+            convolution = dataclasses.replace(convolution, factor=np.ones(convolution.channels))
+        convolved = _Sum((convolution.times(np.full(convolution.channels, scale)),), bias)
         if layer.activation is keras.activations.linear:
             return convolved
         return _as_it_is(kl.Activation(layer.activation)(self.exact(convolved)))
@@ -225,6 +243,10 @@ class _Folding:
         """The tensor of a convolution and a bias, both divided by `scale`."""
         padding, mode = _own_padding(term)
         x = self._padded(term.tensor, padding)
+        channels = term.channels
+        if term.factor is not None:
+            affine = np.stack([term.factor, np.broadcast_to(bias, channels)]) / scale
+            return SharedConv(self._shared[term.layer.name], mode, affine)(x)
         size, use_bias = term.kernel.shape[:2], bool(np.any(bias))
         settings = {
             "strides": term.strides,
@@ -233,11 +255,8 @@ class _Folding:
             "use_bias": use_bias,
         }
         if term.depthwise:
-            multiplier = term.kernel.shape[-1]
-            layer = kl.DepthwiseConv2D(size, depth_multiplier=multiplier, **settings)
-            channels = multiplier * term.kernel.shape[-2]
+            layer = kl.DepthwiseConv2D(size, depth_multiplier=term.kernel.shape[-1], **settings)
         else:
-            channels = term.kernel.shape[-1]
             layer = kl.Conv2D(channels, size, groups=term.layer.groups, **settings)
         layer.build(x.shape)
         biases = [np.broadcast_to(bias / scale, channels)] if use_bias else []

@@ -45,6 +45,26 @@ def _batch_norm(x, gamma, beta, epsilon):
     return ops.cast(y, x.dtype), mean, variance * count / ops.maximum(count - 1, 1)
 
 
+def _fused_affine(x, factor, offset):
+    """`factor * x + offset` as the one operation that TensorFlow joins with a convolution."""
+    import tensorflow as tf
+
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=factor,
+        offset=offset,
+        mean=tf.zeros_like(factor),
+        variance=tf.ones_like(factor),
+        epsilon=0.0,
+        is_training=False,
+    ).y
+
+
+def _affine(x, factor, offset):
+    """The same as `_fused_affine` on any Keras backend."""
+    return factor * x + offset
+
+
 @keras.saving.register_keras_serializable(package="tailor_tf")
 class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalisation over channels whose scale and offset can be frozen on their own.
@@ -200,6 +220,47 @@ class Shared(keras.layers.Layer):
 
     def compute_output_spec(self, inputs):
         return self.source.compute_output_spec(inputs)
+
+
+class SharedConv(keras.layers.Layer):
+    """A convolution with the kernel of another layer, then a factor and an offset of its own.
+
+    `y = factor * convolution(x, kernel) + offset`, per output channel: what a task's batch norm and
+    gate come to behind a convolution whose kernel is not the task's to change.
+
+    Args:
+        source: the other layer, built, a `Conv2D` or `DepthwiseConv2D`; this one takes its name,
+            strides and dilation, not its bias and activation.
+        padding: "valid" or "same".
+        affine: array `[2, channels]`, factors and offsets.
+
+    Call arguments:
+        inputs: tensor `[batch, height, width, channels]`.
+
+    Output shape: that of the convolution.
+    """
+
+    def __init__(self, source, padding, affine):
+        super().__init__(name=source.name)
+        self._source = lambda: source  # hidden, as `Shared` does
+        self.padding = padding
+        self.kernel = source.kernel
+        self.affine = self.add_weight(name="affine", shape=affine.shape, trainable=False)
+        self.affine.assign(affine)
+        self.built = True
+
+    def call(self, inputs):
+        source = self._source()
+        depthwise = isinstance(source, keras.layers.DepthwiseConv2D)
+        convolved = (ops.depthwise_conv if depthwise else ops.conv)(
+            inputs,
+            self.kernel,
+            strides=source.strides,
+            padding=self.padding,
+            dilation_rate=source.dilation_rate,
+        )
+        fused = keras.backend.backend() == "tensorflow"
+        return (_fused_affine if fused else _affine)(convolved, *ops.unstack(self.affine, 2))
 
 
 class UniversalLayers(NewLayers):

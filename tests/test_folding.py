@@ -10,6 +10,7 @@ from tailor_tf import backbones
 from tailor_tf.compaction import compact
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, Path, build_network
+from tailor_tf.layers import SharedConv
 from tests.helpers import (
     images,
     random_architecture,
@@ -71,6 +72,23 @@ def test_random_architecture(small, seed):
     architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])
     plain = _compacted(small, architecture, rng)
     _assert_same(plain, fold(plain), images(small.graph, rng))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_shared_kernels_stay_as_they_are(small, seed):
+    rng = np.random.default_rng(seed)
+    architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])
+    plain = _compacted(small, architecture, rng)
+    shared = {layer.name: layer for layer in small.model.layers if "_conv" in layer.name}
+    before = {name: layer.kernel.numpy() for name, layer in shared.items()}
+    folded = fold(plain, shared)
+    _assert_same(plain, folded, images(small.graph, rng), 1e-5)
+    read = [layer for layer in folded.layers if isinstance(layer, SharedConv)]
+    assert len(read) == 1 + len(architecture.universal_blocks)
+    for layer in read:
+        assert layer.kernel is shared[layer.name].kernel
+        np.testing.assert_array_equal(layer.kernel, before[layer.name])
+    assert not {"BatchNormalization", "Rescaling"} & set(_kinds(folded))
 
 
 def test_convolutions_additions_relus_pools_and_one_dense_layer(tiny, rng):
