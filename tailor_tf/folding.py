@@ -12,7 +12,7 @@ factor goes on to what follows, and in the end into the classifier.
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
@@ -24,13 +24,15 @@ Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows a
 _NONE: Padding = ((0, 0), (0, 0))
 
 
-def fold(model: keras.Model) -> keras.Model:
+def fold(model: keras.Model, *, apart: Collection[str] = ()) -> keras.Model:
     """Builds a network that computes in inference what another one does, from fewer operations.
 
     Args:
         model: functional, from images `[batch, height, width, 3]`; of stock Keras layers and batch
             norms of any kind, as `compaction.compact` and `graph.build_network` make it; not
             changed.
+        apart: names of convolutions that no other one is added to, so that their kernels stay what
+            they are times one factor per output channel; they keep their names.
 
     Returns:
         A functional model of the same input and outputs: convolutions with bias, additions, ReLUs,
@@ -38,7 +40,7 @@ def fold(model: keras.Model) -> keras.Model:
         folded, such as the activations and products of other families of networks.
     """
     images = keras.Input(model.input.shape[1:], name="images")
-    folding = _Folding()
+    folding = _Folding(apart)
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
     read = readers(model) + collections.Counter(map(id, tree.flatten(model.output)))
     for operation in model.operations:
@@ -92,12 +94,14 @@ class _Convolution:
         padding: zeros around the input.
         layer: the layer that it comes from, for its settings; `None` for a 1x1 depthwise one.
         kernel: `[height, width, in, out]`, of a depthwise one `[height, width, in, multiplier]`.
+        apart: whether it stays a convolution of its own, under its layer's name.
     """
 
     tensor: Any
     padding: Padding
     layer: kl.Layer | None
     kernel: np.ndarray
+    apart: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -115,7 +119,7 @@ class _Convolution:
     def mergeable(self) -> bool:
         """Whether its kernel can be added to that of another convolution of the same tensor."""
         plain = not self.depthwise and self.layer.groups == 1 and self.dilation == (1, 1)
-        return plain and self.layer.padding == "valid"
+        return plain and self.layer.padding == "valid" and not self.apart
 
     def times(self, factor: np.ndarray) -> "_Convolution":
         """The term times one factor per output channel."""
@@ -137,7 +141,8 @@ class _Sum:
 class _Folding:
     """Applies operations to sums, and makes tensors of them where that is due."""
 
-    def __init__(self):
+    def __init__(self, apart: Collection[str]):
+        self._apart = apart
         self._made: dict[Any, Any] = {}  # results of layers without weights, to have each once
 
     def apply(self, operation: keras.Operation, arguments: Any, inputs: list[_Sum]) -> _Sum:
@@ -191,7 +196,8 @@ class _Folding:
             tensor, scale = self.divided(value)
         kernel = np.float64(layer.kernel) * scale
         bias = np.float64(layer.bias) if layer.use_bias else 0.0
-        convolved = _Sum((_Convolution(tensor, padding, layer, kernel),), bias)
+        apart = layer.name in self._apart
+        convolved = _Sum((_Convolution(tensor, padding, layer, kernel, apart),), bias)
         if layer.activation is keras.activations.linear:
             return convolved
         return _as_it_is(kl.Activation(layer.activation)(self.exact(convolved)))
@@ -231,6 +237,7 @@ class _Folding:
             "dilation_rate": term.dilation,
             "padding": mode,
             "use_bias": use_bias,
+            "name": term.layer.name if term.apart else None,
         }
         if term.depthwise:
             multiplier = term.kernel.shape[-1]

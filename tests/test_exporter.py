@@ -173,7 +173,7 @@ class TestTrainingWithQuantisation:
     def test_better_one_is_kept(self, source, task, tmp_path, monkeypatch):
         jobs = []
 
-        def trained(network, task, job):
+        def trained(network, task, job, *, fixed):
             jobs.append(job)
             return tflite.convert(network, "float16")  # as good as a training can be
 
@@ -188,7 +188,7 @@ class TestTrainingWithQuantisation:
         assert "int8 was trained with quantisation" in published.summary
 
     def test_worse_one_is_not(self, source, task, tmp_path, monkeypatch):
-        def trained(network, task, job):
+        def trained(network, task, job, *, fixed):
             upside_down = keras.models.clone_model(network)
             upside_down.set_weights([-np.asarray(w) for w in network.weights])
             return tflite.convert(upside_down, "float16")
