@@ -286,7 +286,7 @@ def _make(
     if "tflite" not in options.formats:
         return
     for (variant, precision), network in networks.tflite.items():
-        samples = _calibration_images(task) if precision == "int8" else ()
+        samples = calibration_images(task) if precision == "int8" else ()
         content = tflite.convert(
             network, precision, representative=samples, integer_io=options.integer_io
         )
@@ -391,7 +391,7 @@ def _keras_logits(source: Source) -> Callable[[np.ndarray], np.ndarray]:
     return logits
 
 
-def _calibration_images(task: Task) -> Iterator[np.ndarray]:
+def calibration_images(task: Task) -> Iterator[np.ndarray]:
     """Normalised training images `[1, height, width, 3]`, the classes in turn.
 
     Raises:

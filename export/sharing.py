@@ -7,6 +7,8 @@ and its values lie on the grid before they are multiplied. The signs of the fact
 every task, too, as the scales of universal batch norms are frozen and gates are positive.
 """
 
+import math
+
 import keras
 import numpy as np
 
@@ -84,3 +86,20 @@ def universal_kernels(universal: Universal) -> list[np.ndarray]:
     layers = map(universal.model.get_layer, universal_layers(universal.model))
     plain = [layer for layer in layers if not isinstance(layer, keras.layers.DepthwiseConv2D)]
     return [np.asarray(layer.kernel).transpose(3, 0, 1, 2) for layer in plain]
+
+
+def task_bytes(network: keras.Model) -> int:
+    """Bytes of a task's own parameters as an int8 file stores them.
+
+    One for each value of its kernels, and for each output channel of any layer, those of universal
+    convolutions included, four of bias and four of scale: what batch norm and gate have become.
+
+    Args:
+        network: of `compaction.compact`.
+    """
+    universal, total = universal_layers(network), 0
+    for layer in folded(network, "int8").layers:
+        if layer.weights:
+            kernel = 0 if layer.name in universal else math.prod(layer.kernel.shape)
+            total += kernel + 8 * layer.output.shape[-1]
+    return total

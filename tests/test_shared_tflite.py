@@ -1,6 +1,7 @@
 """One TFLite file for several tasks, against the tasks' own files."""
 
 import functools
+import math
 import zipfile
 
 import keras
@@ -8,14 +9,26 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export import flatbuffer, parity, runtimes, shared_tflite, sharing, tflite
+from export import (
+    exporter,
+    flatbuffer,
+    parity,
+    runtimes,
+    shared_tflite,
+    sharing,
+    source,
+    tflite,
+    unfolding,
+)
 from export.metadata import ArtifactError, Metadata
-from tailor_tf import blocks
+from tailor_tf import blocks, load_task, load_universal, tailor
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, Path, chain
 from tests import helpers
+from tests.shared_data import image_set
+from tests.test_export_real import SETTINGS
 
 CLASSES = {"ants": ("a", "b", "c"), "bees": ("d", "e", "f", "g"), "köter": ("h", "i")}
 SIZE = 8
@@ -245,6 +258,16 @@ def test_kernels_that_others_are_added_to_elsewhere_stay_apart(small):
         np.testing.assert_allclose(ratio, np.broadcast_to(ratio[0, 0, 0], ratio.shape), rtol=1e-4)
 
 
+def test_bytes_of_a_task(students):
+    """ "bees": blocks 1 and 3, a proxy in each layer and two in the third."""
+    stem = 8 * 8  # four bytes of bias and four of scale for a channel
+    first = 8 * (8 + 8) + (8 * 8 + 8 * 8)
+    second = (8 * 16 + 8 * 16) * 2
+    third = 8 * (16 + 16) + (16 * 16 + 8 * 16) + (8 * 16 + 8 * 16)
+    classifier = 16 * 4 + 8 * 4
+    assert sharing.task_bytes(students["bees"]) == stem + first + second + third + classifier
+
+
 def test_int8_kernels_are_near_those_that_they_stand_for(universal, students):
     """Of each channel half a step; next to nothing is what is next to nothing."""
     x = helpers.images(universal.graph, np.random.default_rng(7), batch=8)
@@ -303,3 +326,43 @@ class TestBadInput:
             shared_tflite.write(path, artifacts["int8"], universal)
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_tasks_of_real_images(tmp_path):
+    """Tailored to real images, exported by the program's way, compared over whole test splits."""
+    universal = load_universal("tiny_imagenet")
+    options = exporter.Options(
+        formats=("tflite",), precisions=("float32", "int8"), max_accuracy_drop=2, measure=False
+    )
+    own, tasks, sources = {}, {}, {}
+    for name in ("digits", "sign_digits", "dtd10"):
+        where = name if name == "digits" else f"folder:{image_set(name, 'train', 'test')}"
+        tasks[name] = load_task(where, image_size=32, flip=name == "dtd10")
+        tailor(universal, tasks[name], tmp_path / name, SETTINGS)
+        sources[name] = source.from_run(tmp_path / name, universal)
+        own[name] = exporter.export(sources[name], tasks[name], tmp_path, options).files
+    images = {
+        name: np.asarray(task.test.images[np.arange(len(task.test))])
+        for name, task in tasks.items()
+    }
+    for precision in ("float32", "int8"):
+        artifacts = {name: folder / f"{precision}.tflite" for name, folder in own.items()}
+        path = tmp_path / f"{precision}.tflite"
+        sizes = shared_tflite.write(path, artifacts, universal, images=images)
+        assert sizes.shared < 0.75 * sum(sizes.separate.values())
+        for name, runtime in shared_tflite.load(path).items():
+            expected = parity.in_batches(runtimes.load(artifacts[name]).logits, images[name])
+            received = parity.in_batches(runtime.logits, images[name])
+            assert np.mean(expected.argmax(-1) == received.argmax(-1)) >= 0.999
+    contents = {name: path.read_bytes() for name, path in artifacts.items()}
+    whole = len(shared_tflite.merge(contents))
+    kernels = {name: set(sharing.universal_layers(each.network)) for name, each in sources.items()}
+    for name, each in sources.items():
+        found = unfolding.unfold(contents[name], sharing.universal_kernels(universal))[1]
+        assert found == {"int8": len(kernels[name])}
+        others = {other for other in contents if other != name}
+        new = kernels[name] - set().union(*(kernels[other] for other in others))
+        new_bytes = sum(math.prod(universal.model.get_layer(n).kernel.shape) for n in new)
+        cost = whole - len(shared_tflite.merge({other: contents[other] for other in others}))
+        assert cost - new_bytes <= 1.1 * sharing.task_bytes(each.network) + 65536
