@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib
 import itertools
+import math
 import multiprocessing
 import os
 import pathlib
@@ -46,10 +47,12 @@ class Pack:
 
     Attributes:
         own: bytes of the task's own parameters as int8 files store them.
+        kernels: bytes of each universal kernel that it uses.
         images: its test images, uint8 `[images, height, width, 3]`.
     """
 
     own: int
+    kernels: Mapping[str, int]
     images: np.ndarray
 
 
@@ -70,7 +73,12 @@ def make(universal: Universal, folder: pathlib.Path) -> tuple[dict[str, Pack], F
             files[precision][name] = folder / f"{name}_{precision}.tflite"
             tflite.save(files[precision][name], content, exported.metadata)
         test = task.test or task.validation
-        packs[name] = Pack(sharing.task_bytes(exported.network), test.images[np.arange(len(test))])
+        used = map(exported.network.get_layer, sharing.universal_layers(exported.network))
+        packs[name] = Pack(
+            sharing.task_bytes(exported.network),
+            {layer.name: math.prod(layer.kernel.shape) for layer in used},
+            test.images[np.arange(len(test))],
+        )
         keras.backend.clear_session()
     return packs, files
 
@@ -101,15 +109,21 @@ def bytes_table(files: Files, universal: Universal, folder: pathlib.Path) -> lis
 
 
 def cost_table(packs: Mapping[str, Pack], own: Mapping[str, pathlib.Path]) -> list[list[str]]:
-    """Kilobytes that each task adds to the int8 file of all the others, and what it may add."""
+    """Kilobytes that each task adds to the int8 file of all the others, and what it may add.
+
+    Universal kernels that no other task uses come on top of that.
+    """
     contents = {name: path.read_bytes() for name, path in own.items()}
     whole = len(shared_tflite.merge(contents))
-    rows = [["task", "own parameters (KB)", "bound (KB)", "cost (KB)", "cost / bound"]]
+    header = ["task", "own parameters (KB)", "bound (KB)", "cost (KB)", "universal kernels (KB)"]
+    rows = [[*header, "cost / bound"]]
     for name, pack in packs.items():
         others = {other: content for other, content in contents.items() if other != name}
-        cost = whole - len(shared_tflite.merge(others))
+        known = {kernel for other in others for kernel in packs[other].kernels}
+        new = sum(size for kernel, size in pack.kernels.items() if kernel not in known)
+        cost = whole - len(shared_tflite.merge(others)) - new
         bound = 1.1 * pack.own + ROOM
-        kilobytes = [f"{value / 1e3:.1f}" for value in (pack.own, bound, cost)]
+        kilobytes = [f"{value / 1e3:.1f}" for value in (pack.own, bound, cost, new)]
         rows.append([name, *kilobytes, f"{cost / bound:.2f}"])
     return rows
 
