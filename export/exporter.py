@@ -18,6 +18,7 @@ from export import (
     runtimes,
     saved_model,
     serving,
+    sharing,
     sizes,
     tflite,
 )
@@ -202,14 +203,12 @@ def _checked(
     Raises:
         parity.ParityError: one of them is not what was trained.
     """
-    folded, limit, checked = fold(source.network), options.max_accuracy_drop, _Checked()
-    networks = {"": folded} | {
-        name: optimize.optimize(folded, task, job) for name, job in options.jobs().items()
-    }
+    networks, limit, checked = _folded(source, task, options), options.max_accuracy_drop, _Checked()
     judge = _Judge(source, split)
     for artifact in _make(networks, source.metadata, task, folder, options):
         if artifact.name == "tflite int8":
-            won_back = _trained_if_needed(artifact.path, folded, source, task, options)
+            network = networks.tflite["", "int8"]
+            won_back = _trained_if_needed(artifact.path, network, source, task, options)
             checked.won_back.update(won_back)
         found = judge.compare(artifact.path)
         parity.check(artifact.name, artifact.limits, found, limit)
@@ -242,34 +241,59 @@ class _Artifact:
     limits: str
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Networks:
+    """Folded networks that artifacts are made of.
+
+    Attributes:
+        whole: of the SavedModel and the ONNX file.
+        tflite: of TFLite files, by variant, such as "sparse" or "" for none, and precision.
+    """
+
+    whole: keras.Model
+    tflite: Mapping[tuple[str, str], keras.Model]
+
+
+def _folded(source: Source, task: Task, options: Options) -> _Networks:
+    """The networks of a task; those of its TFLite files share universal kernels, but variants."""
+    whole, precisions = fold(source.network), options.precisions
+    if "tflite" not in options.formats:
+        return _Networks(whole, {})
+    networks = {("", p): sharing.folded(source.network, p) for p in precisions}
+    for variant, job in options.jobs().items():
+        networks |= dict.fromkeys(
+            ((variant, p) for p in precisions), optimize.optimize(whole, task, job)
+        )
+    return _Networks(whole, networks)
+
+
 def _make(
-    networks: Mapping[str, keras.Model],
+    networks: _Networks,
     metadata: Metadata,
     task: Task,
     folder: pathlib.Path,
     options: Options,
 ) -> Iterator[_Artifact]:
-    """Writes the artifacts of folded networks; all of that under "", TFLite files of the others."""
+    """Writes the artifacts of folded networks."""
     if "saved_model" in options.formats:
         path = folder / "saved_model"
-        saved_model.save(path, networks[""], metadata)
+        saved_model.save(path, networks.whole, metadata)
         yield _Artifact("saved_model", path, "float32")
     if "onnx" in options.formats:
         path = folder / "float32.onnx"
-        path.write_bytes(onnx.convert(networks[""], metadata))
+        path.write_bytes(onnx.convert(networks.whole, metadata))
         yield _Artifact("onnx", path, "float32")
     if "tflite" not in options.formats:
         return
-    for variant, network in networks.items():
-        for precision in options.precisions:
-            samples = _calibration_images(task) if precision == "int8" else ()
-            content = tflite.convert(
-                network, precision, representative=samples, integer_io=options.integer_io
-            )
-            path = folder / f"{variant}{'_' * bool(variant)}{precision}.tflite"
-            tflite.save(path, content, metadata)
-            name = f"tflite {precision} {variant}".strip()
-            yield _Artifact(name, path, variant or precision)
+    for (variant, precision), network in networks.tflite.items():
+        samples = calibration_images(task) if precision == "int8" else ()
+        content = tflite.convert(
+            network, precision, representative=samples, integer_io=options.integer_io
+        )
+        path = folder / f"{variant}{'_' * bool(variant)}{precision}.tflite"
+        tflite.save(path, content, metadata)
+        name = f"tflite {precision} {variant}".strip()
+        yield _Artifact(name, path, variant or precision)
 
 
 def _trained_if_needed(
@@ -277,7 +301,8 @@ def _trained_if_needed(
 ) -> dict[str, float]:
     """Trains an int8 file with quantisation if it loses too much, and keeps the better one.
 
-    Validation images decide, as test images are there to report on.
+    Validation images decide, as test images are there to report on. Universal kernels stay what
+    they are, so that such a file shares them, too.
 
     Returns:
         Validation accuracies in float32, of int8 before and after; nothing where none was needed.
@@ -289,7 +314,8 @@ def _trained_if_needed(
     if before.drop <= options.max_accuracy_drop:
         return {}
     job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
-    content, old = optimize.optimize(network, task, job), path.read_bytes()
+    fixed, old = sharing.universal_layers(source.network), path.read_bytes()
+    content = optimize.optimize(network, task, job, fixed=fixed)
     tflite.save(path, content, source.metadata)
     after = judge.compare(path)
     if after.accuracy <= before.accuracy:
@@ -314,7 +340,8 @@ def _measure(
     teachers = building / "teacher"
     if source.teacher is not None:
         teachers.mkdir()
-        folded = {"": fold(source.teacher)}
+        whole = fold(source.teacher)
+        folded = _Networks(whole, {("", p): whole for p in options.precisions})
         artifacts = _make(folded, source.metadata, task, teachers, options)
         networks["teacher"] = {artifact.name: artifact.path for artifact in artifacts}
     try:
@@ -364,7 +391,7 @@ def _keras_logits(source: Source) -> Callable[[np.ndarray], np.ndarray]:
     return logits
 
 
-def _calibration_images(task: Task) -> Iterator[np.ndarray]:
+def calibration_images(task: Task) -> Iterator[np.ndarray]:
     """Normalised training images `[1, height, width, 3]`, the classes in turn.
 
     Raises:

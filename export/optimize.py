@@ -14,7 +14,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -96,13 +96,16 @@ class Job:
             raise ArtifactError(f"clusters is {self.amount}; expected 2 to 256.")
 
 
-def optimize(network: keras.Model, task: Any, job: Job) -> bytes | keras.Model:
+def optimize(
+    network: keras.Model, task: Any, job: Job, *, fixed: Collection[str] = ()
+) -> bytes | keras.Model:
     """Fine-tunes a network under a constraint.
 
     Args:
         network: folded, from normalised images to logits; not changed.
         task: the `data.Task`; its training split is used.
         job: what to do.
+        fixed: names of convolutions that "quantise" does not train.
 
     Returns:
         For "quantise" a TFLite file in int8; otherwise a network like the one given, with other
@@ -117,7 +120,7 @@ def optimize(network: keras.Model, task: Any, job: Job) -> bytes | keras.Model:
             f"TensorFlow Model Optimization is not used on {', '.join(unknown)} layers, which "
             f"{network.name} has; known are {', '.join(_SETTINGS)}."
         )
-    description = _described(network)
+    description = _described(network, fixed)
     chosen = np.random.default_rng(job.seed).permutation(len(task.train))[:IMAGES]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
@@ -159,7 +162,7 @@ def unknown_layers(network: keras.Model) -> list[str]:
     return sorted({type(operation).__name__ for operation in network.operations} - set(_SETTINGS))
 
 
-def _described(network: keras.Model) -> list[dict[str, Any]]:
+def _described(network: keras.Model, fixed: Collection[str] = ()) -> list[dict[str, Any]]:
     """A network's operations in their order, JSON-able; ReLUs are part of their convolutions.
 
     The library leaves the kernel of a convolution unquantised if a ReLU layer follows it.
@@ -186,6 +189,7 @@ def _described(network: keras.Model) -> list[dict[str, Any]]:
             "config": config,
             "inputs": [made[id(tensor)]["name"] for tensor in sources],
             "weights": [v.path for v in getattr(operation, "weights", ())],
+            "trainable": operation.name not in fixed,
         }
         made[id(operation.output)] = entry
         described.append(entry)
@@ -213,6 +217,7 @@ def _built(description: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]):
         inputs = [tensors[source] for source in entry["inputs"]]
         tensors[name] = last = layer(inputs if kind == "Add" else inputs[0])
         layer.set_weights([arrays[key] for key in entry["weights"]])
+        layer.trainable = entry["trainable"]
     return tf_keras.Model(first, last)
 
 
@@ -280,8 +285,9 @@ def _quantised(network):
     def annotated(layer):
         if isinstance(layer, fixed):
             return quantization.quantize_annotate_layer(layer, Untouched())
-        if isinstance(layer, tf_keras.layers.DepthwiseConv2D):
-            # Its kernel would get one scale for all channels; the converter gives each its own.
+        if isinstance(layer, tf_keras.layers.DepthwiseConv2D) or not layer.trainable:
+            # A depthwise kernel would get one scale for all channels, where the converter gives
+            # each its own; a fixed one would be trained all the same.
             return quantization.quantize_annotate_layer(layer, ActivationAlone())
         return quantization.quantize_annotate_layer(layer)
 

@@ -92,6 +92,22 @@ def _load_tflite(path: pathlib.Path, threads: int) -> Runtime:
     return Runtime(metadata, prepare, run)
 
 
+def of_signature(runner: Any, metadata: Metadata) -> Runtime:
+    """The runtime of one task in a TFLite file of several.
+
+    Args:
+        runner: LiteRT's `SignatureRunner`, from `images` to `logits`.
+        metadata: the task's.
+    """
+    image, logits = runner.get_input_details()["images"], runner.get_output_details()["logits"]
+    normalise = _normalise(metadata)
+    return Runtime(
+        metadata,
+        lambda images: _quantised(normalise(images), image),
+        lambda images: _dequantised(runner(images=images)["logits"], logits),
+    )
+
+
 def _quantised(values: np.ndarray, details: dict) -> np.ndarray:
     if details["dtype"] is np.float32:
         return values

@@ -88,7 +88,7 @@ def shared_network(tailored: Tailored, universal: Universal) -> keras.Model:
         `[batch, classes]`.
     """
     plain = compact(tailored.student, tailored.universal.graph, tailored.architecture)
-    folded = fold(plain, universal_layers(universal))
+    folded = fold(plain, shared=universal_layers(universal))
     return keras.Model(folded.input, folded.output, name="net")  # names of nodes begin with it
 
 

@@ -238,7 +238,7 @@ def _universal_kernels(universal: Universal) -> dict[str, np.ndarray]:
     """All universal kernels by key, as ONNX has them."""
     model = universal.model
     logits = keras.Model(model.input, model.output["logits"], name="net")
-    network = fold(logits, shared_networks.universal_layers(universal))
+    network = fold(logits, shared=shared_networks.universal_layers(universal))
     return _converted(network, universal)[1]
 
 

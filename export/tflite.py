@@ -105,7 +105,7 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     try:
         with zipfile.ZipFile(path) as archive:
             return Metadata.from_json(archive.read(METADATA_FILE).decode())
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
             "pipelines.export wrote."

@@ -12,7 +12,7 @@ factor goes on to what follows, and in the end into the classifier.
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,13 +26,20 @@ Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows a
 _NONE: Padding = ((0, 0), (0, 0))
 
 
-def fold(model: keras.Model, shared: Mapping[str, keras.layers.Layer] | None = None) -> keras.Model:
+def fold(
+    model: keras.Model,
+    *,
+    apart: Collection[str] = (),
+    shared: Mapping[str, keras.layers.Layer] | None = None,
+) -> keras.Model:
     """Builds a network that computes in inference what another one does, from fewer operations.
 
     Args:
         model: functional, from images `[batch, height, width, 3]`; of stock Keras layers and batch
             norms of any kind, as `compaction.compact` and `graph.build_network` make it; not
             changed.
+        apart: names of convolutions that no other one is added to, so that their kernels stay what
+            they are times one factor per output channel; they keep their names.
         shared: layers by the name of the layer of `model` in whose place they stand. Their kernels
             are used in place and nothing is folded into them, so that any number of networks holds
             one copy; what would have been is a factor and an offset behind the convolution.
@@ -43,7 +50,7 @@ def fold(model: keras.Model, shared: Mapping[str, keras.layers.Layer] | None = N
         folded, such as the activations and products of other families of networks.
     """
     images = keras.Input(model.input.shape[1:], name="images")
-    folding = _Folding(shared or {})
+    folding = _Folding(apart, shared or {})
     values = {id(model.input): _Sum((_Identity(images, 1.0),))}
     read = readers(model) + collections.Counter(map(id, tree.flatten(model.output)))
     for operation in model.operations:
@@ -97,6 +104,7 @@ class _Convolution:
         padding: zeros around the input.
         layer: the layer that it comes from, for its settings; `None` for a 1x1 depthwise one.
         kernel: `[height, width, in, out]`, of a depthwise one `[height, width, in, multiplier]`.
+        apart: whether it stays a convolution of its own, under its layer's name.
         factor: one per output channel, where the kernel is shared and stays as it is.
     """
 
@@ -104,6 +112,7 @@ class _Convolution:
     padding: Padding
     layer: kl.Layer | None
     kernel: np.ndarray
+    apart: bool = False
     factor: np.ndarray | None = None
 
     @property
@@ -126,7 +135,8 @@ class _Convolution:
     def mergeable(self) -> bool:
         """Whether its kernel can be added to that of another convolution of the same tensor."""
         plain = not self.depthwise and self.layer.groups == 1 and self.dilation == (1, 1)
-        return plain and self.layer.padding == "valid" and self.factor is None
+        alone = self.apart or self.factor is not None
+        return plain and self.layer.padding == "valid" and not alone
 
     def times(self, factor: np.ndarray) -> "_Convolution":
         """The term times one factor per output channel."""
@@ -150,7 +160,8 @@ class _Sum:
 class _Folding:
     """Applies operations to sums, and makes tensors of them where that is due."""
 
-    def __init__(self, shared: Mapping[str, keras.layers.Layer]):
+    def __init__(self, apart: Collection[str], shared: Mapping[str, keras.layers.Layer]):
+        self._apart = apart
         self._shared = shared
         self._made: dict[Any, Any] = {}  # results of layers without weights, to have each once
 
@@ -206,7 +217,8 @@ class _Folding:
         else:
             tensor, scale = self.divided(value)
         bias = np.float64(layer.bias) if layer.use_bias else 0.0
-        convolution = _Convolution(tensor, padding, layer, np.float64(layer.kernel))
+        apart = layer.name in self._apart
+        convolution = _Convolution(tensor, padding, layer, np.float64(layer.kernel), apart)
         if layer.name in self._shared:
             convolution = dataclasses.replace(convolution, factor=np.ones(convolution.channels))
         convolved = _Sum((convolution.times(np.full(convolution.channels, scale)),), bias)
@@ -253,6 +265,7 @@ class _Folding:
             "dilation_rate": term.dilation,
             "padding": mode,
             "use_bias": use_bias,
+            "name": term.layer.name if term.apart else None,
         }
         if term.depthwise:
             layer = kl.DepthwiseConv2D(size, depth_multiplier=term.kernel.shape[-1], **settings)

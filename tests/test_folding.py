@@ -81,7 +81,7 @@ def test_shared_kernels_stay_as_they_are(small, seed):
     plain = _compacted(small, architecture, rng)
     shared = {layer.name: layer for layer in small.model.layers if "_conv" in layer.name}
     before = {name: layer.kernel.numpy() for name, layer in shared.items()}
-    folded = fold(plain, shared)
+    folded = fold(plain, shared=shared)
     _assert_same(plain, folded, images(small.graph, rng), 1e-5)
     read = [layer for layer in folded.layers if isinstance(layer, SharedConv)]
     assert len(read) == 1 + len(architecture.universal_blocks)

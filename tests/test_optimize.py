@@ -120,7 +120,7 @@ class TestTrainings:
             kernel.assign(kernel / loud[:, None])
         source = dataclasses.replace(trained, network=harmed)
         folded, path = fold(harmed), tmp_path / "int8.tflite"
-        samples = list(exporter._calibration_images(digits))
+        samples = list(exporter.calibration_images(digits))
         content = tflite.convert(folded, "int8", representative=samples)
         tflite.save(path, content, source.metadata)
         won = exporter._trained_if_needed(path, folded, source, digits, exporter.Options())

@@ -1,0 +1,47 @@
+"""TFLite's flatbuffers as objects, and back with whatever is equal written once.
+
+The objects are those of TensorFlow's schema. A flatbuffer refers to its vectors by where they lie,
+so that any number of tensors can refer to the same one: kernels, but also shapes and the zero
+points of symmetric scales, eight bytes a channel, all of them zero.
+"""
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # of constants; LiteRT reads them where they lie in the file
+
+
+def read(content: bytes) -> schema.ModelT:
+    """The objects of a flatbuffer; what stands behind it is left alone."""
+    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+
+
+def write(model: schema.ModelT) -> bytes:
+    """The inverse of `read`."""
+    builder = _Builder(1 << 20)
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _Builder(flatbuffers.Builder):
+    """Writes each vector and each string once, constants where LiteRT can read them in place."""
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self._written: dict[tuple, int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, a name of the library
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            if x.dtype == np.uint8:
+                self.Prep(_ALIGNMENT, x.size)
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
+
+    def CreateString(self, s: str | bytes, *args: str) -> int:  # noqa: N802
+        key = ("string", s)
+        if key not in self._written:
+            self._written[key] = super().CreateString(s, *args)
+        return self._written[key]
