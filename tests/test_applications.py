@@ -101,7 +101,7 @@ def test_one_step_of_tailoring_and_compaction(networks):
     np.testing.assert_allclose(
         plain(images, training=False), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
-    around = fold(plain, shared_networks.universal_layers(universal))
+    around = fold(plain, shared=shared_networks.universal_layers(universal))
     kernels = shared_networks.universal_kernels(universal).values()
     assert {id(kernel) for kernel in kernels} <= {id(weight) for weight in around.weights}
     for network in (fold(plain), around):
