@@ -27,9 +27,9 @@ from export import (
     onnx,
     runtimes,
     saved_model,
-    shared_networks,
     shared_onnx,
     shared_saved_model,
+    shared_tasks,
     sizes,
 )
 from pipelines import common
@@ -111,7 +111,7 @@ def _process() -> Iterator[Callable]:
 
 def _write_separate(tasks: Mapping[str, Tailored], folders: Mapping[str, pathlib.Path]) -> None:
     for name, tailored in tasks.items():
-        metadata = shared_networks.metadata(name, tailored)
+        metadata = shared_tasks.metadata(name, tailored)
         graph = tailored.universal.graph
         folded = fold(compact(tailored.student, graph, tailored.architecture))
         saved_model.save(folders["SavedModel"] / name, folded, metadata)

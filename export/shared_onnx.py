@@ -15,9 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import onnx, runtimes, shared_networks
+from export import onnx, runtimes, shared_tasks
 from export.metadata import ArtifactError
 from export.versions import Versions
+from tailor_tf import sharing
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.folding import fold
 from tailor_tf.task_pack import Tailored
@@ -41,15 +42,15 @@ def save(folder: str | os.PathLike, tasks: Mapping[str, Tailored]) -> None:
     """
     import onnx as library
 
-    shared_networks.check(tasks)
+    shared_tasks.check(tasks)
     folder = pathlib.Path(folder)
     universal = next(iter(tasks.values())).universal
     kernels = _Kernels(_universal_kernels(universal), folder)
     for name, tailored in tasks.items():
-        network = shared_networks.shared_network(tailored, universal)
+        network = sharing.shared_network(tailored, universal)
         model, own = _converted(network, universal)
         model.graph.initializer.extend(kernels.reference(key, value) for key, value in own.items())
-        onnx.finish(model, shared_networks.metadata(name, tailored))
+        onnx.finish(model, shared_tasks.metadata(name, tailored))
         path = folder / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
         library.checker.check_model(str(path), full_check=True)
@@ -78,7 +79,7 @@ def publish(
     with versions.unfinished() as building:
         save(building, tasks)
         sessions = SharedSessions(building)
-        shared_networks.verify("onnx", lambda task, x: sessions[task].logits(x), tasks)
+        shared_tasks.verify("onnx", lambda task, x: sessions[task].logits(x), tasks)
         version = versions.add(building)
     versions.remove_old(keep_versions)
     return versions.base / str(version)
@@ -238,7 +239,7 @@ def _universal_kernels(universal: Universal) -> dict[str, np.ndarray]:
     """All universal kernels by key, as ONNX has them."""
     model = universal.model
     logits = keras.Model(model.input, model.output["logits"], name="net")
-    network = fold(logits, shared=shared_networks.universal_layers(universal))
+    network = fold(logits, shared=sharing.universal_layers(universal))
     return _converted(network, universal)[1]
 
 
@@ -247,7 +248,7 @@ def _converted(network: keras.Model, universal: Universal) -> tuple[Any, dict[st
     own = {id(variable) for variable in network.weights}
     kernels = {
         key: variable
-        for key, variable in shared_networks.universal_kernels(universal).items()
+        for key, variable in sharing.universal_kernels(universal).items()
         if id(variable) in own
     }
     specs = [

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export import saved_model, serving, shared_networks
+from export import saved_model, serving, shared_tasks
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from export.versions import Versions
+from tailor_tf import sharing
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.task_pack import Tailored
 
@@ -45,17 +46,17 @@ def save(path: str | os.PathLike, tasks: Mapping[str, Tailored]) -> None:
         ArtifactError: no task, tasks over different universal networks, a name that cannot be that
             of a signature, or two tasks that would have the same one.
     """
-    shared_networks.check(tasks)
+    shared_tasks.check(tasks)
     _check_signatures(tasks)
     universal = next(iter(tasks.values())).universal
     images = {t.preprocessing.resize: _Images(t.preprocessing.resize) for t in tasks.values()}
     server, functions = tf.Module(), {}
-    server.universal = _values(shared_networks.universal_kernels(universal).values())
+    server.universal = _values(sharing.universal_kernels(universal).values())
     server.tasks, server.assets = [], []
     with tempfile.TemporaryDirectory() as folder:
         for name, tailored in tasks.items():
-            network = shared_networks.shared_network(tailored, universal)
-            metadata = shared_networks.metadata(name, tailored)
+            network = sharing.shared_network(tailored, universal)
+            metadata = shared_tasks.metadata(name, tailored)
             server.tasks.append(_values(network.weights))
             server.assets += saved_model.assets(metadata, folder, f"{name}.")
             pair = images[metadata.preprocessing.resize].signatures(
@@ -167,7 +168,7 @@ def publish(
         def logits(task, images):
             return loaded.signatures[task](images=tf.constant(images))["logits"].numpy()
 
-        shared_networks.verify("saved_model", logits, tasks)
+        shared_tasks.verify("saved_model", logits, tasks)
         side = max(tailored.preprocessing.resize for tailored in tasks.values())
         serving.write_warm_up(
             building / "saved_model",

@@ -6,6 +6,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +15,9 @@ from tailor_tf.bundle_manifest import BundleError, Entry, Manifest
 from tailor_tf.bundle_store import BundleStore, read_pack
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.graph import Architecture
+from tailor_tf.sharing import shared_network
 from tailor_tf.task_pack import Tailored
 
 
@@ -30,6 +34,25 @@ class Prediction(NamedTuple):
     class_names: np.ndarray
     scores: np.ndarray
     logits: np.ndarray
+
+
+class ServedTask(NamedTuple):
+    """A task that a bundle answers for.
+
+    Attributes:
+        name: its name in the bundle.
+        classes: class names, in the order of the logits.
+        preprocessing: what images go through before the network.
+        architecture: the paths of its student.
+        network: functional, from normalised images to logits, folded around the universal kernels,
+            which are those of all tasks.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    architecture: Architecture
+    network: keras.Model
 
 
 class Bundle:
@@ -85,10 +108,10 @@ class Bundle:
         return cls(path)
 
     @property
-    def tasks(self) -> Mapping[str, Tailored]:
-        """The tasks by name, as they are now: classes, preprocessing, architecture and student."""
+    def tasks(self) -> Mapping[str, ServedTask]:
+        """The tasks by name, as they are now."""
         loaded = self._loaded
-        return types.MappingProxyType({name: task.tailored for name, task in loaded.items()})
+        return types.MappingProxyType({name: known.task for name, known in loaded.items()})
 
     def predict(self, task: str, images: Any) -> Prediction:
         """Classifies images.
@@ -120,7 +143,7 @@ class Bundle:
         """
         with self._changing:
             pack = read_pack(task_pack, self.universal, name)
-            added = _Loaded(pack.tailored, Entry.of(pack.content))
+            added = _Loaded(pack.tailored, self.universal, Entry.of(pack.content))
             self._store.add(pack)
             self._loaded = {**self._loaded, pack.tailored.name: added}
         return pack.tailored.name
@@ -157,21 +180,28 @@ class Bundle:
         known = self._loaded.get(name)
         if known and known.entry == entry:
             return known
-        return _Loaded(self._store.task(name, entry, self.universal), entry)
+        tailored = self._store.task(name, entry, self.universal)
+        return _Loaded(tailored, self.universal, entry)
 
 
 class _Loaded:
     """A task whose graph is traced and has answered once.
 
     Args:
-        tailored: the task.
+        tailored: the task; what is kept of it takes less memory than its student.
+        universal: the network whose kernels it shares.
         entry: what it was loaded from.
     """
 
-    def __init__(self, tailored: Tailored, entry: Entry):
-        self.tailored, self.entry = tailored, entry
+    def __init__(self, tailored: Tailored, universal: Universal, entry: Entry):
+        network = shared_network(tailored, universal)
+        preprocessing, architecture = tailored.preprocessing, tailored.architecture
+        self.task = ServedTask(
+            tailored.name, tailored.classes, preprocessing, architecture, network
+        )
+        self.entry = entry
         self._classes = np.array(tailored.classes)
-        self._answer = _answers(tailored)
+        self._answer = _answers(self.task)
         side = tailored.preprocessing.resize
         for height in (side, side + 1):  # as it is, and scaled
             self._answer(tf.zeros([1, height, side, 3], tf.uint8))
@@ -181,15 +211,15 @@ class _Loaded:
         return Prediction(self._classes[logits.argmax(-1)], scores, logits)
 
 
-def _answers(tailored: Tailored) -> Any:
+def _answers(task: ServedTask) -> Any:
     """From uint8 images of one size to scores and logits, traced once for all sizes and batches."""
-    student, preprocessing = tailored.student, tailored.preprocessing
+    network, preprocessing = task.network, task.preprocessing
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def answer(images):
         square = resize_and_crop(images, preprocessing.resize)
         window = central_window(square, preprocessing.image_size)
-        logits = student(preprocessing.normalise(window), training=False)["logits"]
+        logits = network(preprocessing.normalise(window), training=False)
         return tf.nn.softmax(logits), logits
 
     return answer.get_concrete_function()

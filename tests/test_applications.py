@@ -9,8 +9,17 @@ import tensorflow as tf
 from keras import layers as kl
 from keras import tree
 
-from export import shared_networks
-from tailor_tf import Recipe, backbones, blocks, compact, costs, distillation, student, training
+from tailor_tf import (
+    Recipe,
+    backbones,
+    blocks,
+    compact,
+    costs,
+    distillation,
+    sharing,
+    student,
+    training,
+)
 from tailor_tf.backbones import cutting, weights
 from tailor_tf.backbones.universal import load_universal, universal_from_tensors
 from tailor_tf.folding import fold
@@ -101,8 +110,8 @@ def test_one_step_of_tailoring_and_compaction(networks):
     np.testing.assert_allclose(
         plain(images, training=False), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
-    around = fold(plain, shared=shared_networks.universal_layers(universal))
-    kernels = shared_networks.universal_kernels(universal).values()
+    around = fold(plain, shared=sharing.universal_layers(universal))
+    kernels = sharing.universal_kernels(universal).values()
     assert {id(kernel) for kernel in kernels} <= {id(weight) for weight in around.weights}
     for network in (fold(plain), around):
         logits = network(images, training=False)

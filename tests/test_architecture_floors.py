@@ -46,6 +46,7 @@ FLOORS = (
         "tailor_tf.pruning",
         "tailor_tf.compaction",
         "tailor_tf.folding",
+        "tailor_tf.sharing",
         "tailor_tf.task_pack",
         "tailor_tf.bundle_store",
     ),

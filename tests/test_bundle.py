@@ -12,11 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import Bundle
-from tailor_tf.backbones import weights
+from tailor_tf import Bundle, sharing
 from tailor_tf.bundle_manifest import BundleError
 from tailor_tf.bundle_store import BundleStore, read_pack
-from tailor_tf.student import is_task_weight
 from tailor_tf.task_pack import TaskPackError
 from tests import bundle_packs
 from tests.helpers import randomise
@@ -110,19 +108,16 @@ class TestAnswers:
 
 
 def test_tasks_share_what_is_universal_and_nothing_else(loaded):
-    universal = {id(variable): variable for variable in loaded.universal.model.variables}
+    universal = {id(v) for v in sharing.universal_kernels(loaded.universal).values()}
     seen = set()
-    for tailored in loaded.tasks.values():
-        own = {k: v for k, v in weights.variables(tailored.student).items() if is_task_weight(k)}
-        kernels = {
-            key: v
-            for key, v in weights.variables(tailored.student).items()
-            if key.endswith("/kernel") and key not in own
-        }
-        assert kernels and all(id(kernel) in universal for kernel in kernels.values())
-        assert not seen & {id(variable) for variable in own.values()}
-        assert not universal.keys() & {id(variable) for variable in own.values()}
-        seen |= {id(variable) for variable in own.values()}
+    for task in loaded.tasks.values():
+        found = {id(variable) for variable in task.network.variables}
+        assert found & universal, "its universal kernels are those of all tasks"
+        own = [v for v in task.network.variables if id(v) not in universal]
+        assert not any(id(v) in seen for v in own)
+        seen |= {id(variable) for variable in own}
+    every = {id(variable) for variable in loaded.universal.model.variables}
+    assert not seen & every, "nothing else of the universal network is shared"
 
 
 def test_made_of_packs(paths, small, expected, rng, tmp_path):
@@ -211,10 +206,10 @@ class TestChanges:
             bundle.refresh()
 
     def test_what_is_removed_is_freed(self, bundle):
-        student = weakref.ref(bundle.tasks["birds"].student)
+        network = weakref.ref(bundle.tasks["birds"].network)
         bundle.remove("birds")
         gc.collect()
-        assert student() is None
+        assert network() is None
 
 
 def test_tasks_come_and_go_while_eight_threads_ask(bundle, paths, expected, rng):

@@ -9,8 +9,9 @@ import onnx
 import pytest
 from onnx.external_data_helper import ExternalDataInfo
 
-from export import parity, runtimes, shared_networks, shared_onnx
+from export import parity, runtimes, shared_onnx, shared_tasks
 from export.metadata import ArtifactError
+from tailor_tf import sharing
 from tailor_tf.student import task_weights
 from tests.helpers import universal
 from tests.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
@@ -64,7 +65,7 @@ class TestAnswers:
         for name, tailored in tasks.items():
             images = pixels(tailored)
             assert_same_logits(sessions[name].logits(images), own_logits(tailored, images))
-            assert sessions[name].metadata == shared_networks.metadata(name, tailored)
+            assert sessions[name].metadata == shared_tasks.metadata(name, tailored)
 
     def test_a_session_that_outlives_the_others(self, tasks, folder):
         runtime = shared_onnx.SharedSessions(folder)["animals"]
@@ -82,7 +83,7 @@ class TestAnswers:
 class TestSharing:
     def test_the_file_holds_every_universal_kernel_once(self, small, folder):
         content = _kernel_file(folder).read_bytes()
-        kernels = shared_networks.universal_kernels(small)
+        kernels = sharing.universal_kernels(small)
         assert len(kernels) == 1 + 4  # stem and blocks; the head is the tasks'
         for kernel in kernels.values():
             assert content.count(kernel.numpy().transpose(3, 2, 0, 1).tobytes()) == 1
@@ -99,7 +100,7 @@ class TestSharing:
         for key, (shape, place) in places.items():
             assert place.location == _kernel_file(folder).name
             received = np.frombuffer(content, np.float32, place.length // 4, place.offset)
-            kernel = shared_networks.universal_kernels(small)[key].numpy()
+            kernel = sharing.universal_kernels(small)[key].numpy()
             assert np.array_equal(received.reshape(shape), kernel.transpose(3, 2, 0, 1))
 
     @pytest.mark.parametrize("name", NAMES)
@@ -153,12 +154,12 @@ class TestBadInput:
         assert not list((tmp_path / "versions").iterdir())
 
     def test_a_file_that_answers_otherwise_is_not_published(self, tasks, tmp_path, monkeypatch):
-        def damaged(tailored, universal, whole=shared_networks.shared_network):
+        def damaged(tailored, universal, whole=sharing.shared_network):
             network = whole(tailored, universal)
             network.weights[-1].assign_add([0.01] * network.output.shape[-1])
             return network
 
-        monkeypatch.setattr(shared_networks, "shared_network", damaged)
+        monkeypatch.setattr(sharing, "shared_network", damaged)
         with pytest.raises(parity.ParityError, match="onnx animals is not what was trained"):
             shared_onnx.publish(tmp_path, {"animals": tasks["animals"]})
         assert not list(tmp_path.iterdir())

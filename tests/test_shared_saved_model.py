@@ -9,8 +9,9 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export import parity, saved_model, serving, shared_networks, shared_saved_model, sizes
+from export import parity, saved_model, serving, shared_saved_model, shared_tasks, sizes
 from export.metadata import ArtifactError
+from tailor_tf import sharing
 from tailor_tf.compaction import compact
 from tailor_tf.folding import fold
 from tailor_tf.student import task_weights
@@ -68,7 +69,7 @@ class TestAnswers:
     ):
         tailored = tasks["animals"]
         plain = compact(tailored.student, small.graph, tailored.architecture)
-        metadata = shared_networks.metadata("animals", tailored)
+        metadata = shared_tasks.metadata("animals", tailored)
         saved_model.save(tmp_path / "alone", fold(plain), metadata)
         alone, _ = saved_model.load(tmp_path / "alone")
         images = tf.constant(np.random.default_rng(3).integers(0, 256, (2, 50, 31, 3), np.uint8))
@@ -82,7 +83,7 @@ class TestAnswers:
 
     def test_metadata_and_labels(self, tasks, loaded, folder):
         assert loaded[1] == {
-            name: shared_networks.metadata(name, tailored) for name, tailored in tasks.items()
+            name: shared_tasks.metadata(name, tailored) for name, tailored in tasks.items()
         }
         labels = (folder / "assets" / "digits.v2.labels.txt").read_text(encoding="utf-8")
         assert labels.splitlines() == list("0123456789")
@@ -90,14 +91,14 @@ class TestAnswers:
 
 class TestSharing:
     def test_every_universal_kernel_is_stored_once(self, small, stored):
-        kernels = shared_networks.universal_kernels(small)
+        kernels = sharing.universal_kernels(small)
         assert len(kernels) == 1 + 4  # stem and blocks; the head is the tasks'
         for kernel in kernels.values():
             assert sum(np.array_equal(kernel, other) for other in stored) == 1
 
     def test_nothing_but_universal_kernels_and_the_tasks_is_stored(self, small, tasks, stored):
         universal_bytes = sum(
-            kernel.numpy().nbytes for kernel in shared_networks.universal_kernels(small).values()
+            kernel.numpy().nbytes for kernel in sharing.universal_kernels(small).values()
         )
         # Of a task, a factor and an offset instead of a mean and a variance; gates are inside.
         own = sum(
@@ -199,12 +200,12 @@ class TestPublication:
         assert sorted(asked) == sorted((s, b) for s in signatures for b in (1, 32))
 
     def test_a_model_that_answers_otherwise_is_not_published(self, tasks, tmp_path, monkeypatch):
-        def damaged(tailored, universal, whole=shared_networks.shared_network):
+        def damaged(tailored, universal, whole=sharing.shared_network):
             network = whole(tailored, universal)
             network.weights[-1].assign_add([0.01] * network.output.shape[-1])
             return network
 
-        monkeypatch.setattr(shared_networks, "shared_network", damaged)
+        monkeypatch.setattr(sharing, "shared_network", damaged)
         with pytest.raises(parity.ParityError, match="saved_model animals is not what was trained"):
             shared_saved_model.publish(tmp_path, {"animals": tasks["animals"]})
         assert not list((tmp_path / "tasks").iterdir())
