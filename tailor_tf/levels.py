@@ -78,10 +78,13 @@ class Levels:
         return list(found.values())
 
     def with_fewer_proxies(self, level: Level) -> list[Level]:
-        """A level with three quarters, half and a quarter of its proxies."""
-        proxies = len(self.pruning(level).architecture.proxies)
-        counts = sorted({proxies * quarters // 4 for quarters in (1, 2, 3)} - {proxies})
-        return [level._replace(proxies=count) for count in reversed(counts)]
+        """A level with three quarters, half and a quarter of its proxies, as far as they differ."""
+        own = self.pruning(level).architecture
+        found = {}
+        for quarters in (3, 2, 1):
+            fewer = level._replace(proxies=len(own.proxies) * quarters // 4)
+            found.setdefault(self.pruning(fewer).architecture, fewer)
+        return [fewer for architecture, fewer in found.items() if architecture != own]
 
     def most_accurate(
         self, levels: Sequence[Level], budget: Mapping[str, float], accuracy: Accuracy

@@ -82,9 +82,9 @@ class Outcome:
 
     @property
     def search_times(self) -> float:
-        """How often the chosen level could have been fine-tuned in the time of all levels."""
-        tuned = self.finetuned[self.chosen]
-        return sum(record["seconds"] for record in self.finetuned.values()) / tuned["seconds"]
+        """Epochs of all levels tried over those of fine-tuning one."""
+        epochs = [len(record["history"]) for record in self.finetuned.values()]
+        return sum(epochs) / max(epochs)
 
     @property
     def standard_error(self) -> float:

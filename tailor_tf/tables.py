@@ -117,10 +117,8 @@ def verdict(outcome: Outcome) -> str:
             f"{machine['precision']}, threads: {machine['threads']}; {machine['processor']})."
         )
     if len(outcome.finetuned) > 1:
-        text += (
-            f" The levels tried took {outcome.search_times:.1f} times as long as fine-tuning the "
-            "chosen one alone."
-        )
+        times = f"{outcome.search_times:.1f}"
+        text += f" The levels tried took {times} times the epochs of fine-tuning one."
     return text
 
 

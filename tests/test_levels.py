@@ -62,11 +62,20 @@ def test_nearest_is_the_leanest_that_has_all_paths(levels):
 
 
 def test_the_leanest_has_fewer_blocks_and_then_fewer_proxies(levels):
-    proxies = len(levels.pruning(Level(2)).architecture.proxies)
-    enough = {Level(0), Level(1), Level(2), Level(2, proxies // 2), Level(2, 3 * proxies // 4)}
+    fewer = levels.with_fewer_proxies(Level(2))
+    enough = {Level(0), Level(1), Level(2), fewer[0]}
     found = levels.leanest(NUMBERS, {}, lambda level: float(level in enough), 0.5)
-    assert found.chosen == Level(2, proxies // 2) and found.within_tolerance
-    assert set(found.tried) >= {Level(2), Level(3), Level(2, proxies // 4)}
+    assert found.chosen == fewer[0] and found.within_tolerance
+    assert {Level(2), Level(3), *fewer[:2]} <= set(found.tried) <= {*NUMBERS, *fewer}
+
+
+@pytest.mark.parametrize("blocks", range(5))
+def test_fewer_proxies_make_other_networks(levels, blocks):
+    found = levels.with_fewer_proxies(Level(blocks))
+    left = [levels.pruning(level).architecture for level in (Level(blocks), *found)]
+    assert len(set(left)) == len(left)
+    counts = [len(architecture.proxies) for architecture in left]
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_a_level_without_proxies_ends_the_search():
