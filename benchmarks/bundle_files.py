@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks.figures import spread
-from export import exporter, parity, runtimes, shared_tflite, sharing, source, tflite
+from export import exporter, parity, runtimes, shared_tflite, source, tflite, tflite_kernels
 from pipelines import common
 from tailor_tf import Universal, data, load_universal
 from tailor_tf.tables import aligned
@@ -67,15 +67,17 @@ def make(universal: Universal, folder: pathlib.Path) -> tuple[dict[str, Pack], F
         task = data.load_task(images, **sides)
         task = dataclasses.replace(task, preprocessing=preprocessing)
         for precision in FLAGS.precisions:
-            network = sharing.folded(exported.network, precision)
+            network = tflite_kernels.folded(exported.network, precision)
             samples = exporter.calibration_images(task) if precision == "int8" else ()
             content = tflite.convert(network, precision, representative=samples)
             files[precision][name] = folder / f"{name}_{precision}.tflite"
             tflite.save(files[precision][name], content, exported.metadata)
         test = task.test or task.validation
-        used = map(exported.network.get_layer, sharing.universal_layers(exported.network))
+        used = map(
+            exported.network.get_layer, tflite_kernels.universal_convolutions(exported.network)
+        )
         packs[name] = Pack(
-            sharing.task_bytes(exported.network),
+            tflite_kernels.task_bytes(exported.network),
             {layer.name: math.prod(layer.kernel.shape) for layer in used},
             test.images[np.arange(len(test))],
         )

@@ -18,9 +18,9 @@ from export import (
     runtimes,
     saved_model,
     serving,
-    sharing,
     sizes,
     tflite,
+    tflite_kernels,
 )
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
@@ -259,7 +259,7 @@ def _folded(source: Source, task: Task, options: Options) -> _Networks:
     whole, precisions = fold(source.network), options.precisions
     if "tflite" not in options.formats:
         return _Networks(whole, {})
-    networks = {("", p): sharing.folded(source.network, p) for p in precisions}
+    networks = {("", p): tflite_kernels.folded(source.network, p) for p in precisions}
     for variant, job in options.jobs().items():
         networks |= dict.fromkeys(
             ((variant, p) for p in precisions), optimize.optimize(whole, task, job)
@@ -314,7 +314,7 @@ def _trained_if_needed(
     if before.drop <= options.max_accuracy_drop:
         return {}
     job = optimize.Job("quantise", epochs=options.optimize_epochs, integer_io=options.integer_io)
-    fixed, old = sharing.universal_layers(source.network), path.read_bytes()
+    fixed, old = tflite_kernels.universal_convolutions(source.network), path.read_bytes()
     content = optimize.optimize(network, task, job, fixed=fixed)
     tflite.save(path, content, source.metadata)
     after = judge.compare(path)

@@ -1,7 +1,7 @@
 """One TFLite file for many tasks: a signature per task, universal kernels stored once.
 
 It is made of the tasks' own files. Equal constants are one, int8 kernels of a universal
-convolution among them, see `export.sharing`; float kernels are made equal first, see
+convolution among them, see `export.tflite_kernels`; float kernels are made equal first, see
 `export.unfolding`. Behind the flatbuffer the file is a zip archive of `tasks.json`, with classes
 and preprocessing of every task.
 """
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from export import flatbuffer, parity, runtimes, sharing, tflite, unfolding
+from export import flatbuffer, parity, runtimes, tflite, tflite_kernels, unfolding
 from export.metadata import ArtifactError, Metadata
 from tailor_tf import files
 from tailor_tf.backbones.universal import Universal
@@ -71,7 +71,7 @@ def write(
         name: dataclasses.replace(tflite.read_metadata(own), name=name)
         for name, own in paths.items()
     }
-    kernels, contents, limits = sharing.universal_kernels(universal), {}, {}
+    kernels, contents, limits = tflite_kernels.universal_kernels(universal), {}, {}
     for name, own in paths.items():
         contents[name], found = unfolding.unfold(own.read_bytes(), kernels)
         if not found:

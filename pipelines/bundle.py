@@ -5,14 +5,16 @@ python -m pipelines.bundle add --bundle=runs/bundle --workdir=runs/birds
 python -m pipelines.bundle remove --bundle=runs/bundle --name=flowers
 python -m pipelines.bundle list --bundle=runs/bundle
 python -m pipelines.bundle verify --bundle=runs/bundle
+python -m pipelines.bundle export --bundle=runs/bundle --exports=runs/exports
 """
 
 import os
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
-from export import source
+from export import bundle, sizes, source
 from pipelines import common
 from tailor_tf import load_universal
 from tailor_tf.bundle_manifest import Manifest
@@ -29,6 +31,17 @@ flags.DEFINE_string(
     "task_pack", None, "A task pack instead of a run; for create, --universal names its network."
 )
 flags.DEFINE_string("name", None, "The task's name in the bundle; that of its pack if None.")
+flags.DEFINE_string(
+    "exports", None, "Folder for what export writes; exports beside the bundle if None."
+)
+flags.DEFINE_list("formats", ["saved_model", "onnx"], f"Some of {', '.join(bundle.FORMATS)}.")
+flags.DEFINE_list(
+    "precision",
+    ["int8"],
+    f"Precisions of TFLite, some of {', '.join(bundle.PRECISIONS)}; pipelines.export wrote the files "
+    "of each task alone into the same --exports.",
+)
+flags.DEFINE_integer("keep_versions", 3, "How many versions to keep.", lower_bound=1)
 
 
 def create(store: BundleStore) -> str:
@@ -68,7 +81,29 @@ def verify(store: BundleStore) -> str:
     return f"{store.path} is whole: {_size(store.verify())}."
 
 
-VERBS = {"create": create, "add": add, "remove": remove, "list": show, "verify": verify}
+def export(store: BundleStore) -> str:
+    """Writes artifacts for all tasks together."""
+    folder = FLAGS.exports or pathlib.Path(FLAGS.bundle).parent / "exports"
+    made = bundle.export(
+        store,
+        folder,
+        formats=FLAGS.formats,
+        precisions=FLAGS.precision,
+        keep_versions=FLAGS.keep_versions,
+    )
+    rows = [["artifact", "size (KB)"]]
+    rows += [[str(path), f"{sizes.on_disk(path) / 1e3:,.0f}"] for path in made]
+    return "\n".join(aligned(rows))
+
+
+VERBS = {
+    "create": create,
+    "add": add,
+    "remove": remove,
+    "list": show,
+    "verify": verify,
+    "export": export,
+}
 
 
 def _given_pack() -> str | os.PathLike:

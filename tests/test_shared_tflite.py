@@ -15,9 +15,9 @@ from export import (
     parity,
     runtimes,
     shared_tflite,
-    sharing,
     source,
     tflite,
+    tflite_kernels,
     unfolding,
 )
 from export.metadata import ArtifactError, Metadata
@@ -100,7 +100,7 @@ def artifacts(students, tmp_path_factory):
         precision: {
             name: _save(
                 folder / f"{precision}_{place}.tflite",
-                sharing.folded(network, precision),
+                tflite_kernels.folded(network, precision),
                 precision,
                 Metadata(name, CLASSES[name], _preprocessing(place)),
             )
@@ -142,7 +142,7 @@ def test_answers_are_those_of_the_tasks_own_files(artifacts, shared, precision, 
 @pytest.mark.parametrize("integer_io", [False, True])
 def test_integer_input_and_output(universal, students, tmp_path, integer_io):
     samples = np.random.default_rng(6).normal(size=(5, 1, SIZE, SIZE, 3)).astype("float32")
-    network = sharing.folded(students["ants"], "int8")
+    network = tflite_kernels.folded(students["ants"], "int8")
     content = tflite.convert(network, "int8", representative=samples, integer_io=integer_io)
     metadata = Metadata("ants", CLASSES["ants"], _preprocessing(0))
     tflite.save(tmp_path / "own.tflite", content, metadata)
@@ -164,7 +164,7 @@ def _int8(kernel, gamma):
 def _expected_bytes(universal, precision):
     """Bytes of every universal kernel as a file stores it, by name."""
     model = universal.model
-    for name in sharing.universal_layers(model):
+    for name in tflite_kernels.universal_convolutions(model):
         kernel = np.asarray(model.get_layer(name).kernel)
         if precision in ("int8", "dynamic"):
             gamma = np.asarray(model.get_layer(name.replace("conv", "bn")).gamma)
@@ -247,10 +247,10 @@ def test_kernels_that_others_are_added_to_elsewhere_stay_apart(small):
     rng = np.random.default_rng(5)
     architecture = Architecture.full(4, 2)
     network = compact(helpers.random_student(small, architecture, rng), small.graph, architecture)
-    apart = sharing.folded(network, "float32")
+    apart = tflite_kernels.folded(network, "float32")
     x = helpers.images(small.graph, rng)
     np.testing.assert_allclose(apart(x), network(x), rtol=1e-4, atol=1e-4)
-    names = sharing.universal_layers(network)
+    names = tflite_kernels.universal_convolutions(network)
     assert names == ["stem_conv", *(f"block{n}_conv" for n in (1, 2, 3, 4))]
     assert len(apart.layers) > len(fold(network).layers)
     for name in names:
@@ -265,21 +265,21 @@ def test_bytes_of_a_task(students):
     second = (8 * 16 + 8 * 16) * 2
     third = 8 * (16 + 16) + (16 * 16 + 8 * 16) + (8 * 16 + 8 * 16)
     classifier = 16 * 4 + 8 * 4
-    assert sharing.task_bytes(students["bees"]) == stem + first + second + third + classifier
+    assert tflite_kernels.task_bytes(students["bees"]) == stem + first + second + third + classifier
 
 
 def test_int8_kernels_are_near_those_that_they_stand_for(universal, students):
     """Of each channel half a step; next to nothing is what is next to nothing."""
     x = helpers.images(universal.graph, np.random.default_rng(7), batch=8)
     for network in students.values():
-        expected, received = network(x).numpy(), sharing.folded(network, "int8")(x).numpy()
+        expected, received = network(x).numpy(), tflite_kernels.folded(network, "int8")(x).numpy()
         assert 0 < np.abs(received - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_network_is_left_as_it_is(students):
     network = students["ants"]
     before = [np.array(w) for w in network.get_weights()]
-    sharing.folded(network, "int8")
+    tflite_kernels.folded(network, "int8")
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -357,12 +357,15 @@ def test_tasks_of_real_images(tmp_path):
             assert np.mean(expected.argmax(-1) == received.argmax(-1)) >= 0.999
     contents = {name: path.read_bytes() for name, path in artifacts.items()}
     whole = len(shared_tflite.merge(contents))
-    kernels = {name: set(sharing.universal_layers(each.network)) for name, each in sources.items()}
+    kernels = {
+        name: set(tflite_kernels.universal_convolutions(each.network))
+        for name, each in sources.items()
+    }
     for name, each in sources.items():
-        found = unfolding.unfold(contents[name], sharing.universal_kernels(universal))[1]
+        found = unfolding.unfold(contents[name], tflite_kernels.universal_kernels(universal))[1]
         assert found == {"int8": len(kernels[name])}
         others = {other for other in contents if other != name}
         new = kernels[name] - set().union(*(kernels[other] for other in others))
         new_bytes = sum(math.prod(universal.model.get_layer(n).kernel.shape) for n in new)
         cost = whole - len(shared_tflite.merge({other: contents[other] for other in others}))
-        assert cost - new_bytes <= 1.1 * sharing.task_bytes(each.network) + 65536
+        assert cost - new_bytes <= 1.1 * tflite_kernels.task_bytes(each.network) + 65536

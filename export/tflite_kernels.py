@@ -25,7 +25,7 @@ a channel of so small a kernel adds less than one int8 step to its bias, made as
 """
 
 
-def universal_layers(network: keras.Model) -> list[str]:
+def universal_convolutions(network: keras.Model) -> list[str]:
     """Names of the convolutions of a compact network, or a universal one, that are universal."""
     return [
         layer.name
@@ -47,7 +47,7 @@ def folded(network: keras.Model, precision: str) -> keras.Model:
         The network as `folding.fold` makes it; each universal convolution is one of its own and
         has the name that it has in the universal network.
     """
-    universal = universal_layers(network)
+    universal = universal_convolutions(network)
     if precision not in INTEGER:
         return fold(network, apart=universal)
     result = fold(_on_grid(network, universal), apart=universal)
@@ -83,7 +83,7 @@ def universal_kernels(universal: Universal) -> list[np.ndarray]:
 
     Those of depthwise convolutions, which hold few values, are left out.
     """
-    layers = map(universal.model.get_layer, universal_layers(universal.model))
+    layers = map(universal.model.get_layer, universal_convolutions(universal.model))
     plain = [layer for layer in layers if not isinstance(layer, keras.layers.DepthwiseConv2D)]
     return [np.asarray(layer.kernel).transpose(3, 0, 1, 2) for layer in plain]
 
@@ -97,7 +97,7 @@ def task_bytes(network: keras.Model) -> int:
     Args:
         network: of `compaction.compact`.
     """
-    universal, total = universal_layers(network), 0
+    universal, total = universal_convolutions(network), 0
     for layer in folded(network, "int8").layers:
         if layer.weights:
             kernel = 0 if layer.name in universal else math.prod(layer.kernel.shape)
