@@ -38,8 +38,8 @@ flags.DEFINE_list("formats", ["saved_model", "onnx"], f"Some of {', '.join(bundl
 flags.DEFINE_list(
     "precision",
     ["int8"],
-    f"Precisions of TFLite, some of {', '.join(bundle.PRECISIONS)}; pipelines.export wrote the files "
-    "of each task alone into the same --exports.",
+    f"Precisions of TFLite, some of {', '.join(bundle.PRECISIONS)}; pipelines.export wrote the "
+    "files of each task alone into the same --exports.",
 )
 flags.DEFINE_integer("keep_versions", 3, "How many versions to keep.", lower_bound=1)
 

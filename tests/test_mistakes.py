@@ -31,7 +31,11 @@ from tests.test_pipelines import program
         ("predict", ["--artifact=a.onnx", "README.md"], "There is no artifact a.onnx"),
         ("predict", ["--grpc=localhost:1", "README.md"], "name one with --model"),
         ("bundle", ["list"], "There is no bundle at no_bundle; expected a directory with bundle"),
-        ("bundle", ["lst"], "Received 'lst'; expected one of create, add, remove, list, verify"),
+        (
+            "bundle",
+            ["lst"],
+            "Received 'lst'; expected one of create, add, remove, list, verify, export",
+        ),
         (
             "tailor",
             ["--method=adapters"],

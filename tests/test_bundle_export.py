@@ -1,0 +1,100 @@
+"""A bundle's artifacts answer as its tasks do; what is missing is said first."""
+
+import numpy as np
+import pytest
+
+from export import bundle, runtimes, shared_onnx, shared_saved_model, shared_tflite, source, tflite
+from export.metadata import ArtifactError
+from export.tflite_kernels import folded
+from tailor_tf.bundle_store import BundleStore, read_pack
+from tests import bundle_packs
+
+TASKS = ("vehicles", "birds")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        bundle_packs.known(monkeypatch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def paths(small, tmp_path_factory):
+    return bundle_packs.write(tmp_path_factory.mktemp("packs"), small)
+
+
+@pytest.fixture(scope="module")
+def store(paths, small, tmp_path_factory):
+    packs = [read_pack(paths[name], small) for name in TASKS]
+    return BundleStore.create(tmp_path_factory.mktemp("bundles") / "two", small, packs)
+
+
+@pytest.fixture(scope="module")
+def exports(paths, small, tmp_path_factory):
+    """A folder with the TFLite files of the tasks alone, two versions of one of them."""
+    folder = tmp_path_factory.mktemp("exports")
+    rng = np.random.default_rng(0)
+    for name, version in (("vehicles", 1), ("vehicles", 2), ("birds", 1)):
+        exported = source.from_task_pack(paths[name], small)
+        network = folded(exported.network, "int8")
+        samples = rng.normal(size=(8, 1, *network.input.shape[1:])).astype(np.float32)
+        path = folder / "files" / name / str(version) / "int8.tflite"
+        path.parent.mkdir(parents=True)
+        content = tflite.convert(network, "int8", representative=samples)
+        if (name, version) == ("vehicles", 1):
+            content = b"an older one"
+        tflite.save(path, content, exported.metadata)
+    return folder
+
+
+def test_every_format_answers_as_the_tasks_do(store, exports, paths, small, rng):
+    made = bundle.export(store, exports, formats=bundle.FORMATS)
+    names = [str(path.relative_to(exports)) for path in made]
+    assert names == ["serving/tasks/1", "onnx/1", "tflite/1"]
+    images = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    loaded, _ = shared_saved_model.load(made[0])
+    sessions = shared_onnx.SharedSessions(made[1])
+    one_file = shared_tflite.load(made[2] / "int8.tflite")
+    newest = {"vehicles": "2", "birds": "1"}
+    assert set(sessions) == set(one_file) == set(TASKS)
+    for name in TASKS:
+        expected = bundle_packs.alone(paths[name], small)(images)
+        served = loaded.signatures[name](images=images)["logits"].numpy()
+        np.testing.assert_allclose(served, expected, atol=1e-5)
+        np.testing.assert_allclose(sessions[name].logits(images), expected, atol=1e-5)
+        alone = runtimes.load(exports / "files" / name / newest[name] / "int8.tflite")
+        for image in images:
+            own = alone.logits(image[None])
+            np.testing.assert_array_equal(one_file[name].logits(image[None]), own)
+
+
+def test_a_task_without_a_file_of_its_own_is_named_before_anything_is_made(store, tmp_path):
+    with pytest.raises(
+        ArtifactError, match=r"no .*vehicles.*int8.tflite.*pipelines.export for veh"
+    ):
+        bundle.export(store, tmp_path / "new", formats=bundle.FORMATS)
+    assert not list(tmp_path.rglob("*.pb"))
+
+
+def test_a_file_of_another_task_is_refused(store, exports, tmp_path):
+    for name, other in (("vehicles", "birds"), ("birds", "birds")):
+        target = tmp_path / "files" / name / "1" / "int8.tflite"
+        target.parent.mkdir(parents=True)
+        target.write_bytes((exports / "files" / other / "1" / "int8.tflite").read_bytes())
+    with pytest.raises(
+        ArtifactError, match="other classes or preprocessing than the task vehicles"
+    ):
+        bundle.export(store, tmp_path, formats=("tflite",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"formats": ("tflite", "coreml")}, "format 'coreml'; known are saved_model, onnx, tflite"),
+        ({"precisions": ("int4",)}, "precision 'int4'; known are int8, float32, float16"),
+    ],
+)
+def test_what_is_unknown(store, tmp_path, options, message):
+    with pytest.raises(ArtifactError, match=message):
+        bundle.export(store, tmp_path, **options)
