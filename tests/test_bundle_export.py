@@ -52,13 +52,14 @@ def test_every_format_answers_as_the_tasks_do(store, exports, paths, small, rng)
     made = bundle.export(store, exports, formats=bundle.FORMATS)
     names = [str(path.relative_to(exports)) for path in made]
     assert names == ["serving/tasks/1", "onnx/1", "tflite/1"]
-    images = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
     loaded, _ = shared_saved_model.load(made[0])
     sessions = shared_onnx.SharedSessions(made[1])
     one_file = shared_tflite.load(made[2] / "int8.tflite")
     newest = {"vehicles": "2", "birds": "1"}
     assert set(sessions) == set(one_file) == set(TASKS)
-    for name in TASKS:
+    for name, tailored in store.load().items():
+        side = tailored.preprocessing.resize
+        images = rng.integers(0, 256, (3, side, side, 3), np.uint8)
         expected = bundle_packs.alone(paths[name], small)(images)
         served = loaded.signatures[name](images=images)["logits"].numpy()
         np.testing.assert_allclose(served, expected, atol=1e-5)
