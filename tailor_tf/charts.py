@@ -109,7 +109,8 @@ def draw_gates(outcome: Outcome, path: str | os.PathLike) -> None:
     gates = np.array([epoch["gates"] for epoch in outcome.student["history"]])[:, columns].T
     layers = [paths[index].target for index in columns]
     kept = {Path(*path) for path in outcome.network["architecture"]["paths"]}
-    figure = Figure(figsize=(9, 1.6 + 0.17 * len(layers)), facecolor="white", layout="constrained")
+    row = min(max(0.1, 4 / len(layers)), 0.2)  # inches
+    figure = Figure(figsize=(9, 1.6 + row * len(layers)), facecolor="white", layout="constrained")
     axes = figure.subplots()
     extent = (0.5, gates.shape[1] + 0.5, len(layers) + 0.5, 0.5)
     image = axes.imshow(gates, "Blues", vmin=0, vmax=1, aspect="auto", extent=extent)
@@ -117,7 +118,7 @@ def draw_gates(outcome: Outcome, path: str | os.PathLike) -> None:
         f"{layer}" if paths[index] in kept else f"removed  {layer}"
         for index, layer in zip(columns, layers, strict=True)
     ]
-    axes.set_yticks(range(1, len(layers) + 1), labels, fontsize=7)
+    axes.set_yticks(range(1, len(layers) + 1), labels, fontsize=min(7, 60 * row))
     axes.set(xlabel="epoch of the student", ylabel="layer")
     figure.colorbar(image, ax=axes, label="gate of the universal block", pad=0.02)
     save(figure, path)

@@ -45,6 +45,10 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
 """
 
 
+_WIDE = 1000  # points
+_READABLE = 0.7  # of its own size
+
+
 def table(rows: Sequence[Sequence[str]], *, words: int = 1, chosen: int | None = None) -> str:
     """Rows of cells as an HTML table, the header first.
 
@@ -81,8 +85,16 @@ def picture(path: str | os.PathLike, label: str) -> str:
     drawing = text[text.index("<svg") :]
     own = re.sub(r"\W", "", label)  # identities are the page's, and several pictures share it
     drawing = re.sub(r'(\bid="|href="#|url\(#)(?!block)', rf"\g<1>{own}-", drawing)
-    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+    label = html.escape(label)
+    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{label}"{_width(drawing)} ', 1)
     return f"<figure>{drawing}</figure>"
+
+
+def _width(drawing: str) -> str:
+    """Keeps a wide drawing, such as that of a network of many blocks, from shrinking too far."""
+    points = float(re.search(r'width="([\d.]+)pt"', drawing)[1])
+    least = _READABLE * points
+    return f' style="min-width: {least:.0f}pt"' if points > _WIDE else ""
 
 
 def gallery(images: Iterable[tuple[str, str]]) -> str:
