@@ -1,8 +1,10 @@
 """The whole job on a tiny network and real digits: phases, restart, bad input."""
 
+import base64
 import dataclasses
 import json
 import shutil
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from tailor_tf import (
 from tailor_tf.backbones import weights
 from tailor_tf.data import evaluation_batches
 from tailor_tf.graph import Architecture, build_network
+from tailor_tf.latencies import Latencies
 from tailor_tf.records import Level, SettingsChangedError
 from tests.helpers import randomise
 
@@ -174,6 +177,60 @@ def test_settings_that_make_no_sense(universal, digits, tmp_path, change, messag
 def test_unknown_phase(universal, digits, tmp_path):
     with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
         Run(universal, digits, tmp_path, SETTINGS).run("prine")
+
+
+class _Meter:
+    """Says that a million multiply-adds take a millisecond, and any whole network three."""
+
+    measured_on = MappingProxyType(
+        {"processor": "abacus", "runtime": "by hand", "precision": "int8", "threads": "1"}
+    )
+
+    def __init__(self, graph):
+        full = Architecture.full(graph.num_blocks, 3)
+        paths = {path.name: costs.path_multiply_adds(graph, path) / 1e6 for path in full.paths}
+        sums = {f"block{layer}_sum": 0.0 for layer in full.layers}
+        pieces = {"stem": 0.1, "head": 0.1, **paths, **sums}
+        network = sum(pieces[name] for name in pieces if "_" not in name)
+        self.latencies = Latencies(pieces, network, 0.0, graph.num_blocks, dict(self.measured_on))
+
+    def measure(self, network):
+        return 3.0
+
+
+def test_a_latency_is_a_budget_and_what_complexity_counts(finished, universal, digits, tmp_path):
+    workdir, meter = tmp_path / "run", _Meter(universal.graph)
+    for folder in ("records", "checkpoints"):
+        (workdir / folder).mkdir(parents=True)
+        for path in (finished[0] / folder).glob("teacher*"):
+            shutil.copy(path, workdir / folder)
+    most = 0.5 * meter.latencies.network
+    changes = {"prune_blocks": None, "complexity": "latency_ms", "complexity_weight": None}
+    budget = {"latency_ms": most}
+    settings = dataclasses.replace(SETTINGS, **changes, budget=budget, estimator=None)
+    with pytest.raises(ValueError, match="Latency is asked for and nothing is there to measure"):
+        Run(universal, digits, workdir, settings)
+    result = Run(universal, digits, workdir, settings, meter=meter).run()
+    selection, student = record(workdir, "selection"), record(workdir, "student")
+    chosen = record(workdir, f"finetuned_{selection['chosen']}")["cost"]["latency_ms"]
+    assert chosen <= most
+    assert chosen == pytest.approx(meter.latencies.student(result.tailored.architecture))
+    assert selection["latency"]["predicted_ms"] == chosen
+    assert selection["latency"]["measured_ms"] == 3.0
+    assert record(workdir, "teacher")["cost"]["latency_ms"] == meter.latencies.network
+    assert "by hand, int8" in result.table and "predicted latency (ms)" in result.table
+    # What the budget leaves to the paths, as a share of stem and blocks.
+    target = (most - 0.2) / (meter.latencies.network - 0.1)
+    assert student["settings"]["complexity_target"] == pytest.approx(target)
+    assert student["settings"]["estimator"] == "reachability"
+    assert student["history"][-1]["complexity_weight"] != 0.3
+    gates = [gate for *_, gate in student["gates"]]
+    assert student["history"][-1]["gates"] == pytest.approx(gates, abs=1e-4)
+    shown = record(workdir, "examples")
+    assert [label for label, _ in shown["classes"]] == list(range(10))
+    assert base64.b64decode(shown["classes"][0][1]).startswith(b"\x89PNG")
+    for true, other, _ in shown["confusions"]:
+        assert true != other
 
 
 class TestSearch:
