@@ -252,7 +252,7 @@ def test_bad_options(options, message):
 def test_latencies_are_interleaved():
     order = []
     calls = {name: (lambda _, name=name: order.append(name), None) for name in "ab"}
-    times = benchmark._interleaved(calls, 3)
+    times = benchmark.interleaved(calls, 3)
     assert set(times) == {"a", "b"}
     turns = [name for place, name in enumerate(order) if place == 0 or order[place - 1] != name]
     assert turns == list("abababab")
