@@ -11,6 +11,7 @@ from tailor_tf.records import Level
 from tailor_tf.selection import Accuracy, Selection
 
 LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
+MOST_TRIED = 5  # networks, where the leanest one is searched for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,11 +108,11 @@ class Levels:
             accuracy: tunes a level; its validation accuracy.
             goal: the accuracy to reach.
         """
-        blocks = selection.search(self.within(levels, budget), accuracy, goal)
-        fewer = self.with_fewer_proxies(blocks.chosen)
-        if not blocks.within_tolerance or not fewer:
+        blocks = selection.search(self.within(levels, budget), accuracy, goal, MOST_TRIED)
+        fewer, left = self.with_fewer_proxies(blocks.chosen), MOST_TRIED - len(blocks.tried)
+        if not blocks.within_tolerance or not fewer or not left:
             return blocks
-        proxies = selection.search(fewer, accuracy, goal)
+        proxies = selection.search(fewer, accuracy, goal, left)
         chosen = proxies.chosen if proxies.within_tolerance else blocks.chosen
         return Selection((*blocks.tried, *proxies.tried), chosen, True)
 

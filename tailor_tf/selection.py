@@ -39,7 +39,9 @@ def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Se
     return _most_accurate(reached, goal)
 
 
-def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selection:
+def search(
+    levels: Sequence[Level], accuracy: Accuracy, goal: float, most: int | None = None
+) -> Selection:
     """Takes the leanest level that is accurate enough, as bisection finds it.
 
     Between a level that reaches the goal and one that does not, the one in the middle is tried;
@@ -52,13 +54,14 @@ def search(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selectio
         levels: from the largest network to the leanest; one at least.
         accuracy: called for about `log2(len(levels))` of them.
         goal: validation accuracy to reach, 0..1.
+        most: how many levels to try at most; `None` for as many as it takes.
     """
     reached: dict[Level, float] = {}
     first, last = 0, len(levels) - 1
     leaner = None  # those beyond the level that came nearest to the goal, until they are turned to
     nearest = -1.0
     turned = False
-    while first <= last:
+    while first <= last and len(reached) != most:
         middle = (first + last + 1) // 2
         found = reached[levels[middle]] = accuracy(levels[middle])
         if found >= goal:

@@ -6,7 +6,7 @@ import pytest
 from tailor_tf.costs import student_cost
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
-from tailor_tf.levels import Levels
+from tailor_tf.levels import MOST_TRIED, Levels
 from tailor_tf.records import Level
 from tests import helpers
 
@@ -67,6 +67,7 @@ def test_the_leanest_has_fewer_blocks_and_then_fewer_proxies(levels):
     found = levels.leanest(NUMBERS, {}, lambda level: float(level in enough), 0.5)
     assert found.chosen == fewer[0] and found.within_tolerance
     assert {Level(2), Level(3), *fewer[:2]} <= set(found.tried) <= {*NUMBERS, *fewer}
+    assert len(found.tried) <= MOST_TRIED
 
 
 @pytest.mark.parametrize("blocks", range(5))

@@ -60,6 +60,13 @@ def test_where_larger_networks_are_worse_leaner_ones_are_tried(accuracies, tried
     assert found.within_tolerance == (accuracies[Level(chosen)] >= 0.8)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_search_ends_after_so_many_tries(most):
+    accuracy, asked = _counted({level: 0.9 - 0.01 * level.blocks for level in LEVELS})
+    found = selection.search(LEVELS, accuracy, 0.8, most)
+    assert len(asked) == most and found.chosen in asked
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_search_takes_what_was_measured_to_be_within(seed):
     rng = np.random.default_rng(seed)
