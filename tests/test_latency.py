@@ -87,7 +87,8 @@ def test_latency_that_nobody_measured():
         costs.path_shares(graph, Architecture.full(4, 2), "latency_ms")
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("int8", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", latency.PRECISIONS)
 def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     graph, full = helpers.small_graph(), Architecture.full(4, 2)
     found = latency.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies

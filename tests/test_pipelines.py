@@ -88,6 +88,7 @@ def test_tailor_and_report(tailored):
     assert methods == ["finetune", "residual_adapters", "nettailor"]
 
 
+@pytest.mark.slow
 def test_bundle_of_finished_runs(tailored, tmp_path):
     workdir, _ = tailored
     bundle = f"--bundle={tmp_path / 'bundle'}"

@@ -117,6 +117,7 @@ def test_other_settings_are_refused(finished, universal, digits):
     assert record(workdir, "finetuned_6")
 
 
+@pytest.mark.slow
 def test_redo_forgets_later_phases_only(universal, digits, tmp_path):
     run = Run(universal, digits, tmp_path, SETTINGS)
     run.run("prune")
@@ -198,6 +199,7 @@ class _Meter:
         return 3.0
 
 
+@pytest.mark.slow
 def test_a_latency_is_a_budget_and_what_complexity_counts(finished, universal, digits, tmp_path):
     workdir, meter = tmp_path / "run", _Meter(universal.graph)
     for folder in ("records", "checkpoints"):
@@ -261,6 +263,7 @@ class TestSearch:
         }
         assert costs[run["chosen"]] == min(costs.values())
 
+    @pytest.mark.slow
     def test_a_level_starts_from_the_tuned_one_that_has_its_paths(self, universal, digits, workdir):
         run = Run(universal, digits, workdir, self.settings(proxy_threshold=0.0))
         tuned = run.finetuned(Level(2))
