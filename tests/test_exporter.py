@@ -162,6 +162,7 @@ def test_nothing_is_published_that_is_off(source, task, tmp_path, monkeypatch):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 class TestTrainingWithQuantisation:
     """Where int8 loses too much; the training itself is in test_optimize.py."""
 

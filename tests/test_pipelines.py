@@ -127,6 +127,7 @@ def test_export_and_predict(tailored):
     assert "selection.json does not exist: the selection among the levels has not run" in output
 
 
+@pytest.mark.slow
 def test_the_readme_example(monkeypatch, tmp_path):
     """The README's Python runs as it stands, but for one epoch per phase instead of many."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
