@@ -24,7 +24,16 @@ import numpy as np
 from absl import flags
 
 from benchmarks.figures import spread
-from export import exporter, parity, runtimes, shared_tflite, source, tflite, tflite_kernels
+from export import (
+    benchmark,
+    exporter,
+    parity,
+    runtimes,
+    shared_tflite,
+    source,
+    tflite,
+    tflite_kernels,
+)
 from pipelines import common
 from tailor_tf import Universal, data, load_universal
 from tailor_tf.tables import aligned
@@ -198,7 +207,7 @@ def _added_memory(paths: Sequence[str], delegate: bool) -> int:
     litert = importlib.import_module("ai_edge_litert.interpreter")
     kinds = litert.OpResolverType
     kind = kinds.AUTO if delegate else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    before, kept = _resident(), []
+    before, kept = benchmark.resident("VmRSS"), []
     for path in paths:
         interpreter = litert.Interpreter(path, experimental_op_resolver_type=kind, num_threads=1)
         for name in interpreter.get_signature_list():
@@ -206,12 +215,7 @@ def _added_memory(paths: Sequence[str], delegate: bool) -> int:
             details = runner.get_input_details()["images"]
             runner(images=np.zeros(details["shape"], details["dtype"]))
             kept.append(runner)
-    return _resident() - before
-
-
-def _resident() -> int:
-    pages = pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return benchmark.resident("VmRSS") - before
 
 
 def main(argv: list[str]) -> None:

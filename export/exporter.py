@@ -27,7 +27,7 @@ from export.source import Source
 from export.versions import Versions
 from tailor_tf import files
 from tailor_tf.data import Split, Task, evaluation_batches
-from tailor_tf.data.batches import central_window
+from tailor_tf.data.batches import evaluation_input
 from tailor_tf.folding import fold
 from tailor_tf.tables import aligned
 
@@ -385,8 +385,7 @@ def _keras_logits(source: Source) -> Callable[[np.ndarray], np.ndarray]:
     preprocessing = source.metadata.preprocessing
 
     def logits(images):
-        window = central_window(images, preprocessing.image_size)
-        return np.asarray(source.network(preprocessing.normalise(window), training=False))
+        return np.asarray(source.network(evaluation_input(images, preprocessing), training=False))
 
     return logits
 

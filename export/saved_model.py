@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
-from tailor_tf.data.batches import central_window
+from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 
 SIGNATURES = ("serving_default", "encoded_images", "float_images")
@@ -28,9 +28,7 @@ def classify(network: keras.Model, metadata: Metadata, images: tf.Tensor) -> dic
         `class_name` `[batch]`, the likeliest class; `scores` `[batch, classes]`, which sum to one;
         `logits` `[batch, classes]`.
     """
-    preprocessing = metadata.preprocessing
-    window = central_window(images, preprocessing.image_size)
-    logits = network(preprocessing.normalise(window), training=False)
+    logits = network(evaluation_input(images, metadata.preprocessing), training=False)
     return {
         "class_name": tf.gather(tf.constant(metadata.classes), tf.argmax(logits, axis=-1)),
         "scores": tf.nn.softmax(logits),

@@ -7,7 +7,7 @@ import numpy as np
 
 from export import parity
 from export.metadata import ArtifactError, Metadata
-from tailor_tf.data.batches import central_window
+from tailor_tf.data.batches import evaluation_input
 from tailor_tf.task_pack import Tailored
 
 _IMAGES = 8  # that an artifact is compared on
@@ -65,8 +65,7 @@ def verify(
         preprocessing = tailored.preprocessing
         side = preprocessing.resize
         images = rng.integers(0, 256, (_IMAGES, side, side, 3), np.uint8)
-        window = central_window(images, preprocessing.image_size)
-        answers = tailored.student(preprocessing.normalise(window), training=False)
+        answers = tailored.student(evaluation_input(images, preprocessing), training=False)
         expected = np.asarray(answers["logits"])
         found = parity.compare(expected, logits(name, images), expected.argmax(-1))
         parity.check(f"{artifact} {name}", "float32", found, max_accuracy_drop=0.0)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.bundle_manifest import BundleError, Entry, Manifest
 from tailor_tf.bundle_store import BundleStore, read_pack
-from tailor_tf.data.batches import central_window
+from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.graph import Architecture
@@ -218,8 +218,7 @@ def _answers(task: ServedTask) -> Any:
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def answer(images):
         square = resize_and_crop(images, preprocessing.resize)
-        window = central_window(square, preprocessing.image_size)
-        logits = network(preprocessing.normalise(window), training=False)
+        logits = network(evaluation_input(square, preprocessing), training=False)
         return tf.nn.softmax(logits), logits
 
     return answer.get_concrete_function()

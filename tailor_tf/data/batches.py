@@ -183,6 +183,15 @@ def central_window(images: Any, side: int) -> Any:
     return images[:, start : start + side, start : start + side]
 
 
+def evaluation_input(images: Any, preprocessing: Preprocessing) -> tf.Tensor:
+    """What a network is given of uint8 images `[batch, resize, resize, 3]` in evaluation.
+
+    Returns:
+        The central window, normalised: float32 `[batch, image_size, image_size, 3]`.
+    """
+    return preprocessing.normalise(central_window(images, preprocessing.image_size))
+
+
 def augment(
     images: tf.Tensor, corners: tf.Tensor, mirrored: tf.Tensor, padding: int, side: int
 ) -> tf.Tensor:
