@@ -66,12 +66,12 @@ def export(
         made.append(shared_onnx.publish(folder / "onnx", tasks, keep_versions=keep_versions))
     if own:
         universal = next(iter(tasks.values())).universal
-        versions = Versions(folder / "tflite")
-        with versions.unfinished() as building:
+
+        def write(building: pathlib.Path) -> None:
             for precision, paths in own.items():
                 shared_tflite.write(building / f"{precision}.tflite", paths, universal)
-            made.append(versions.base / str(versions.add(building)))
-        versions.remove_old(keep_versions)
+
+        made.append(Versions(folder / "tflite").publish(write, keep_versions))
     return made
 
 

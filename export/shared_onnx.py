@@ -75,14 +75,13 @@ def publish(
         ArtifactError: as `save`; nothing is published.
         parity.ParityError: a task does not answer as its own network does; nothing is published.
     """
-    versions = Versions(folder)
-    with versions.unfinished() as building:
+
+    def write(building: pathlib.Path) -> None:
         save(building, tasks)
         sessions = SharedSessions(building)
         shared_tasks.verify("onnx", lambda task, x: sessions[task].logits(x), tasks)
-        version = versions.add(building)
-    versions.remove_old(keep_versions)
-    return versions.base / str(version)
+
+    return Versions(folder).publish(write, keep_versions)
 
 
 class SharedSessions(Mapping[str, runtimes.Runtime]):

@@ -160,10 +160,10 @@ def publish(
         ArtifactError: as `save`; nothing is published.
         parity.ParityError: a task does not answer as its own network does; nothing is published.
     """
-    versions = Versions(pathlib.Path(folder) / model)
-    with versions.unfinished() as building:
-        save(building / "saved_model", tasks)
-        loaded, _ = load(building / "saved_model")
+
+    def write(building: pathlib.Path) -> None:
+        save(building, tasks)
+        loaded, _ = load(building)
 
         def logits(task, images):
             return loaded.signatures[task](images=tf.constant(images))["logits"].numpy()
@@ -171,12 +171,12 @@ def publish(
         shared_tasks.verify("saved_model", logits, tasks)
         side = max(tailored.preprocessing.resize for tailored in tasks.values())
         serving.write_warm_up(
-            building / "saved_model",
+            building,
             model,
             np.full((side, side, 3), _GREY, np.uint8),
             [signatures(task) for task in tasks],
         )
-        version = versions.add(building / "saved_model")
-    versions.remove_old(keep_versions)
+
+    published = Versions(pathlib.Path(folder) / model).publish(write, keep_versions)
     serving.write_configurations(folder)
-    return versions.base / str(version)
+    return published

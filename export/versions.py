@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
@@ -76,6 +76,22 @@ class Versions:
                 taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
                 if number or not taken:
                     raise
+
+    def publish(self, write: Callable[[pathlib.Path], None], keep: int) -> pathlib.Path:
+        """Makes what `write` puts into a new folder the newest version.
+
+        Args:
+            write: called with the folder; where it fails, nothing is published.
+            keep: how many versions are kept.
+
+        Returns:
+            The version's folder.
+        """
+        with self.unfinished() as content:
+            write(content)
+            number = self.add(content)
+        self.remove_old(keep)
+        return self.base / str(number)
 
     def remove_old(self, keep: int) -> list[int]:
         """Removes the oldest versions until `keep` are left, and returns their numbers."""
