@@ -12,6 +12,7 @@ from tailor_tf.selection import Accuracy, Selection
 
 LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
 MOST_TRIED = 5  # networks, where the leanest one is searched for
+BLOCKS_TRIED = 4  # of them, before proxies
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,22 +100,27 @@ class Levels:
         budget: Mapping[str, float],
         accuracy: Accuracy,
         goal: float,
+        margin: float = 0.0,
     ) -> Selection:
         """Takes the leanest network that is accurate enough: fewer blocks first, then proxies.
+
+        Fewer proxies are also tried where no number of blocks reaches the goal: they go on from the
+        weights of the most accurate level, which are trained further by that.
 
         Args:
             levels: from the largest network to the leanest.
             budget: what each may have at most, as in `within`.
             accuracy: tunes a level; its validation accuracy.
             goal: the accuracy to reach.
+            margin: of the accuracies, as in `selection.search`.
         """
-        blocks = selection.search(self.within(levels, budget), accuracy, goal, MOST_TRIED)
+        numbers = self.within(levels, budget)
+        blocks = selection.search(numbers, accuracy, goal, margin, BLOCKS_TRIED)
         fewer, left = self.with_fewer_proxies(blocks.chosen), MOST_TRIED - len(blocks.tried)
-        if not blocks.within_tolerance or not fewer or not left:
+        if not fewer:
             return blocks
-        proxies = selection.search(fewer, accuracy, goal, left)
-        chosen = proxies.chosen if proxies.within_tolerance else blocks.chosen
-        return Selection((*blocks.tried, *proxies.tried), chosen, True)
+        proxies = selection.search(fewer, accuracy, goal, margin, left)
+        return selection.choose({**blocks.accuracies, **proxies.accuracies}, goal)
 
 
 def amounts(counts: Mapping[str, float]) -> str:

@@ -1,7 +1,7 @@
 """Which of several pruned networks to take (NetTailor, section 3.4), and which to try."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tailor_tf.records import Level
 
@@ -13,14 +13,29 @@ class Selection:
     """What was tried and taken.
 
     Attributes:
-        tried: the levels, in the order tried.
+        accuracies: of the levels tried, in the order tried.
         chosen: the level taken.
         within_tolerance: whether its accuracy reaches the goal.
     """
 
-    tried: tuple[Level, ...]
+    accuracies: Mapping[Level, float]
     chosen: Level
     within_tolerance: bool
+
+    @property
+    def tried(self) -> tuple[Level, ...]:
+        """The levels tried, in their order."""
+        return tuple(self.accuracies)
+
+
+def choose(accuracies: Mapping[Level, float], goal: float) -> Selection:
+    """Takes the leanest level that reaches a goal; the most accurate one if none does."""
+    within = [level for level, accuracy in accuracies.items() if accuracy >= goal]
+    if within:
+        chosen = max(within, key=lambda level: level.leanness)
+    else:
+        chosen = max(accuracies, key=lambda level: (accuracies[level], level.leanness))
+    return Selection(accuracies, chosen, bool(within))
 
 
 def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selection:
@@ -35,55 +50,48 @@ def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Se
     for level in levels:
         reached[level] = accuracy(level)
         if reached[level] >= goal:
-            return Selection(tuple(reached), level, True)
-    return _most_accurate(reached, goal)
+            break
+    return choose(reached, goal)
 
 
 def search(
-    levels: Sequence[Level], accuracy: Accuracy, goal: float, most: int | None = None
+    levels: Sequence[Level],
+    accuracy: Accuracy,
+    goal: float,
+    margin: float = 0.0,
+    most: int | None = None,
 ) -> Selection:
     """Takes the leanest level that is accurate enough, as bisection finds it.
 
-    Between a level that reaches the goal and one that does not, the one in the middle is tried;
-    that finds the leanest if leaner networks are never more accurate. Where a larger network turns
-    out less accurate than a leaner one that missed the goal, size is not what is missing, and the
-    search goes on among leaner ones, once. If no level tried reaches the goal, the most
-    accurate one is taken.
+    It begins at a third of the levels instead of the middle: a leaner level goes on from the
+    weights of a larger one, and not the other way round. A level that misses the goal by no more
+    than the margin may have done so by chance, so that leaner ones are tried as if it had not. If
+    no level tried reaches the goal, the most accurate one is taken.
 
     Args:
         levels: from the largest network to the leanest; one at least.
         accuracy: called for about `log2(len(levels))` of them.
         goal: validation accuracy to reach, 0..1.
+        margin: of the accuracies, such as their standard error.
         most: how many levels to try at most; `None` for as many as it takes.
     """
     reached: dict[Level, float] = {}
-    first, last = 0, len(levels) - 1
-    leaner = None  # those beyond the level that came nearest to the goal, until they are turned to
-    nearest = -1.0
-    turned = False
-    while first <= last and len(reached) != most:
-        middle = (first + last + 1) // 2
-        found = reached[levels[middle]] = accuracy(levels[middle])
-        if found >= goal:
-            first, turned = middle + 1, True
-        elif turned or found >= nearest:
-            nearest, leaner, last = found, (middle + 1, last), middle - 1
+    largest, leanest = -1, len(levels)  # between these the leanest that is accurate enough lies
+    position = len(levels) // 3
+    while largest < position < leanest and len(reached) != most:
+        reached[levels[position]] = accuracy(levels[position])
+        if reached[levels[position]] >= goal - margin:
+            largest = position
         else:
-            (first, last), turned = leaner, True
-    within = [level for level in levels if reached.get(level, -1.0) >= goal]
-    if not within:
-        return _most_accurate(reached, goal)
-    return Selection(tuple(reached), within[-1], True)
+            leanest = position
+        position = (largest + leanest) // 2
+    return choose(reached, goal)
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
     """Tries all levels and takes the most accurate one, of several the leanest."""
-    return _most_accurate({level: accuracy(level) for level in levels}, 0.0)
-
-
-def _most_accurate(reached: dict[Level, float], goal: float) -> Selection:
-    chosen = max(reached, key=lambda level: (reached[level], level.leanness))
-    return Selection(tuple(reached), chosen, reached[chosen] >= goal)
+    reached = {level: accuracy(level) for level in levels}
+    return choose(reached, max(reached.values()))
 
 
 def hopeless(

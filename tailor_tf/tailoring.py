@@ -248,8 +248,12 @@ class Run:
     def _is_hopeless(self, goal: float, history: Sequence[Mapping[str, float]]) -> bool:
         curves = [_curve(self._finetuning_history(level)) for level in self._tuned]
         whole = [curve for curve in curves if len(curve) == self.settings.finetune.epochs]
-        margin = standard_error(min(max(goal, 0.0), 1.0), len(self.task.validation))
+        margin = self._margin(goal)
         return bool(history) and selection.hopeless(_curve(history), whole, goal, margin)
+
+    def _margin(self, goal: float) -> float:
+        """What chance does to a validation accuracy that is near the goal."""
+        return standard_error(min(max(goal, 0.0), 1.0), len(self.task.validation))
 
     def _finetuning_history(self, level: Level) -> list[dict[str, float]]:
         return self.phases.records.read(f"finetuned_{level.name}")["history"]
@@ -326,7 +330,7 @@ class Run:
         largest_first = self._numbers[::-1]
         if self.settings.tolerance is None:
             return self.levels.most_accurate(largest_first, budget, accuracy)
-        return self.levels.leanest(largest_first, budget, accuracy, goal)
+        return self.levels.leanest(largest_first, budget, accuracy, goal, self._margin(goal))
 
     def _tuned_accuracy(self, level: Level, goal: float = 0.0) -> float:
         self.finetuned(level, goal)

@@ -63,11 +63,21 @@ def test_nearest_is_the_leanest_that_has_all_paths(levels):
 
 def test_the_leanest_has_fewer_blocks_and_then_fewer_proxies(levels):
     fewer = levels.with_fewer_proxies(Level(2))
-    enough = {Level(0), Level(1), Level(2), fewer[0]}
+    enough = {Level(0), Level(1), Level(2), *fewer[:2]}
     found = levels.leanest(NUMBERS, {}, lambda level: float(level in enough), 0.5)
-    assert found.chosen == fewer[0] and found.within_tolerance
-    assert {Level(2), Level(3), *fewer[:2]} <= set(found.tried) <= {*NUMBERS, *fewer}
+    assert found.chosen == fewer[1] and found.within_tolerance
+    assert {Level(2), Level(3), fewer[1]} <= set(found.tried) <= {*NUMBERS, *fewer}
     assert len(found.tried) <= MOST_TRIED
+
+
+@pytest.mark.parametrize("last", [0.79, 0.81])
+def test_where_no_number_of_blocks_is_enough_fewer_proxies_may_be(levels, last):
+    accuracies = {Level(0): 0.7, Level(1): 0.77, Level(2): 0.71, Level(3): 0.7}
+    found = levels.leanest(NUMBERS, {}, lambda level: accuracies.get(level, last), 0.8, 0.05)
+    assert found.tried[0] == Level(1) and found.tried[-1].blocks == 1
+    assert found.chosen == found.tried[-1] == levels.with_fewer_proxies(Level(1))[-1]
+    assert found.within_tolerance == (last > 0.8)
+    assert levels.nearest(found.chosen, found.tried[:-1]) is not None
 
 
 @pytest.mark.parametrize("blocks", range(5))
