@@ -15,7 +15,7 @@ from tailor_tf.bundle_store import BundleStore
 from tailor_tf.data import Preprocessing
 from tailor_tf.task_pack import Tailored, save_task_pack
 from tests.helpers import random_architecture, random_student
-from tests.test_pipelines import ROOT, program
+from tests.programs import ROOT, program
 
 pytestmark = pytest.mark.slow
 KILLS = 8  # each start takes seconds; tests/test_bundle_store.py kills more often

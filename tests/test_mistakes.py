@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.test_pipelines import program
+from tests.programs import program
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,12 @@
 """Each program from end to end on a tiny network, and what it says to a person's mistakes."""
 
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
 from tailor_tf import Recipe, Settings, load_task, tailoring
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def program(name, *flags):
-    """Runs a program and returns its exit status and all that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"pipelines.{name}", *flags],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stdout + done.stderr
+from tests.programs import ROOT, program
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from tailor_tf import load_task
 from tailor_tf.data import DataError, Share, training_batches
-from tests.test_pipelines import ROOT
+from tests.programs import ROOT
 
 
 def _start(*arguments, config=None, module="tests.strategy_run"):
