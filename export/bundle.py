@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from export import shared_onnx, shared_saved_model, shared_tflite, tflite
+from export import runtimes, shared_onnx, shared_saved_model, shared_tflite, tflite
 from export.metadata import ArtifactError
 from export.versions import Versions
 from tailor_tf.bundle_store import BundleStore
@@ -73,6 +73,28 @@ def export(
 
         made.append(Versions(folder / "tflite").publish(write, keep_versions))
     return made
+
+
+def runtime(path: str | os.PathLike, task: str) -> runtimes.Runtime:
+    """Loads one task of an artifact of many.
+
+    Args:
+        path: a `.tflite` file or the folder of a SavedModel; ONNX files are of one task each.
+        task: the task's name.
+
+    Raises:
+        ArtifactError: the artifact is missing or none of many tasks, or has no such task.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise ArtifactError(f"There is no artifact {path}; pipelines.bundle export writes them.")
+    if path.suffix == ".onnx":
+        raise ArtifactError(f"{path} is of one task; leave out the name {task!r}.")
+    load = shared_saved_model.load_runtimes if path.is_dir() else shared_tflite.load
+    tasks = load(path)
+    if task not in tasks:
+        raise ArtifactError(f"{path} has no task {task!r}; it has {', '.join(sorted(tasks))}.")
+    return tasks[task]
 
 
 def _own_file(folder: pathlib.Path, task: str, precision: str) -> pathlib.Path:

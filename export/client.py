@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from export import encoded, runtimes, serving
+from export import bundle, encoded, runtimes, serving, shared_saved_model
 from export.metadata import ArtifactError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -37,9 +37,14 @@ class RefusedError(ArtifactError):
 Classifier = Callable[[Sequence[bytes]], list[Answer]]
 
 
-def local(path: str | os.PathLike) -> Classifier:
-    """Classifies with an artifact of `runtimes.load`."""
-    runtime = runtimes.load(path)
+def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
+    """Classifies with an artifact that lies here.
+
+    Args:
+        path: the artifact, as of `runtimes.load`.
+        task: which task of an artifact of many; `None` for an artifact of one.
+    """
+    runtime = bundle.runtime(path, task) if task else runtimes.load(path)
     side, classes = runtime.metadata.preprocessing.resize, runtime.metadata.classes
 
     def classify(images):
@@ -55,12 +60,13 @@ def local(path: str | os.PathLike) -> Classifier:
     return classify
 
 
-def grpc(address: str, task: str) -> Classifier:
+def grpc(address: str, model: str, task: str | None = None) -> Classifier:
     """Classifies with TensorFlow Serving over gRPC.
 
     Args:
         address: `host:port`.
-        task: the model's name.
+        model: the model's name.
+        task: which task of a model of many; `None` for a model of one.
     """
     import grpc as library
     from tensorflow_serving.apis import prediction_service_pb2_grpc
@@ -70,7 +76,7 @@ def grpc(address: str, task: str) -> Classifier:
 
     def classify(images):
         request = serving.predict_request(
-            task, "encoded_images", encoded=np.asarray(images, object)
+            model, _signature(task), encoded=np.asarray(images, object)
         )
         try:
             outputs = stub.Predict(request, timeout=TIMEOUT).outputs
@@ -78,7 +84,7 @@ def grpc(address: str, task: str) -> Classifier:
             if error.code() is library.StatusCode.INVALID_ARGUMENT:
                 raise RefusedError(_reason(error.details())) from error
             raise ArtifactError(
-                f"{address} does not answer for {task}: {error.code().name}, "
+                f"{address} does not answer for {model}: {error.code().name}, "
                 f"{_first_line(error.details())}. Is TensorFlow Serving running there, with a "
                 "model of this name?"
             ) from error
@@ -88,18 +94,19 @@ def grpc(address: str, task: str) -> Classifier:
     return classify
 
 
-def rest(url: str, task: str) -> Classifier:
+def rest(url: str, model: str, task: str | None = None) -> Classifier:
     """Classifies with TensorFlow Serving over REST.
 
     Args:
         url: `http://host:port`.
-        task: the model's name.
+        model: the model's name.
+        task: which task of a model of many; `None` for a model of one.
     """
-    place = f"{url.rstrip('/')}/v1/models/{task}:predict"
+    place = f"{url.rstrip('/')}/v1/models/{model}:predict"
 
     def classify(images):
         body = {
-            "signature_name": "encoded_images",
+            "signature_name": _signature(task),
             "instances": [{"encoded": {"b64": base64.b64encode(i).decode()}} for i in images],
         }
         headers = {"Content-Type": "application/json"}
@@ -119,6 +126,11 @@ def rest(url: str, task: str) -> Classifier:
         return [Answer(p["class_name"], float(max(p["scores"]))) for p in predictions]
 
     return classify
+
+
+def _signature(task: str | None) -> str:
+    """The signature for encoded images."""
+    return shared_saved_model.signatures(task)[1] if task else "encoded_images"
 
 
 def _first_line(text: str) -> str:

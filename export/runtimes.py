@@ -156,7 +156,11 @@ def of_onnx(session: Any, metadata: Metadata) -> Runtime:
 def _load_saved_model(path: pathlib.Path, threads: int) -> Runtime:
     del threads  # a setting of the process, see tf.config.threading
     loaded, metadata = saved_model.load(path)
-    signature = loaded.signatures["serving_default"]
+    return of_saved_model(loaded.signatures["serving_default"], metadata)
+
+
+def of_saved_model(signature: Callable[..., Any], metadata: Metadata) -> Runtime:
+    """The signature of a SavedModel that takes tensors, behind the common face."""
 
     def run(images):
         return signature(images=tf.constant(images))["logits"].numpy()

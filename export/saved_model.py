@@ -101,5 +101,6 @@ def load(path: str | os.PathLike) -> tuple[Any, Metadata]:
         return tf.saved_model.load(os.fspath(path)), Metadata.from_json(metadata)
     except OSError as error:
         raise ArtifactError(
-            f"{os.fspath(path)} is no SavedModel that pipelines.export wrote: {error}."
+            f"{os.fspath(path)} is no SavedModel that pipelines.export wrote, or it is one of many "
+            f"tasks and the name of one is missing: {error}."
         ) from error

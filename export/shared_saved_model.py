@@ -17,6 +17,7 @@ import tensorflow as tf
 from export import saved_model, serving, shared_tasks
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
+from export.runtimes import Runtime, of_saved_model
 from export.versions import Versions
 from tailor_tf import sharing
 from tailor_tf.data.images import resize_and_crop
@@ -133,6 +134,19 @@ def load(path: str | os.PathLike) -> tuple[Any, dict[str, Metadata]]:
             f"{os.fspath(path)} holds no TASK.{METADATA_FILE}; expected a SavedModel of many tasks."
         )
     return loaded, {metadata.name: metadata for metadata in found}
+
+
+def load_runtimes(path: str | os.PathLike) -> dict[str, Runtime]:
+    """Loads a SavedModel of many tasks; a runtime per task.
+
+    Raises:
+        ArtifactError: the folder is no such SavedModel.
+    """
+    loaded, tasks = load(path)
+    return {
+        name: of_saved_model(loaded.signatures[signatures(name)[0]], metadata)
+        for name, metadata in tasks.items()
+    }
 
 
 def publish(

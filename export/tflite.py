@@ -108,5 +108,5 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
-            "pipelines.export wrote."
+            "pipelines.export wrote, or, of a file of many tasks, the name of one."
         ) from error

@@ -2,6 +2,7 @@
 
 python -m pipelines.predict --artifact=exports/files/flowers/1/int8.tflite photo.jpg folder/
 python -m pipelines.predict --grpc=localhost:8500 --model=flowers photo.jpg
+python -m pipelines.predict --artifact=exports/tflite/1/int8.tflite --name=flowers photo.jpg
 """
 
 import sys
@@ -17,7 +18,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "A .tflite or .onnx file, or the folder of a SavedModel.")
 flags.DEFINE_string("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
 flags.DEFINE_string("rest", None, "TensorFlow Serving's REST address, http://host:port.")
-flags.DEFINE_string("model", None, "The model's name at the server: that of its task.")
+flags.DEFINE_string("model", None, "The model's name at the server: that of its task, or tasks.")
+flags.DEFINE_string("name", None, "Which task of an artifact or a model of many tasks.")
 
 
 def classifier() -> client.Classifier:
@@ -29,12 +31,12 @@ def classifier() -> client.Classifier:
             "--artifact, --grpc and --rest."
         )
     if FLAGS.artifact:
-        return client.local(FLAGS.artifact)
+        return client.local(FLAGS.artifact, FLAGS.name)
     if not FLAGS.model:
         raise TailorError("A server has many models; name one with --model.")
-    return (
-        client.grpc(FLAGS.grpc, FLAGS.model) if FLAGS.grpc else client.rest(FLAGS.rest, FLAGS.model)
-    )
+    if FLAGS.grpc:
+        return client.grpc(FLAGS.grpc, FLAGS.model, FLAGS.name)
+    return client.rest(FLAGS.rest, FLAGS.model, FLAGS.name)
 
 
 def main(argv: list[str]) -> None:

@@ -2,12 +2,23 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from export import bundle, runtimes, shared_onnx, shared_saved_model, shared_tflite, source, tflite
+from export import (
+    bundle,
+    client,
+    runtimes,
+    shared_onnx,
+    shared_saved_model,
+    shared_tflite,
+    source,
+    tflite,
+)
 from export.metadata import ArtifactError
 from export.tflite_kernels import folded
 from tailor_tf.bundle_store import BundleStore, read_pack
 from tests import bundle_packs
+from tests.programs import program
 
 TASKS = ("vehicles", "birds")
 
@@ -52,7 +63,7 @@ def test_every_format_answers_as_the_tasks_do(store, exports, paths, small, rng)
     made = bundle.export(store, exports, formats=bundle.FORMATS)
     names = [str(path.relative_to(exports)) for path in made]
     assert names == ["serving/tasks/1", "onnx/1", "tflite/1"]
-    loaded, _ = shared_saved_model.load(made[0])
+    served = shared_saved_model.load_runtimes(made[0])
     sessions = shared_onnx.SharedSessions(made[1])
     one_file = shared_tflite.load(made[2] / "int8.tflite")
     newest = {"vehicles": "2", "birds": "1"}
@@ -61,13 +72,36 @@ def test_every_format_answers_as_the_tasks_do(store, exports, paths, small, rng)
         side = tailored.preprocessing.resize
         images = rng.integers(0, 256, (3, side, side, 3), np.uint8)
         expected = bundle_packs.alone(paths[name], small)(images)
-        served = loaded.signatures[name](images=images)["logits"].numpy()
-        np.testing.assert_allclose(served, expected, atol=1e-5)
+        np.testing.assert_allclose(served[name].logits(images), expected, atol=1e-5)
         np.testing.assert_allclose(sessions[name].logits(images), expected, atol=1e-5)
         alone = runtimes.load(exports / "files" / name / newest[name] / "int8.tflite")
         for image in images:
             own = alone.logits(image[None])
             np.testing.assert_array_equal(one_file[name].logits(image[None]), own)
+
+
+def test_images_are_classified_for_one_of_many_tasks(store, exports, paths, small, tmp_path, rng):
+    artifact, _ = made = bundle.export(store, exports, formats=("saved_model", "tflite"))
+    image = tmp_path / "image.png"
+    side = store.load()["birds"].preprocessing.resize
+    pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
+    Image.fromarray(pixels).save(image)
+    logits = bundle_packs.alone(paths["birds"], small)(pixels[None])[0]
+    likeliest = store.load()["birds"].classes[logits.argmax()]
+    for path in (artifact, made[1] / "int8.tflite"):
+        ((_, answer),) = client.classify([image], client.local(path, "birds"))
+        assert answer.class_name == likeliest
+        status, output = program("predict", f"--artifact={path}", "--name=birds", str(image))
+        assert status == 0 and f"{image}\t{likeliest}\t" in output, output
+        with pytest.raises(ArtifactError, match="has no task 'fish'; it has birds, vehicles"):
+            client.local(path, "fish")
+        with pytest.raises(ArtifactError, match=r"of many tasks.* name of one"):
+            client.local(path)
+    with pytest.raises(ArtifactError, match=r"There is no artifact .*none; pipelines.bundle"):
+        client.local(tmp_path / "none", "birds")
+    image.rename(tmp_path / "birds.onnx")
+    with pytest.raises(ArtifactError, match="is of one task; leave out the name 'birds'"):
+        client.local(tmp_path / "birds.onnx", "birds")
 
 
 def test_a_task_without_a_file_of_its_own_is_named_before_anything_is_made(store, tmp_path):

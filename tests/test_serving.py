@@ -69,8 +69,17 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def signatures(model):
     loaded = tf.saved_model.load(str(model))
-    yield loaded.signatures
+    yield {**loaded.signatures, "cats_encoded": _cats}
     del loaded
+
+
+def _cats(encoded):
+    """What another task of the same model answers."""
+    count = len(encoded)
+    return {
+        "class_name": tf.constant(["tabby"] * count),
+        "scores": tf.constant([[0.25, 0.75]] * count),
+    }
 
 
 class _Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -209,6 +218,13 @@ class TestClient:
         ):
             with pytest.raises(ArtifactError, match="Is TensorFlow Serving running there"):
                 list(client.classify(paths, classifier))
+
+    @pytest.mark.parametrize("make", [client.grpc, client.rest])
+    def test_one_of_many_tasks_is_asked_by_its_signature(self, make, grpc_address, rest_url, files):
+        place = grpc_address if make is client.grpc else rest_url
+        (path, *_) = client.image_files([files])
+        found = list(client.classify([path], make(place, "animals", task="cats")))
+        assert found == [(path, client.Answer("tabby", 0.75))]
 
     def test_unknown_model(self, grpc_address, rest_url, files):
         paths = client.image_files([files])[:1]
