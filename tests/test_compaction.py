@@ -41,7 +41,16 @@ def test_every_backbone_is_compacted_below():
     assert set(NETWORKS) == set(backbones.BACKBONES)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+def slow_but(*fast):
+    """Names of all networks, marked as slow but for some."""
+    others = pytest.mark.slow
+    return [name if name in fast else pytest.param(name, marks=others) for name in NETWORKS]
+
+
+# One of each kind of block; deeper ones are rows of the same table.
+@pytest.mark.parametrize(
+    "name", slow_but("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
+)
 def test_pruned_student_of_every_backbone(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     network = universal(graph, rng)

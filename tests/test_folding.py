@@ -18,7 +18,7 @@ from tests.helpers import (
     randomise,
     universal,
 )
-from tests.test_compaction import CLASSES, NETWORKS
+from tests.test_compaction import CLASSES, NETWORKS, slow_but
 
 
 def _compacted(network, architecture, rng):
@@ -37,7 +37,9 @@ def _assert_same(model, folded, x, limit=1e-4):
     assert error <= limit * max(1.0, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", slow_but("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
+)
 def test_every_backbone(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     plain = _compacted(universal(graph, rng), random_architecture(graph.num_blocks, rng, 3), rng)
@@ -46,15 +48,7 @@ def test_every_backbone(name, rng):
     assert not {"BatchNormalization", "Rescaling"} & set(_kinds(folded))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name in ("resnet18", "wide_resnet26")
-        else pytest.param(name, marks=pytest.mark.slow)
-        for name in NETWORKS
-    ],
-)
+@pytest.mark.parametrize("name", slow_but("resnet18", "wide_resnet26"))
 def test_teacher_with_its_nodes(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     teacher = universal(graph, rng).model
