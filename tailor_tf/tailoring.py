@@ -2,10 +2,8 @@
 
 import dataclasses
 import functools
-import importlib.metadata
 import os
 import pathlib
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,6 +21,7 @@ from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
 from tailor_tf.latencies import Latencies
 from tailor_tf.levels import Levels, amounts
+from tailor_tf.phase_settings import PhaseSettings, describe
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error
 from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
@@ -98,14 +97,14 @@ class Run:
             records.SettingsChangedError: names the file and the settings that differ.
         """
         if method in BASELINES:
-            settings = {method: self._baseline_settings()}
+            settings = {method: self._depends_on.baseline()}
         else:
-            settings = {"teacher": self._teacher_settings()}
+            settings = {"teacher": self._depends_on.teacher()}
         if method == "nettailor":
-            settings["student"] = self._student_settings()
+            settings["student"] = self._depends_on.student()
             names = [level.name for level in self._numbers]
-            settings |= {f"pruned_{name}": self._pruning_settings() for name in names}
-            settings |= {f"finetuned_{name}": self._finetuning_settings() for name in names}
+            settings |= {f"pruned_{name}": self._depends_on.pruning() for name in names}
+            settings |= {f"finetuned_{name}": self._depends_on.finetuning() for name in names}
         anew = forgotten(redo) if redo else ()
         kept = {name: wanted for name, wanted in settings.items() if not name.startswith(anew)}
         self.phases.check(kept)
@@ -145,7 +144,7 @@ class Run:
             objective = training.classification(recipe)
             self._record_run()
             cost = self._network_cost
-            self.phases.train("teacher", model, objective, recipe, self._teacher_settings(), cost)
+            self.phases.train("teacher", model, objective, recipe, self._depends_on.teacher(), cost)
             model.trainable = False
             self._models["teacher"] = model
         return self._models["teacher"]
@@ -175,7 +174,7 @@ class Run:
                 model,
                 self._objective(self.full, weight),
                 self.settings.student,
-                self._student_settings(),
+                self._depends_on.student(),
                 self._student_cost(self.full),
                 self.full,
                 **options,
@@ -201,7 +200,7 @@ class Run:
         trained = self.finetuned(start) if start else self.student()
         keras.utils.set_random_seed(self.settings.seed)
         model = student.prune_student(trained, self.universal, before, kept.architecture)
-        name, settings = f"pruned_{level.name}", self._pruning_settings()
+        name, settings = f"pruned_{level.name}", self._depends_on.pruning()
         cost = self._student_cost(kept.architecture)
         if not self.phases.finished(name, settings, cost):
             restored = [list(path) for path in kept.restored]
@@ -224,7 +223,7 @@ class Run:
                 model,
                 self._objective(architecture, 0.0),
                 recipe,
-                self._finetuning_settings(),
+                self._depends_on.finetuning(),
                 self._student_cost(architecture),
                 architecture,
                 stop=functools.partial(self._is_hopeless, goal),
@@ -238,8 +237,10 @@ class Run:
         return DrivenWeight(COMPLEXITY_WEIGHT, self._complexity_target, steps)
 
     @property
-    def _complexity_target(self) -> float:
-        """E[C] at which a student has what the budget leaves to its paths."""
+    def _complexity_target(self) -> float | None:
+        """E[C] at which a student has what the budget leaves to its paths, if driven there."""
+        if self.settings.complexity_weight is not None:
+            return None
         count, graph = self.settings.complexity, self.universal.graph
         none = self._student_cost(Architecture(graph.num_blocks, ()))
         whole = costs.universal_complexity(graph, count, self._latencies)
@@ -288,7 +289,7 @@ class Run:
             model,
             training.classification(recipe),
             recipe,
-            self._baseline_settings(),
+            self._depends_on.baseline(),
             costs.baseline_cost(model, self.universal.graph.num_blocks),
         )
         return model
@@ -385,42 +386,15 @@ class Run:
     def _network_cost(self) -> costs.Cost:
         return costs.network_cost(self.universal.graph, self.task.num_classes, self._latencies)
 
-    # What a phase depends on; a record made with anything else is refused.
-
-    def _common_settings(self) -> dict[str, Any]:
-        return {
-            **self.task.settings(),
-            "universal": self.universal.fingerprint,
-            "seed": self.settings.seed,
-            "precision": keras.config.dtype_policy().name,
-        }
-
-    def _teacher_settings(self) -> dict[str, Any]:
-        return {**self._common_settings(), "teacher": dataclasses.asdict(self.settings.teacher)}
-
-    def _baseline_settings(self) -> dict[str, Any]:
-        return {**self._common_settings(), "baseline": dataclasses.asdict(self.settings.baseline)}
-
-    def _student_settings(self) -> dict[str, Any]:
-        names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
-        weight = self.settings.complexity_weight
-        further = {} if weight is not None else {"complexity_target": self._complexity_target}
-        if self.settings.needs_latency:
-            further["latency"] = dict(self._meter.measured_on)
-        return {
-            **self._teacher_settings(),
-            **{name: getattr(self.settings, name) for name in names},
-            "complexity_weight": weight,
-            **further,
-            "student": dataclasses.asdict(self.settings.student),
-        }
-
-    def _pruning_settings(self) -> dict[str, Any]:
-        threshold = self.settings.proxy_threshold
-        return {**self._student_settings(), "proxy_threshold": threshold}
-
-    def _finetuning_settings(self) -> dict[str, Any]:
-        return {**self._pruning_settings(), "finetune": dataclasses.asdict(self.settings.finetune)}
+    @property
+    def _depends_on(self) -> PhaseSettings:
+        return PhaseSettings(
+            self.universal,
+            self.task,
+            self.settings,
+            complexity_target=self._complexity_target,
+            measured_on=self._meter and self._meter.measured_on,
+        )
 
     def _measure_on_test(self, chosen: Level) -> None:
         models = {
@@ -433,32 +407,13 @@ class Run:
             self.phases.add_test_results(name, model)
 
     def _record_run(self) -> None:
-        graph, cost = self.universal.graph, self._network_cost
         complexities = costs.path_complexities(
-            graph, self.full, self.settings.complexity, self._latencies
+            self.universal.graph, self.full, self.settings.complexity, self._latencies
         )
-        self.phases.records.write(
-            "run",
-            {
-                "task": {
-                    "name": self.task.name,
-                    "num_classes": self.task.num_classes,
-                    "images": self.task.image_counts,
-                },
-                "universal": {
-                    "name": graph.name,
-                    "num_blocks": graph.num_blocks,
-                    "node_shapes": [graph.node_shape(n) for n in range(graph.num_blocks + 1)],
-                    "multiply_adds": cost.multiply_adds,
-                    "parameters": cost.parameters,
-                },
-                "complexity": self.settings.complexity,
-                "path_complexities": [[*path, amount] for path, amount in complexities.items()],
-                "environment": _environment(),
-                "tolerance": self.settings.tolerance,
-                "budget": dict(self.settings.budget),
-            },
+        described = describe(
+            self.universal, self.task, self.settings, self._network_cost, complexities
         )
+        self.phases.records.write("run", described)
         if self._latencies:
             self.phases.records.write("latencies", dataclasses.asdict(self._latencies))
 
@@ -484,13 +439,6 @@ class Run:
 
 def _curve(history: Sequence[Mapping[str, float]]) -> list[float]:
     return [epoch["validation_accuracy"] for epoch in history]
-
-
-def _environment() -> dict[str, str]:
-    packages = ("tensorflow", "keras", "numpy")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-    return {"Python": platform.python_version(), **versions, "machine": machine}
 
 
 @dataclasses.dataclass(frozen=True)

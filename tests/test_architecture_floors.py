@@ -58,6 +58,7 @@ FLOORS = (
         "tailor_tf.checkpoints",
         "tailor_tf.pretraining",
         "tailor_tf.phases",
+        "tailor_tf.phase_settings",
         "tailor_tf.settings",
         "tailor_tf.levels",
         "tailor_tf.tailoring",
