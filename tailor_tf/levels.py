@@ -12,7 +12,7 @@ from tailor_tf.selection import Accuracy, Selection
 
 LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
 MOST_TRIED = 5  # networks, where the leanest one is searched for
-BLOCKS_TRIED = 4  # of them, before proxies
+BLOCKS_TRIED = 4  # of them, by their number of blocks alone
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,8 +104,8 @@ class Levels:
     ) -> Selection:
         """Takes the leanest network that is accurate enough: fewer blocks first, then proxies.
 
-        Fewer proxies are also tried where no number of blocks reaches the goal: they go on from the
-        weights of the most accurate level, which are trained further by that.
+        Where no number of blocks that was tried reaches the goal, larger networks are tried
+        instead of fewer proxies.
 
         Args:
             levels: from the largest network to the leanest.
@@ -116,11 +116,15 @@ class Levels:
         """
         numbers = self.within(levels, budget)
         blocks = selection.search(numbers, accuracy, goal, margin, BLOCKS_TRIED)
-        fewer, left = self.with_fewer_proxies(blocks.chosen), MOST_TRIED - len(blocks.tried)
-        if not fewer:
+        if blocks.within_tolerance:
+            others = self.with_fewer_proxies(blocks.chosen)
+        else:
+            others = numbers[: min(map(numbers.index, blocks.tried))]
+        if not others:
             return blocks
-        proxies = selection.search(fewer, accuracy, goal, margin, left)
-        return selection.choose({**blocks.accuracies, **proxies.accuracies}, goal)
+        left = MOST_TRIED - len(blocks.tried)
+        further = selection.search(others, accuracy, goal, margin, left)
+        return selection.choose({**blocks.accuracies, **further.accuracies}, goal)
 
 
 def amounts(counts: Mapping[str, float]) -> str:

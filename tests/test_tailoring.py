@@ -62,10 +62,6 @@ def record(workdir, name):
     return json.loads((workdir / "records" / f"{name}.json").read_text())
 
 
-def accuracy(workdir, level):
-    return record(workdir, f"finetuned_{level}")["accuracy"]["validation"]
-
-
 def test_every_phase_leaves_its_files(finished):
     workdir, result = finished
     for name in ("teacher", "student", "pruned_6", "finetuned_6", "run"):
@@ -294,16 +290,14 @@ class TestSearch:
                 raise KeyboardInterrupt
             return ()
 
-        settings = self.settings(tolerance=-100, proxy_threshold=0.0)
+        settings = self.settings(tolerance=-100)
         with pytest.raises(KeyboardInterrupt):
             tailor(universal, digits, workdir, settings, callbacks=killing)
         assert started == ["finetuned_4", "finetuned_1"]
         result = tailor(universal, digits, workdir, settings, callbacks=killing)
         run = record(workdir, "selection")
         assert started[2:] == [f"finetuned_{level}" for level in run["levels"][1:]]
-        assert run["levels"][:3] == ["4", "1", "0"]
-        blocks = max(run["levels"][:3], key=lambda n: accuracy(workdir, n))
-        assert {level.split("_")[0] for level in run["levels"][3:]} == {blocks}
+        assert run["levels"] == ["4", "1", "0"]
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
