@@ -24,6 +24,7 @@ from tailor_tf.compaction import PlainLayers
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
 from tailor_tf.latencies import Latencies
+from tailor_tf.layers import full_precision
 
 PRECISIONS = ("float32", "int8")
 ROUNDS = 15
@@ -77,6 +78,7 @@ class Meter:
         files.write_text(path, json.dumps(dataclasses.asdict(found), indent=1) + "\n")
         return found
 
+    @full_precision()
     def measure(self, network: keras.Model) -> float:
         """Median latency of a network for one image, milliseconds.
 
@@ -85,6 +87,7 @@ class Meter:
         """
         return 1e3 * float(np.median(_times({0: self._runner(network)})[0]))
 
+    @full_precision()
     def _measure_pieces(self) -> Latencies:
         pieces = dict(self._pieces())
         alike = {_kind(network): name for name, network in pieces.items()}

@@ -4,7 +4,7 @@ import keras
 
 from tailor_tf.backbones import weights
 from tailor_tf.graph import Architecture, BlockGraph, classifier, follow
-from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers
+from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers, full_precision
 from tailor_tf.student import gate_values
 
 
@@ -16,6 +16,7 @@ class PlainLayers(NewLayers):
         return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=epsilon, name=name)
 
 
+@full_precision()
 def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture) -> keras.Model:
     """Builds a plain functional model that computes what a student computes.
 
@@ -26,7 +27,8 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
 
     Returns:
         A model of stock Keras layers and operations from images `[batch, height, width, 3]` to
-        logits `[batch, num_classes]`, gates as constant factors; a copy of the weights.
+        logits `[batch, num_classes]`, gates as constant factors; a copy of the weights. It
+        computes in their precision.
     """
     layers = PlainLayers()
     gates = gate_values(student, architecture)

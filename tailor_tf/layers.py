@@ -1,10 +1,24 @@
 """Layers that the method adds to Keras, and the factories that blocks take their layers from."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 from keras import ops
 
 BN_MOMENTUM = 0.9  # share of the old moving statistics kept per step; 0.1 in PyTorch's convention
 BN_EPSILON = 1e-5
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Layers that are made inside compute as they store, also where training mixes precisions."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy.variable_dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _fused_batch_norm(x, gamma, beta, epsilon):

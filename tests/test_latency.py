@@ -4,10 +4,12 @@ import dataclasses
 import itertools
 import json
 
+import keras
 import pytest
 
 from export import latency
 from tailor_tf import costs
+from tailor_tf.compaction import compact
 from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 from tailor_tf.latencies import Latencies
@@ -101,3 +103,18 @@ def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     assert again.latencies == found
     other = latency.Meter(graph, full, 5, precision=precision, threads=2, cache=tmp_path)
     assert other._fingerprint() != again._fingerprint()
+
+
+def test_networks_trained_in_half_precision_are_measured_in_full(small, rng, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        architecture = Architecture.full(4, 2)
+        student = helpers.random_student(small, architecture, rng, 5)
+        network = compact(student, small.graph, architecture)
+        meter = latency.Meter(small.graph, architecture, 5, cache=tmp_path)
+        assert meter.measure(network) > 0
+        assert meter.latencies.network > 0
+        assert keras.config.dtype_policy().name == "mixed_bfloat16", "training goes on as before"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
