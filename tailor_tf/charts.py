@@ -26,7 +26,7 @@ def _phases(outcome: Outcome) -> Iterable[tuple[str, dict[str, Any], dict[str, A
     for level, record in outcome.finetuned.items():
         chosen = level == outcome.chosen
         style = {} if chosen else {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
-        name = f"fine-tuned, {level}" + (" (chosen)" if chosen else "")
+        name = f"fine-tuned, level {level.name}" + (" (chosen)" if chosen else "")
         yield name, record, {"color": ORANGE} | style
 
 
