@@ -130,7 +130,8 @@ def rest(url: str, model: str, task: str | None = None) -> Classifier:
 
 def _signature(task: str | None) -> str:
     """The signature for encoded images."""
-    return shared_saved_model.signatures(task)[1] if task else "encoded_images"
+    _, of_encoded = shared_saved_model.signatures(task) if task else serving.SIGNATURES
+    return of_encoded
 
 
 def _first_line(text: str) -> str:

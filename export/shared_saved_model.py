@@ -177,12 +177,8 @@ def publish(
 
     def write(building: pathlib.Path) -> None:
         save(building, tasks)
-        loaded, _ = load(building)
-
-        def logits(task, images):
-            return loaded.signatures[task](images=tf.constant(images))["logits"].numpy()
-
-        shared_tasks.verify("saved_model", logits, tasks)
+        found = load_runtimes(building)
+        shared_tasks.verify("saved_model", lambda task, x: found[task].logits(x), tasks)
         side = max(tailored.preprocessing.resize for tailored in tasks.values())
         serving.write_warm_up(
             building,

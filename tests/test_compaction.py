@@ -47,10 +47,11 @@ def slow_but(*fast):
     return [name if name in fast else pytest.param(name, marks=others) for name in NETWORKS]
 
 
-# One of each kind of block; deeper ones are rows of the same table.
-@pytest.mark.parametrize(
-    "name", slow_but("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
-)
+# Deeper ones are rows of the same table.
+ONE_OF_EACH_KIND = ("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
+
+
+@pytest.mark.parametrize("name", slow_but(*ONE_OF_EACH_KIND))
 def test_pruned_student_of_every_backbone(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     network = universal(graph, rng)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from tailor_tf.graph import build_network
 from tests import decathlon_archives
 from tests.decathlon_archives import CLASSES, IMAGES
 from tests.helpers import randomise
+from tests.programs import ROOT
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[1]
 QUICK = """--image_size={size}
 --crop_padding=0
 {resize}

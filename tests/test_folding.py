@@ -18,7 +18,7 @@ from tests.helpers import (
     randomise,
     universal,
 )
-from tests.test_compaction import CLASSES, NETWORKS, slow_but
+from tests.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, slow_but
 
 
 def _compacted(network, architecture, rng):
@@ -37,9 +37,7 @@ def _assert_same(model, folded, x, limit=1e-4):
     assert error <= limit * max(1.0, np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    "name", slow_but("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
-)
+@pytest.mark.parametrize("name", slow_but(*ONE_OF_EACH_KIND))
 def test_every_backbone(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     plain = _compacted(universal(graph, rng), random_architecture(graph.num_blocks, rng, 3), rng)

@@ -1,6 +1,5 @@
 """A run that is killed again and again ends in the bits of one that nothing disturbed."""
 
-import pathlib
 import signal
 import subprocess
 import sys
@@ -12,9 +11,9 @@ from tailor_tf import backbones, save_universal
 from tailor_tf.backbones import weights
 from tailor_tf.graph import build_network
 from tests.helpers import randomise
+from tests.programs import ROOT
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[1]
 KILLS = 10  # at least
 MOST = (("step", 8), ("write", 8), ("between", 8), ("record", 1))  # how far a start may come
 
