@@ -14,8 +14,8 @@ import re
 from absl import flags
 
 from pipelines import common
-from tailor_tf.drawing import BLUE, ORANGE, save
-from tailor_tf.errors import TailorError
+from tailor_tf.support.drawing import BLUE, ORANGE, save
+from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tables", None, "File with the tables.", required=True)

@@ -19,12 +19,13 @@ import keras
 import numpy as np
 
 from export import benchmark, tflite
-from tailor_tf import costs, files
+from tailor_tf import costs
 from tailor_tf.compaction import PlainLayers
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
 from tailor_tf.latencies import Latencies
 from tailor_tf.layers import full_precision
+from tailor_tf.support import files
 
 PRECISIONS = ("float32", "int8")
 ROUNDS = 15

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from tailor_tf.data import Preprocessing
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"

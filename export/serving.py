@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 
-from tailor_tf import files
+from tailor_tf.support import files
 
 WARM_UP = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
 GRPC_PORT, REST_PORT = 8500, 8501

@@ -18,8 +18,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from export import flatbuffer, parity, runtimes, tflite, tflite_kernels, unfolding
 from export.metadata import ArtifactError, Metadata
-from tailor_tf import files
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.support import files
 
 TASKS_FILE = "tasks.json"
 RANDOM_IMAGES = 16  # that every task is compared on, besides those given

@@ -12,8 +12,8 @@ from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.compaction import compact
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import build_network
+from tailor_tf.support.errors import TailorError
 from tailor_tf.task_pack import load_task_pack
 
 TASK_PACK = "task_pack.safetensors"

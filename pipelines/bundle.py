@@ -19,7 +19,7 @@ from pipelines import common
 from tailor_tf import load_universal
 from tailor_tf.bundle_manifest import Manifest
 from tailor_tf.bundle_store import BundleStore, read_pack
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS

@@ -15,10 +15,11 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tailor_tf import data, locks, training
-from tailor_tf.errors import TailorError
+from tailor_tf import data, training
 from tailor_tf.graph import Normalisation
 from tailor_tf.logs import ScalarLogs
+from tailor_tf.support import locks
+from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 ERROR_STATUS = 2

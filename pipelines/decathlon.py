@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import flags
 
 from pipelines import common
-from tailor_tf import decathlon, load_universal, locks
+from tailor_tf import decathlon, load_universal
 from tailor_tf.decathlon import PROTOCOLS
-from tailor_tf.errors import TailorError
+from tailor_tf.support import locks
+from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 

@@ -13,7 +13,7 @@ from absl import flags
 from export import exporter, source, tflite
 from pipelines import common
 from tailor_tf import load_universal
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 DEFAULTS = exporter.Options()

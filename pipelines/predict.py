@@ -11,7 +11,7 @@ from absl import flags
 
 from export import client
 from pipelines import common
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 

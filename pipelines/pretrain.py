@@ -3,8 +3,9 @@
 from absl import flags
 
 from pipelines import common
-from tailor_tf import backbones, locks, training
+from tailor_tf import backbones, training
 from tailor_tf.pretraining import pretrain
+from tailor_tf.support import locks
 
 FLAGS = flags.FLAGS
 

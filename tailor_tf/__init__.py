@@ -20,7 +20,7 @@ _HOMES = {
     "Run": "tailoring",
     "Settings": "settings",
     "Tailored": "task_pack",
-    "TailorError": "errors",
+    "TailorError": "support.errors",
     "Universal": "backbones.universal",
     "compact": "compaction",
     "load_task": "data",

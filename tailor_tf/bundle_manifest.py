@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 1
 

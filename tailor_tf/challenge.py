@@ -12,8 +12,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from tailor_tf.errors import TailorError
-from tailor_tf.files import write_text
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import write_text
 
 _PREFIX = "data/"  # of file names in the annotations, and not of those in the archives
 _KIT = "downloads/extracted/*/decathlon-1.0/annotations"  # in TensorFlow Datasets' folder

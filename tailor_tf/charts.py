@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tailor_tf.drawing import BLUE, DARK, ORANGE, PALE, save
 from tailor_tf.graph import Path
 from tailor_tf.outcome import Outcome
 from tailor_tf.records import standard_error
+from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
 
 # What complexity counts, as it stands at an axis, and what it is divided by.
 _COMPLEXITIES = {

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from tailor_tf.backbones import weights
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 
 class Checkpoints:

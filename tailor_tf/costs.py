@@ -14,10 +14,10 @@ import math
 
 import keras
 
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, BlockGraph, Part, Path, follow
 from tailor_tf.latencies import Latencies
 from tailor_tf.layers import GatedSum, NewLayers, Shared
+from tailor_tf.support.errors import TailorError
 
 COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # of `Cost`, what E[C] may count
 

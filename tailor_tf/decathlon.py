@@ -11,8 +11,8 @@ from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
 from tailor_tf.data.tfds_source import load_unlabelled_test
-from tailor_tf.errors import TailorError
-from tailor_tf.files import write_text
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import write_text
 from tailor_tf.task_pack import load_task_pack
 
 COLLECTION = "visual_domain_decathlon"

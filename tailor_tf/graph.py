@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import keras
 
 from tailor_tf import blocks
-from tailor_tf.errors import TailorError
 from tailor_tf.layers import NewLayers
+from tailor_tf.support.errors import TailorError
 
 Shape = tuple[int, int, int]  # height, width, channels
 

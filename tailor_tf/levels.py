@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tailor_tf import pruning, selection
 from tailor_tf.costs import Cost
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 from tailor_tf.records import Level
 from tailor_tf.selection import Accuracy, Selection
+from tailor_tf.support.errors import TailorError
 
 LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one
 MOST_TRIED = 5  # networks, where the leanest one is searched for

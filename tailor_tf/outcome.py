@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tailor_tf.errors import TailorError
 from tailor_tf.records import Level, Records, standard_error
+from tailor_tf.support.errors import TailorError
 
 
 @dataclasses.dataclass(frozen=True)

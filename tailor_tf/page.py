@@ -6,7 +6,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from tailor_tf.files import write_text
+from tailor_tf.support.files import write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1c2430; --soft: #5b6673; --line: #d8dee5;

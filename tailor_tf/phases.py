@@ -19,9 +19,9 @@ from tailor_tf.baselines import BASELINES
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import Cost
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
 from tailor_tf.records import Records, check_same_settings
+from tailor_tf.support.errors import TailorError
 
 EVALUATION_BATCH = 256
 MOST_EXAMPLES = 200  # classes of which an image is kept to look at

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tailor_tf.errors import TailorError
-from tailor_tf.files import write_text
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import write_text
 
 LAYOUT = 2  # of the records; files of another one are refused
 

@@ -7,7 +7,7 @@ full fine-tuning as `Emax_d` (Rebuffi, Bilen and Vedaldi, NIPS 2017).
 import dataclasses
 from collections.abc import Mapping
 
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 # Names of the configurations in TensorFlow Datasets, with the short ones of published tables.
 DOMAINS: Mapping[str, str] = {

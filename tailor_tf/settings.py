@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tailor_tf import pruning
 from tailor_tf.costs import COMPLEXITIES
-from tailor_tf.errors import TailorError
 from tailor_tf.records import Level
+from tailor_tf.support.errors import TailorError
 from tailor_tf.training import Recipe
 
 # The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.

@@ -9,9 +9,9 @@ from keras import ops
 from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.costs import is_statistic
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
 from tailor_tf.layers import GatedSum, NewLayers, UniversalLayers
+from tailor_tf.support.errors import TailorError
 
 UNIVERSAL_LOGIT = 2.0  # gate logits at the start
 PROXY_LOGIT = -2.0

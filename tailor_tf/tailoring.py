@@ -16,7 +16,6 @@ from tailor_tf.baselines import BASELINES
 from tailor_tf.compaction import compact
 from tailor_tf.complexity import DrivenWeight
 from tailor_tf.data import Task
-from tailor_tf.errors import TailorError
 from tailor_tf.folding import fold
 from tailor_tf.graph import Architecture
 from tailor_tf.latencies import Latencies
@@ -25,6 +24,7 @@ from tailor_tf.phase_settings import PhaseSettings, describe
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error
 from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
+from tailor_tf.support.errors import TailorError
 from tailor_tf.task_pack import Tailored, save_task_pack
 
 METHODS = ("nettailor", "finetune", *BASELINES)

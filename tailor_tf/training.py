@@ -18,10 +18,10 @@ from tailor_tf.backbones import weights
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.costs import is_statistic
 from tailor_tf.data import Share
-from tailor_tf.errors import TailorError
 from tailor_tf.layers import BatchNorm
 from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.records import check_same_settings
+from tailor_tf.support.errors import TailorError
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.01  # of the time that writing states within epochs may take

@@ -10,10 +10,10 @@ import pytest
 from export import latency
 from tailor_tf import costs
 from tailor_tf.compaction import compact
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture, Path
 from tailor_tf.latencies import Latencies
 from tailor_tf.pruning import close
+from tailor_tf.support.errors import TailorError
 from tests import helpers
 
 FULL = Architecture.full(2, 2)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tailor_tf.costs import student_cost
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import Architecture
 from tailor_tf.levels import MOST_TRIED, Levels
 from tailor_tf.records import Level
+from tailor_tf.support.errors import TailorError
 from tests import helpers
 
 FULL = Architecture.full(4, 3)

@@ -19,9 +19,9 @@ from keras import tree
 
 from tailor_tf.backbones import weights
 from tailor_tf.costs import layer_multiply_adds
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, Normalisation, chain
 from tailor_tf.layers import NewLayers
+from tailor_tf.support.errors import TailorError
 
 MOST_BLOCKS = 16  # unless told otherwise
 FEWEST_BLOCKS = 3

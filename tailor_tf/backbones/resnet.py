@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from keras import layers as kl
 
 from tailor_tf import blocks
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, chain
+from tailor_tf.support.errors import TailorError
 
 
 def _residual_blocks(block, widths: Sequence[int], depths: Sequence[int], first_stride: int):

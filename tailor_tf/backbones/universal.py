@@ -12,8 +12,8 @@ import numpy as np
 
 from tailor_tf import backbones
 from tailor_tf.backbones import applications, torch_names, weights
-from tailor_tf.errors import TailorError
 from tailor_tf.graph import BlockGraph, build_network
+from tailor_tf.support.errors import TailorError
 
 SHIPPED = {
     "tiny_imagenet": pathlib.Path(__file__).with_name("shipped")

@@ -18,8 +18,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from tailor_tf.errors import TailorError
-from tailor_tf.files import replacing
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import replacing
 
 CLASSIFIER_PREFIX = "classifier/"
 METADATA_KEY = "tailor_tf"

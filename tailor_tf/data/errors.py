@@ -1,6 +1,6 @@
 """The error of everything that can be wrong with a person's images."""
 
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 
 class DataError(TailorError):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tailor_tf import locks
+from tailor_tf.support import locks
 
 HOLD = """
 import sys

@@ -4,7 +4,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING
 
-from tailor_tf.files import replacing
+from tailor_tf.support.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

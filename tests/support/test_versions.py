@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from export.versions import Versions
+from tailor_tf.support.versions import Versions
 
 FILES = 30
 
@@ -101,7 +101,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path, monkeyp
     dead.mkdir()
     with versions.unfinished() as first:
         assert dead.exists()  # it may be so new that it has no lock yet
-        monkeypatch.setattr("export.versions._NEW", 0)
+        monkeypatch.setattr("tailor_tf.support.versions._NEW", 0)
         with versions.unfinished() as second:
             assert not dead.exists()
             assert first.exists() and second.exists()

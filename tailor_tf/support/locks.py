@@ -8,7 +8,7 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
-from tailor_tf.errors import TailorError
+from tailor_tf.support.errors import TailorError
 
 LOCK = "lock"
 
