@@ -2,7 +2,7 @@
 
 Networks of one universal network are made of the same few pieces. Each is measured once, kept in a
 cache with the machine's fingerprint, and what a network of them will take is added up
-(`tailor_tf.latencies`).
+(`tailor_tf.network.latencies`).
 """
 
 import dataclasses
@@ -19,12 +19,19 @@ import keras
 import numpy as np
 
 from export import benchmark, tflite
-from tailor_tf import costs
 from tailor_tf.compaction import PlainLayers
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
-from tailor_tf.latencies import Latencies
-from tailor_tf.layers import full_precision
+from tailor_tf.network import costs
+from tailor_tf.network.graph import (
+    Architecture,
+    BlockGraph,
+    Path,
+    build_network,
+    classifier,
+    follow,
+)
+from tailor_tf.network.latencies import Latencies
+from tailor_tf.network.layers import full_precision
 from tailor_tf.support import files
 
 PRECISIONS = ("float32", "int8")

@@ -16,8 +16,8 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from tailor_tf import data, training
-from tailor_tf.graph import Normalisation
 from tailor_tf.logs import ScalarLogs
+from tailor_tf.network.graph import Normalisation
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 

@@ -15,7 +15,7 @@ from tailor_tf.baselines import BASELINES
 from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.data import Task
 from tailor_tf.distillation import TEACHER_GRADIENTS
-from tailor_tf.graph import Architecture
+from tailor_tf.network.graph import Architecture
 from tailor_tf.phases import PHASES
 from tailor_tf.support import files, locks
 from tailor_tf.tailoring import METHODS

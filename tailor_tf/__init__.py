@@ -10,10 +10,10 @@ import importlib
 # Imported when first asked for: networks can be built on any Keras backend without TensorFlow,
 # which data and training need.
 _HOMES = {
-    "Architecture": "graph",
-    "BlockGraph": "graph",
+    "Architecture": "network.graph",
+    "BlockGraph": "network.graph",
     "Bundle": "bundle",
-    "Path": "graph",
+    "Path": "network.graph",
     "Prediction": "bundle",
     "Recipe": "training",
     "Result": "tailoring",

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal, load_universal, save_universal
 from tailor_tf.bundle_manifest import BundleError, Entry, Manifest, checked_name
-from tailor_tf.graph import Architecture
+from tailor_tf.network import weights
+from tailor_tf.network.graph import Architecture
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import replacing, write_text

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tailor_tf.graph import Path
+from tailor_tf.network.graph import Path
 from tailor_tf.outcome import Outcome
 from tailor_tf.records import standard_error
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save

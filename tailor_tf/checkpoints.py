@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from tailor_tf.backbones import weights
+from tailor_tf.network import weights
 from tailor_tf.support.errors import TailorError
 
 

@@ -2,9 +2,9 @@
 
 import keras
 
-from tailor_tf.backbones import weights
-from tailor_tf.graph import Architecture, BlockGraph, classifier, follow
-from tailor_tf.layers import BN_EPSILON, BN_MOMENTUM, NewLayers, full_precision
+from tailor_tf.network import weights
+from tailor_tf.network.graph import Architecture, BlockGraph, classifier, follow
+from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, NewLayers, full_precision
 from tailor_tf.student import gate_values
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.network.graph import Architecture, Path
 
 Gates = Mapping[Path, Any]
 

@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from tailor_tf import complexity
-from tailor_tf.graph import Architecture, Path
 from tailor_tf.losses import accuracy, cross_entropy
+from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.student import gates, layer_weights
 from tailor_tf.support.errors import TailorError
 

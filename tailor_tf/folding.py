@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf.layers import Shared, SharedConv
+from tailor_tf.network.layers import Shared, SharedConv
 
 Padding = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows and of columns
 _NONE: Padding = ((0, 0), (0, 0))

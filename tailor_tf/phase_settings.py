@@ -10,9 +10,9 @@ from typing import Any
 import keras
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.costs import Cost
 from tailor_tf.data import Task
-from tailor_tf.graph import Path
+from tailor_tf.network.costs import Cost
+from tailor_tf.network.graph import Path
 from tailor_tf.settings import Settings
 
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 from tailor_tf import student, training
 from tailor_tf.baselines import BASELINES
 from tailor_tf.checkpoints import Checkpoints
-from tailor_tf.costs import Cost
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
-from tailor_tf.graph import Architecture
+from tailor_tf.network.costs import Cost
+from tailor_tf.network.graph import Architecture
 from tailor_tf.records import Records, check_same_settings
 from tailor_tf.support.errors import TailorError
 

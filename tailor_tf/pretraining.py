@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
-from tailor_tf import costs, training
+from tailor_tf import training
 from tailor_tf.backbones.universal import save_universal
 from tailor_tf.data import Task, evaluation_batches, training_batches
-from tailor_tf.graph import BlockGraph, build_network
+from tailor_tf.network import costs
+from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.support.files import write_text
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf import pruning
-from tailor_tf.costs import COMPLEXITIES
+from tailor_tf.network.costs import COMPLEXITIES
 from tailor_tf.records import Level
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training import Recipe

@@ -6,11 +6,18 @@ from typing import Any
 import keras
 from keras import ops
 
-from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.costs import is_statistic
-from tailor_tf.graph import Architecture, BlockGraph, Path, build_network, classifier, follow
-from tailor_tf.layers import GatedSum, NewLayers, UniversalLayers
+from tailor_tf.network import weights
+from tailor_tf.network.costs import is_statistic
+from tailor_tf.network.graph import (
+    Architecture,
+    BlockGraph,
+    Path,
+    build_network,
+    classifier,
+    follow,
+)
+from tailor_tf.network.layers import GatedSum, NewLayers, UniversalLayers
 from tailor_tf.support.errors import TailorError
 
 UNIVERSAL_LOGIT = 2.0  # gate logits at the start

@@ -9,17 +9,17 @@ from typing import Any, Protocol
 
 import keras
 
-from tailor_tf import costs, distillation, report, selection, student, training
-from tailor_tf.backbones import weights
+from tailor_tf import distillation, report, selection, student, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
 from tailor_tf.compaction import compact
 from tailor_tf.complexity import DrivenWeight
 from tailor_tf.data import Task
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture
-from tailor_tf.latencies import Latencies
 from tailor_tf.levels import Levels, amounts
+from tailor_tf.network import costs, weights
+from tailor_tf.network.graph import Architecture
+from tailor_tf.network.latencies import Latencies
 from tailor_tf.phase_settings import PhaseSettings, describe
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records import Level, standard_error

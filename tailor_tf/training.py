@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tailor_tf.backbones import weights
 from tailor_tf.checkpoints import Checkpoints
-from tailor_tf.costs import is_statistic
 from tailor_tf.data import Share
-from tailor_tf.layers import BatchNorm
 from tailor_tf.losses import accuracy, cross_entropy
+from tailor_tf.network import weights
+from tailor_tf.network.costs import is_statistic
+from tailor_tf.network.layers import BatchNorm
 from tailor_tf.records import check_same_settings
 from tailor_tf.support.errors import TailorError
 

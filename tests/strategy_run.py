@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import common
-from tailor_tf import costs, distillation, student, training
-from tailor_tf.graph import Architecture
+from tailor_tf import distillation, student, training
+from tailor_tf.network import costs
+from tailor_tf.network.graph import Architecture
 from tailor_tf.training import Recipe
 from tests import helpers
 

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import backbones, baselines, costs
-from tailor_tf.backbones import weights
-from tailor_tf.graph import build_network
-from tailor_tf.layers import AdapterLayers, Shared
+from tailor_tf import backbones, baselines
+from tailor_tf.network import costs, weights
+from tailor_tf.network.graph import build_network
+from tailor_tf.network.layers import AdapterLayers, Shared
 from tests import helpers
 
 CLASSES = 5

@@ -4,9 +4,9 @@ import pytest
 
 from tailor_tf import training
 from tailor_tf.backbones.universal import load_universal
-from tailor_tf.backbones.weights import WeightsError
 from tailor_tf.data import Preprocessing, evaluation_batches
 from tailor_tf.data.folder import load_folder
+from tailor_tf.network.weights import WeightsError
 from tests.shared_data import image_set, shared_file
 
 IMAGENET = Preprocessing(

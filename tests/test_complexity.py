@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import complexity, costs
+from tailor_tf import complexity
 from tailor_tf.compaction import compact
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.network import costs
+from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.pruning import close
 from tailor_tf.student import build_student, gates
 from tests.helpers import (

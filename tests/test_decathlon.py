@@ -13,7 +13,7 @@ import pytest
 from tailor_tf import backbones, challenge, save_universal, score
 from tailor_tf.data import DataError, load_task
 from tailor_tf.data.tfds_source import load_unlabelled_test
-from tailor_tf.graph import build_network
+from tailor_tf.network.graph import build_network
 from tests import decathlon_archives
 from tests.decathlon_archives import CLASSES, IMAGES
 from tests.helpers import randomise

@@ -14,7 +14,7 @@ from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing, Split, Task
-from tailor_tf.graph import Architecture, build_network
+from tailor_tf.network.graph import Architecture, build_network
 from tests.helpers import random_student
 
 CLASSES = ("ant", "bee", "cow", "dog")

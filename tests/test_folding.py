@@ -9,8 +9,8 @@ from keras import tree
 from tailor_tf import backbones
 from tailor_tf.compaction import compact
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture, Path, build_network
-from tailor_tf.layers import SharedConv
+from tailor_tf.network.graph import Architecture, Path, build_network
+from tailor_tf.network.layers import SharedConv
 from tests.helpers import (
     images,
     random_architecture,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tailor_tf import backbones, save_universal
-from tailor_tf.backbones import weights
-from tailor_tf.graph import build_network
+from tailor_tf.network import weights
+from tailor_tf.network.graph import build_network
 from tests.helpers import randomise
 from tests.programs import ROOT
 

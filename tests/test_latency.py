@@ -8,10 +8,10 @@ import keras
 import pytest
 
 from export import latency
-from tailor_tf import costs
 from tailor_tf.compaction import compact
-from tailor_tf.graph import Architecture, Path
-from tailor_tf.latencies import Latencies
+from tailor_tf.network import costs
+from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.latencies import Latencies
 from tailor_tf.pruning import close
 from tailor_tf.support.errors import TailorError
 from tests import helpers

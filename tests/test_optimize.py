@@ -17,7 +17,7 @@ from tailor_tf import Recipe, backbones, load_task, training
 from tailor_tf.compaction import compact
 from tailor_tf.data import training_batches
 from tailor_tf.folding import fold
-from tailor_tf.graph import build_network
+from tailor_tf.network.graph import build_network
 from tests.helpers import images, random_architecture, random_student, universal
 from tests.test_compaction import NETWORKS
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tailor_tf import report
-from tailor_tf.graph import Architecture
+from tailor_tf.network.graph import Architecture
 from tailor_tf.pruning import close
 from tests.test_report import _records, _write
 

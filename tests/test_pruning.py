@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.pruning import close, prune, strongest_chain
 from tests.helpers import random_architecture, random_gates, random_subset, surviving, walks
 

@@ -20,9 +20,10 @@ import pytest
 import tensorflow as tf
 
 from tailor_tf import backbones, distillation, losses
-from tailor_tf.backbones import torch_names, weights
+from tailor_tf.backbones import torch_names
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.graph import Architecture, build_network
+from tailor_tf.network import weights
+from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.student import build_student, gate_name, layer_weights
 from tests.shared_data import shared_file
 

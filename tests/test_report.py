@@ -7,7 +7,7 @@ import pytest
 
 from tailor_tf import outcome, report, tables
 from tailor_tf.architecture_picture import draw_architecture
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.records import LAYOUT
 from tailor_tf.support.errors import TailorError
 

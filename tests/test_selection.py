@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tailor_tf import selection
-from tailor_tf.costs import smallest, student_cost
-from tailor_tf.graph import Architecture
+from tailor_tf.network.costs import smallest, student_cost
+from tailor_tf.network.graph import Architecture
 from tailor_tf.pruning import close, prune
 from tailor_tf.records import Level, standard_error
 from tests import helpers

@@ -32,7 +32,7 @@ from export.metadata import ArtifactError, Metadata
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture
+from tailor_tf.network.graph import Architecture
 from tests.helpers import random_student
 
 CLASSES = ("ant", "bee", "cow", "dog")

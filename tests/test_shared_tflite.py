@@ -21,11 +21,12 @@ from export import (
     unfolding,
 )
 from export.metadata import ArtifactError, Metadata
-from tailor_tf import blocks, load_task, load_universal, tailor
+from tailor_tf import load_task, load_universal, tailor
 from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
 from tailor_tf.folding import fold
-from tailor_tf.graph import Architecture, Path, chain
+from tailor_tf.network import blocks
+from tailor_tf.network.graph import Architecture, Path, chain
 from tests import helpers
 from tests.shared_data import image_set
 from tests.test_export_real import SETTINGS

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from tailor_tf import costs, training
+from tailor_tf import training
 from tailor_tf.backbones.universal import SHIPPED, load_universal
 from tailor_tf.data import evaluation_batches, load_task
+from tailor_tf.network import costs
 from tests.shared_data import image_set
 
 PATH = SHIPPED["tiny_imagenet"]

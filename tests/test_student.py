@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import backbones, blocks, distillation
-from tailor_tf.backbones import weights
+from tailor_tf import backbones, distillation
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.graph import Architecture, Path, build_network
-from tailor_tf.layers import NewLayers
+from tailor_tf.network import blocks, weights
+from tailor_tf.network.graph import Architecture, Path, build_network
+from tailor_tf.network.layers import NewLayers
 from tailor_tf.student import (
     build_student,
     build_teacher,

@@ -16,17 +16,16 @@ from tailor_tf import (
     Universal,
     backbones,
     compact,
-    costs,
     load_task,
     load_task_pack,
     tailor,
     training,
 )
-from tailor_tf.backbones import weights
 from tailor_tf.data import evaluation_batches
-from tailor_tf.graph import Architecture, build_network
-from tailor_tf.latencies import Latencies
 from tailor_tf.levels import BLOCKS_TRIED
+from tailor_tf.network import costs, weights
+from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.network.latencies import Latencies
 from tailor_tf.records import Level, SettingsChangedError
 from tests.helpers import randomise
 

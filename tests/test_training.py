@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from tailor_tf import Recipe, training
-from tailor_tf.backbones import weights
 from tailor_tf.checkpoints import Checkpoints
+from tailor_tf.network import weights
 from tailor_tf.records import SettingsChangedError
 
 RECIPE = Recipe(3, batch_size=4, learning_rate=0.05, decay_epochs=1)

@@ -4,10 +4,10 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 
-from tailor_tf import blocks
 from tailor_tf.backbones import applications, torch_names
 from tailor_tf.backbones import resnet as _resnet
-from tailor_tf.graph import BlockGraph
+from tailor_tf.network import blocks
+from tailor_tf.network.graph import BlockGraph
 from tailor_tf.support.errors import TailorError
 
 # Blocks per stage; the wide ResNet has no variants and keeps its depths in its function.

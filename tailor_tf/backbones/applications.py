@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tailor_tf.backbones.cutting import cut
-from tailor_tf.graph import BlockGraph, Normalisation
+from tailor_tf.network.graph import BlockGraph, Normalisation
 from tailor_tf.support.errors import TailorError
 
 _IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

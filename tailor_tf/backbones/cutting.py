@@ -17,10 +17,10 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf.backbones import weights
-from tailor_tf.costs import layer_multiply_adds
-from tailor_tf.graph import BlockGraph, Normalisation, chain
-from tailor_tf.layers import NewLayers
+from tailor_tf.network import weights
+from tailor_tf.network.costs import layer_multiply_adds
+from tailor_tf.network.graph import BlockGraph, Normalisation, chain
+from tailor_tf.network.layers import NewLayers
 from tailor_tf.support.errors import TailorError
 
 MOST_BLOCKS = 16  # unless told otherwise

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from keras import layers as kl
 
-from tailor_tf import blocks
-from tailor_tf.graph import BlockGraph, chain
+from tailor_tf.network import blocks
+from tailor_tf.network.graph import BlockGraph, chain
 from tailor_tf.support.errors import TailorError
 
 

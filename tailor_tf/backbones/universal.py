@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from tailor_tf import backbones
-from tailor_tf.backbones import applications, torch_names, weights
-from tailor_tf.graph import BlockGraph, build_network
+from tailor_tf.backbones import applications, torch_names
+from tailor_tf.network import weights
+from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.support.errors import TailorError
 
 SHIPPED = {

@@ -14,9 +14,9 @@ import math
 
 import keras
 
-from tailor_tf.graph import Architecture, BlockGraph, Part, Path, follow
-from tailor_tf.latencies import Latencies
-from tailor_tf.layers import GatedSum, NewLayers, Shared
+from tailor_tf.network.graph import Architecture, BlockGraph, Part, Path, follow
+from tailor_tf.network.latencies import Latencies
+from tailor_tf.network.layers import GatedSum, NewLayers, Shared
 from tailor_tf.support.errors import TailorError
 
 COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # of `Cost`, what E[C] may count

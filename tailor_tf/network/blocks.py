@@ -1,7 +1,7 @@
 """Stems, universal blocks and proxies as functions from tensor to tensor.
 
 Every function takes the input `[batch, height, width, channels]`, the `name` that its layers' names
-start with, and a factory of layers (`tailor_tf.layers`). Convolutions and max-pools pad the same
+start with, and a factory of layers (`network.layers`). Convolutions and max-pools pad the same
 number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2.
 """
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tailor_tf import blocks
-from tailor_tf.layers import NewLayers
+from tailor_tf.network import blocks
+from tailor_tf.network.layers import NewLayers
 from tailor_tf.support.errors import TailorError
 
 Shape = tuple[int, int, int]  # height, width, channels

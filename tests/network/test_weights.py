@@ -4,10 +4,10 @@ import pytest
 import safetensors.numpy
 
 from tailor_tf import backbones
-from tailor_tf.backbones import weights
 from tailor_tf.backbones.universal import load_universal, save_universal
-from tailor_tf.backbones.weights import WeightsError
-from tailor_tf.graph import build_network
+from tailor_tf.network import weights
+from tailor_tf.network.graph import build_network
+from tailor_tf.network.weights import WeightsError
 from tests.helpers import images, randomise
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tailor_tf.graph import Architecture, Path
+from tailor_tf.network.graph import Architecture, Path
 
 
 @dataclasses.dataclass(frozen=True)

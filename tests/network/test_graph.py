@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import backbones, costs
-from tailor_tf.blocks import cifar_block, wide_block
-from tailor_tf.graph import Architecture, Path, build_network
-from tailor_tf.layers import NewLayers
+from tailor_tf import backbones
+from tailor_tf.network import costs
+from tailor_tf.network.blocks import cifar_block, wide_block
+from tailor_tf.network.graph import Architecture, Path, build_network
+from tailor_tf.network.layers import NewLayers
 from tests.helpers import random_subset, small_graph
 
 SNAPSHOTS = pathlib.Path(__file__).with_name("snapshots")

@@ -1,0 +1,1 @@
+"""What a network is, in Keras alone: graph, layers, blocks, weights, costs."""
