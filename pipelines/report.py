@@ -4,7 +4,7 @@ from absl import flags
 
 from pipelines import common
 from tailor_tf import report, tables
-from tailor_tf.records import Records
+from tailor_tf.records.records import Records
 
 FLAGS = flags.FLAGS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tailor_tf.records import Level, Records, standard_error
+from tailor_tf.records.records import Level, Records, standard_error
 from tailor_tf.support.errors import TailorError
 
 

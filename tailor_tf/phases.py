@@ -20,7 +20,7 @@ from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.network.costs import Cost
 from tailor_tf.network.graph import Architecture
-from tailor_tf.records import Records, check_same_settings
+from tailor_tf.records.records import Records, check_same_settings
 from tailor_tf.support.errors import TailorError
 
 EVALUATION_BATCH = 256

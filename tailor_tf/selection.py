@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from tailor_tf.records import Level
+from tailor_tf.records.records import Level
 
 Accuracy = Callable[[Level], float]  # tunes a level; its validation accuracy, 0..1
 

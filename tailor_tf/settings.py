@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from tailor_tf import pruning
 from tailor_tf.network.costs import COMPLEXITIES
-from tailor_tf.records import Level
+from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training import Recipe
 

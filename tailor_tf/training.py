@@ -20,7 +20,7 @@ from tailor_tf.losses import accuracy, cross_entropy
 from tailor_tf.network import weights
 from tailor_tf.network.costs import is_statistic
 from tailor_tf.network.layers import BatchNorm
-from tailor_tf.records import check_same_settings
+from tailor_tf.records.records import check_same_settings
 from tailor_tf.support.errors import TailorError
 
 CHECKPOINT_SECONDS = 60.0

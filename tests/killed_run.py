@@ -16,7 +16,8 @@ import keras
 import safetensors.numpy
 import tensorflow as tf
 
-from tailor_tf import Recipe, Settings, load_task, load_universal, records, tailor, training
+from tailor_tf import Recipe, Settings, load_task, load_universal, tailor, training
+from tailor_tf.records import records
 
 QUICK = Recipe(2, batch_size=128, learning_rate=0.05)
 SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)

@@ -6,7 +6,7 @@ import pytest
 from tailor_tf.levels import MOST_TRIED, Levels
 from tailor_tf.network.costs import student_cost
 from tailor_tf.network.graph import Architecture
-from tailor_tf.records import Level
+from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError
 from tests import helpers
 

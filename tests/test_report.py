@@ -8,7 +8,7 @@ import pytest
 from tailor_tf import outcome, report, tables
 from tailor_tf.architecture_picture import draw_architecture
 from tailor_tf.network.graph import Architecture, Path
-from tailor_tf.records import LAYOUT
+from tailor_tf.records.records import LAYOUT
 from tailor_tf.support.errors import TailorError
 
 FULL = Architecture.full(4, max_skip=2)

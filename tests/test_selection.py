@@ -10,7 +10,7 @@ from tailor_tf import selection
 from tailor_tf.network.costs import smallest, student_cost
 from tailor_tf.network.graph import Architecture
 from tailor_tf.pruning import close, prune
-from tailor_tf.records import Level, standard_error
+from tailor_tf.records.records import Level, standard_error
 from tests import helpers
 
 LEVELS = tuple(Level(number) for number in range(13))

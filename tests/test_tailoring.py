@@ -26,7 +26,7 @@ from tailor_tf.levels import BLOCKS_TRIED
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.network.latencies import Latencies
-from tailor_tf.records import Level, SettingsChangedError
+from tailor_tf.records.records import Level, SettingsChangedError
 from tests.helpers import randomise
 
 QUICK = Recipe(1, batch_size=64, learning_rate=0.05)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tailor_tf import Recipe, training
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.network import weights
-from tailor_tf.records import SettingsChangedError
+from tailor_tf.records.records import SettingsChangedError
 
 RECIPE = Recipe(3, batch_size=4, learning_rate=0.05, decay_epochs=1)
 STEPS = 5

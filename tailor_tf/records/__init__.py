@@ -1,0 +1,1 @@
+"""What a run writes down: one JSON file per phase."""
