@@ -36,7 +36,7 @@ from export import (
 )
 from pipelines import common
 from tailor_tf import Universal, data, load_universal
-from tailor_tf.tables import aligned
+from tailor_tf.report.tables import aligned
 
 FLAGS = flags.FLAGS
 COUNTS = (1, 2, 4, 8, 16)

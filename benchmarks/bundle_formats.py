@@ -36,9 +36,9 @@ from pipelines import common
 from tailor_tf import load_task_pack, load_universal
 from tailor_tf.compaction import compact
 from tailor_tf.folding import fold
+from tailor_tf.report.tables import aligned
 from tailor_tf.student import task_weights
 from tailor_tf.support.errors import TailorError
-from tailor_tf.tables import aligned
 from tailor_tf.task_pack import Tailored
 
 FLAGS = flags.FLAGS

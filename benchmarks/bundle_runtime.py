@@ -28,7 +28,7 @@ from pipelines import common
 from tailor_tf import Bundle, Tailored, Universal, load_universal
 from tailor_tf.bundle_store import BundleStore, read_pack
 from tailor_tf.compaction import compact
-from tailor_tf.tables import aligned
+from tailor_tf.report.tables import aligned
 
 FLAGS = flags.FLAGS
 

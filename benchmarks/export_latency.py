@@ -24,8 +24,8 @@ from tailor_tf.data import Preprocessing
 from tailor_tf.folding import fold
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, BlockGraph, Path, build_network
+from tailor_tf.report.tables import aligned
 from tailor_tf.student import build_student
-from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 CLASSES = 100

@@ -17,7 +17,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import load_task, training_batches
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
-from tailor_tf.tables import aligned
+from tailor_tf.report.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["digits"], "Images, as --task of pipelines.tailor, by comma.")

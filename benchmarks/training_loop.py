@@ -20,8 +20,8 @@ from tailor_tf.data import Task, load_task, training_batches
 from tailor_tf.folding import fold
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.report.tables import aligned
 from tailor_tf.student import build_student, build_teacher
-from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")

@@ -30,8 +30,8 @@ from tailor_tf.losses import cross_entropy
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network, classifier
 from tailor_tf.network.layers import Shared, UniversalLayers
+from tailor_tf.report.tables import aligned
 from tailor_tf.student import build_student
-from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

@@ -19,8 +19,8 @@ from pipelines import common
 from tailor_tf import load_universal
 from tailor_tf.bundle_manifest import Manifest
 from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.report.tables import aligned
 from tailor_tf.support.errors import TailorError
-from tailor_tf.tables import aligned
 
 FLAGS = flags.FLAGS
 

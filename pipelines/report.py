@@ -3,8 +3,8 @@
 from absl import flags
 
 from pipelines import common
-from tailor_tf import report, tables
 from tailor_tf.records.records import Records
+from tailor_tf.report import tables, writer
 
 FLAGS = flags.FLAGS
 
@@ -18,10 +18,10 @@ def main(argv: list[str]) -> None:
     table = tables.comparison(FLAGS.workdirs)
     for workdir in FLAGS.workdirs:
         if Records(workdir).read("run"):
-            report.write(workdir)
+            writer.write(workdir)
     print(table, end="")
     if FLAGS.overview:
-        report.write_overview(FLAGS.workdirs, FLAGS.overview)
+        writer.write_overview(FLAGS.workdirs, FLAGS.overview)
         print(f"\n{FLAGS.overview} shows them side by side.")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tailor_tf import score
-from tailor_tf.tables import aligned, amounts, significant
+from tailor_tf.report.tables import aligned, amounts, significant
 
 OURS = "tailor_tf"
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import keras
 
-from tailor_tf import distillation, report, selection, student, training
+from tailor_tf import distillation, selection, student, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.baselines import BASELINES
 from tailor_tf.compaction import compact
@@ -23,6 +23,7 @@ from tailor_tf.network.latencies import Latencies
 from tailor_tf.phase_settings import PhaseSettings, describe
 from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records.records import Level, standard_error
+from tailor_tf.report import writer
 from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.support.errors import TailorError
 from tailor_tf.task_pack import Tailored, save_task_pack
@@ -317,7 +318,7 @@ class Run:
         )
         save_task_pack(self.workdir / "task_pack.safetensors", tailored)
         self._record_selection(selected, tailored)  # last: it says that the run is finished
-        return Result(tailored, report.write(self.workdir), selected.within_tolerance)
+        return Result(tailored, writer.write(self.workdir), selected.within_tolerance)
 
     def _select(self) -> selection.Selection:
         goal = 0.0

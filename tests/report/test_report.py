@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from tailor_tf import outcome, report, tables
-from tailor_tf.architecture_picture import draw_architecture
 from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.records.records import LAYOUT
+from tailor_tf.report import outcome, tables, writer
+from tailor_tf.report.architecture import draw_architecture
 from tailor_tf.support.errors import TailorError
 
 FULL = Architecture.full(4, max_skip=2)
@@ -206,13 +206,13 @@ def test_records_of_another_layout_are_refused(tmp_path, layout):
     records = _records()
     records["teacher"]["layout"] = layout
     with pytest.raises(TailorError, match=rf"teacher.json has layout {layout or 1} and .* reads"):
-        report.write(_write(tmp_path, records))
+        writer.write(_write(tmp_path, records))
 
 
 def test_a_damaged_record_is_named(workdir):
     (workdir / "records" / "student.json").write_text('{"layout": 2, "acc')
     with pytest.raises(TailorError, match=r"student.json is damaged"):
-        report.write(workdir)
+        writer.write(workdir)
 
 
 UNFINISHED = {
@@ -227,7 +227,7 @@ UNFINISHED = {
 def test_of_an_unfinished_run_there_is_what_there_is(tmp_path, phase):
     records = {name: r for name, r in _records().items() if name in UNFINISHED[phase]}
     workdir = _write(tmp_path, records)
-    text = report.write(workdir)
+    text = writer.write(workdir)
     assert "The run is not finished" in text
     assert _cells(text, "teacher")[1] == "97.00"
     assert ("| student" in text) == (phase != "teacher")
@@ -251,7 +251,7 @@ def test_latency_and_another_complexity(tmp_path):
     machine = {"runtime": "LiteRT 2", "precision": "int8", "threads": "1", "processor": "Some"}
     measured = {"predicted_ms": 0.7, "measured_ms": 0.731, "measured_on": machine}
     records["selection"]["latency"] = measured
-    text = report.write(_write(tmp_path, records))
+    text = writer.write(_write(tmp_path, records))
     assert _cells(text, "teacher")[6] == "2.00" and _cells(text, "fine-tuned")[6] == "0.700"
     assert "One image takes 0.731 ms, predicted were 0.700 ms (LiteRT 2, int8" in text
     # by latency level 1, at 0.6 ms, is leaner than level 2 and none is worse in both
@@ -294,7 +294,7 @@ def test_a_dense_picture_leaves_out_the_longest_removed_proxies(tmp_path):
 
 
 def test_write_leaves_the_files_and_returns_the_table(workdir):
-    text = report.write(workdir)
+    text = writer.write(workdir)
     folder = workdir / "report"
     assert (folder / "table.md").read_text() == text
     assert {path.name for path in folder.iterdir()} == {

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tailor_tf.outcome import Outcome, methods
+from tailor_tf.report.outcome import Outcome, methods
 
 
 def significant(value: float) -> str:

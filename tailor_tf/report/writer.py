@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tailor_tf import charts, page, tables
-from tailor_tf.architecture_picture import draw_architecture
 from tailor_tf.network.graph import Path
-from tailor_tf.outcome import Outcome, load, methods
 from tailor_tf.records.records import Records
+from tailor_tf.report import charts, page, tables
+from tailor_tf.report.architecture import draw_architecture
+from tailor_tf.report.outcome import Outcome, load, methods
 from tailor_tf.support.files import write_text
 
 FORMATS = ("svg", "png")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tailor_tf.network.graph import Architecture, Path
-from tailor_tf.outcome import Outcome
+from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tailor_tf.network.graph import Path
-from tailor_tf.outcome import Outcome
 from tailor_tf.records.records import standard_error
+from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
 
 # What complexity counts, as it stands at an axis, and what it is divided by.

@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from tailor_tf import report
 from tailor_tf.network.graph import Architecture
 from tailor_tf.pruning import close
-from tests.test_report import _records, _write
+from tailor_tf.report import writer
+from tests.report.test_report import _records, _write
 
 VOID = {"meta", "img", "link", "br", "path", "use", "rect", "image"}
 CHROMIUM = shutil.which("chromium")
@@ -60,7 +60,7 @@ def records():
 
 
 def test_page_is_whole_and_needs_no_other_file(tmp_path, records):
-    report.write(_write(tmp_path, records))
+    writer.write(_write(tmp_path, records))
     reader = _read(tmp_path)
     assert all(address.startswith(("#", "data:")) for address in reader.addresses)
     assert len(set(reader.identities)) == len(reader.identities), "two elements of one identity"
@@ -69,9 +69,9 @@ def test_page_is_whole_and_needs_no_other_file(tmp_path, records):
 
 
 def test_page_says_what_the_records_say(tmp_path, records):
-    report.write(_write(tmp_path, records))
+    writer.write(_write(tmp_path, records))
     (tmp_path / "flags.txt").write_text("--task=digits\n")
-    report.write(tmp_path)
+    writer.write(tmp_path)
     texts = _read(tmp_path).texts
     for expected in ("96.75 %", "teacher 97.00 %", "42.0 %", "2 of 4", "--task=digits\n", "3.11.7"):
         assert expected in texts, expected
@@ -84,7 +84,7 @@ def test_names_are_text_and_no_markup(tmp_path, records):
         if "settings" in record:
             record["settings"]["classes"] = ["<script>alert(1)</script>", "a & b", '"']
     records["run"]["task"]["name"] = "<b>digits</b>"
-    report.write(_write(tmp_path, records))
+    writer.write(_write(tmp_path, records))
     reader = _read(tmp_path)
     assert "<script>alert(1)</script>" in reader.texts
     assert "<b>digits</b> on tiny" in reader.texts
@@ -100,7 +100,7 @@ def test_overview_from_easy_to_hard(tmp_path, records):
     hard["teacher"]["accuracy"]["validation"] = 0.65
     folders = [_write(tmp_path / "hard", hard), _write(tmp_path / "easy", records)]
     (tmp_path / "report").mkdir()
-    report.write_overview(folders, tmp_path / "report" / "index.html")
+    writer.write_overview(folders, tmp_path / "report" / "index.html")
     text = (tmp_path / "report" / "index.html").read_text()
     assert all(f"{name}, teacher" in text for name in ("digits", "textures"))  # matplotlib says it
     assert text.index("digits, teacher 97.0 %") < text.index("textures, teacher 65.0 %")
@@ -116,7 +116,7 @@ PIXEL = (
 
 def test_example_images_and_a_class_that_has_none(tmp_path, records):
     images = {"classes": [[0, PIXEL], [1, PIXEL]], "confusions": [[1, 0, PIXEL]]}
-    report.write(_write(tmp_path, records | {"examples": images}))
+    writer.write(_write(tmp_path, records | {"examples": images}))
     texts = _read(tmp_path).texts
     assert "two, taken for one" in texts and "Not shown: six." in texts
     assert (tmp_path / "report" / "index.html").read_text().count(PIXEL) == 3
@@ -152,7 +152,7 @@ def test_a_browser_shows_it_without_an_error(tmp_path, records, width, classes, 
     records["examples"] = {"classes": shown, "confusions": [[1, 0, PIXEL]]}
     if blocks != 4:
         _deepen(records, blocks)
-    report.write(_write(tmp_path, records))
+    writer.write(_write(tmp_path, records))
     page, picture = tmp_path / "report" / "index.html", tmp_path / "page.png"
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     command += [f"--window-size={width},2000", f"--screenshot={picture}"]
