@@ -34,12 +34,12 @@ from export import (
 )
 from pipelines import common
 from tailor_tf import load_task_pack, load_universal
-from tailor_tf.compaction import compact
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import task_weights
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.report.tables import aligned
-from tailor_tf.student import task_weights
 from tailor_tf.support.errors import TailorError
-from tailor_tf.task_pack import Tailored
 
 FLAGS = flags.FLAGS
 common.define_universal_flags()

@@ -27,7 +27,7 @@ from export.benchmark import resident
 from pipelines import common
 from tailor_tf import Bundle, Tailored, Universal, load_universal
 from tailor_tf.bundle_store import BundleStore, read_pack
-from tailor_tf.compaction import compact
+from tailor_tf.method.compaction import compact
 from tailor_tf.report.tables import aligned
 
 FLAGS = flags.FLAGS

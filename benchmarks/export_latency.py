@@ -19,13 +19,13 @@ from export import benchmark, onnx, tflite
 from export.metadata import Metadata
 from pipelines import common
 from tailor_tf import Universal, backbones
-from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, BlockGraph, Path, build_network
 from tailor_tf.report.tables import aligned
-from tailor_tf.student import build_student
 
 FLAGS = flags.FLAGS
 CLASSES = 100

@@ -12,9 +12,10 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import backbones, distillation, student, training
+from tailor_tf import backbones, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import load_task, training_batches
+from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.report.tables import aligned

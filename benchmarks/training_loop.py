@@ -15,13 +15,14 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import Universal, backbones, distillation, load_universal, training
+from tailor_tf import Universal, backbones, load_universal, training
 from tailor_tf.data import Task, load_task, training_batches
-from tailor_tf.folding import fold
+from tailor_tf.method import distillation
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.report.tables import aligned
-from tailor_tf.student import build_student, build_teacher
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")

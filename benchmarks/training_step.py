@@ -24,14 +24,15 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import Universal, backbones, distillation, training
-from tailor_tf.folding import fold
-from tailor_tf.losses import cross_entropy
+from tailor_tf import Universal, backbones, training
+from tailor_tf.method import distillation
+from tailor_tf.method.folding import fold
+from tailor_tf.method.losses import cross_entropy
+from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network, classifier
 from tailor_tf.network.layers import Shared, UniversalLayers
 from tailor_tf.report.tables import aligned
-from tailor_tf.student import build_student
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from export import runtimes, shared_onnx, shared_saved_model, shared_tflite, tflite
 from export.metadata import ArtifactError
 from tailor_tf.bundle_store import BundleStore
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions
-from tailor_tf.task_pack import Tailored
 
 FORMATS = ("saved_model", "onnx", "tflite")
 PRECISIONS = ("int8", "float32", "float16")

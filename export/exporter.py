@@ -26,7 +26,7 @@ from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from tailor_tf.data import Split, Task, evaluation_batches
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.folding import fold
+from tailor_tf.method.folding import fold
 from tailor_tf.report.tables import aligned
 from tailor_tf.support import files
 from tailor_tf.support.versions import Versions

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from export import benchmark, tflite
-from tailor_tf.compaction import PlainLayers
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import PlainLayers
+from tailor_tf.method.folding import fold
 from tailor_tf.network import costs
 from tailor_tf.network.graph import (
     Architecture,

@@ -22,7 +22,7 @@ import numpy as np
 from keras import tree
 
 from export.metadata import ArtifactError
-from tailor_tf.folding import call_arguments, readers
+from tailor_tf.method.folding import call_arguments, readers
 
 METHODS = ("quantise", "sparsify", "cluster")
 LEARNING_RATES = {"quantise": 1e-5, "sparsify": 1e-4, "cluster": 1e-4}

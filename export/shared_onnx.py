@@ -19,9 +19,9 @@ from export import onnx, runtimes, shared_tasks
 from export.metadata import ArtifactError
 from tailor_tf import sharing
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.folding import fold
+from tailor_tf.method.folding import fold
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions
-from tailor_tf.task_pack import Tailored
 
 _PAGE = 4096  # bytes; kernels begin at pages, so that they can be mapped into memory
 

@@ -20,8 +20,8 @@ from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from export.runtimes import Runtime, of_saved_model
 from tailor_tf import sharing
 from tailor_tf.data.images import resize_and_crop
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions
-from tailor_tf.task_pack import Tailored
 
 MODEL = "tasks"
 _GREY = 128  # level of the images in warm-up requests

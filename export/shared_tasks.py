@@ -8,7 +8,7 @@ import numpy as np
 from export import parity
 from export.metadata import ArtifactError, Metadata
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.task_pack import Tailored
+from tailor_tf.method.task_pack import Tailored
 
 _IMAGES = 8  # that an artifact is compared on
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.folding import fold
-from tailor_tf.student import is_task_weight
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import is_task_weight
 
 INTEGER = ("dynamic", "int8")  # precisions of int8 kernels
 _STEPS = 127  # on either side of zero in TFLite's int8 kernels

@@ -11,10 +11,10 @@ from absl import flags
 from export import latency
 from pipelines import common
 from tailor_tf import Run, Settings, Universal, load_universal
-from tailor_tf.baselines import BASELINES
-from tailor_tf.complexity import ESTIMATORS
 from tailor_tf.data import Task
-from tailor_tf.distillation import TEACHER_GRADIENTS
+from tailor_tf.method.baselines import BASELINES
+from tailor_tf.method.complexity import ESTIMATORS
+from tailor_tf.method.distillation import TEACHER_GRADIENTS
 from tailor_tf.network.graph import Architecture
 from tailor_tf.phases import PHASES
 from tailor_tf.report import tables

@@ -16,9 +16,9 @@ from tailor_tf.bundle_store import BundleStore, read_pack
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.network.graph import Architecture
 from tailor_tf.sharing import shared_network
-from tailor_tf.task_pack import Tailored
 
 
 class Prediction(NamedTuple):

@@ -18,12 +18,12 @@ import numpy as np
 
 from tailor_tf.backbones.universal import Universal, load_universal, save_universal
 from tailor_tf.bundle_manifest import BundleError, Entry, Manifest, checked_name
+from tailor_tf.method.task_pack import Tailored, load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import Architecture
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import replacing, write_text
-from tailor_tf.task_pack import Tailored, load_task_pack
 
 MANIFEST = "bundle.json"
 UNIVERSAL = "universal"

@@ -10,12 +10,12 @@ from tailor_tf import challenge, score, standings, training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
 from tailor_tf.data.tfds_source import load_unlabelled_test
+from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.records import records
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import write_text
-from tailor_tf.task_pack import load_task_pack
 
 COLLECTION = "visual_domain_decathlon"
 RESULTS = "predictions.json"

@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tailor_tf import student, training
-from tailor_tf.baselines import BASELINES
+from tailor_tf import training
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
+from tailor_tf.method import student
+from tailor_tf.method.baselines import BASELINES
 from tailor_tf.network.costs import Cost
 from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Records, check_same_settings

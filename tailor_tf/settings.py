@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from tailor_tf import pruning
+from tailor_tf.method import pruning
 from tailor_tf.network.costs import COMPLEXITIES
 from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError

@@ -7,11 +7,11 @@ an offset per channel behind each of them. Proxies and classifier are folded as 
 import keras
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.compaction import compact
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import is_head_weight
+from tailor_tf.method.task_pack import Tailored
 from tailor_tf.network import weights
-from tailor_tf.student import is_head_weight
-from tailor_tf.task_pack import Tailored
 
 
 def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:

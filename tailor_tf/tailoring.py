@@ -9,14 +9,16 @@ from typing import Any, Protocol
 
 import keras
 
-from tailor_tf import distillation, selection, student, training
+from tailor_tf import training
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.baselines import BASELINES
-from tailor_tf.compaction import compact
-from tailor_tf.complexity import DrivenWeight
 from tailor_tf.data import Task
-from tailor_tf.folding import fold
-from tailor_tf.levels import Levels, amounts
+from tailor_tf.method import distillation, selection, student
+from tailor_tf.method.baselines import BASELINES
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.complexity import DrivenWeight
+from tailor_tf.method.folding import fold
+from tailor_tf.method.levels import Levels, amounts
+from tailor_tf.method.task_pack import Tailored, save_task_pack
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture
 from tailor_tf.network.latencies import Latencies
@@ -26,7 +28,6 @@ from tailor_tf.records.records import Level, standard_error
 from tailor_tf.report import writer
 from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.support.errors import TailorError
-from tailor_tf.task_pack import Tailored, save_task_pack
 
 METHODS = ("nettailor", "finetune", *BASELINES)
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.data import Share
-from tailor_tf.losses import accuracy, cross_entropy
+from tailor_tf.method.losses import accuracy, cross_entropy
 from tailor_tf.network import weights
 from tailor_tf.network.costs import is_statistic
 from tailor_tf.network.layers import BatchNorm

@@ -6,7 +6,7 @@ from tailor_tf import backbones
 from tailor_tf.data import Preprocessing
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.images import resize_and_crop
-from tailor_tf.task_pack import Tailored, load_task_pack, save_task_pack
+from tailor_tf.method.task_pack import Tailored, load_task_pack, save_task_pack
 from tests.helpers import random_architecture, random_student, small_graph
 
 TASKS = {

@@ -9,10 +9,10 @@ import numpy as np
 from keras import layers as kl
 
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.method.pruning import close
+from tailor_tf.method.student import build_student
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import Architecture, build_network, chain
-from tailor_tf.pruning import close
-from tailor_tf.student import build_student
 
 
 def randomise(model, rng):

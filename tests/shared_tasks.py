@@ -4,7 +4,7 @@ import numpy as np
 
 from tailor_tf.data import Preprocessing
 from tailor_tf.data.batches import central_window
-from tailor_tf.task_pack import Tailored
+from tailor_tf.method.task_pack import Tailored
 from tests.helpers import random_architecture, random_student
 
 # Name, classes, and by how many pixels images are larger than the network's input.

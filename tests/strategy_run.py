@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import common
-from tailor_tf import distillation, student, training
+from tailor_tf import training
+from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture
 from tailor_tf.training import Recipe

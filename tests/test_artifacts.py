@@ -16,9 +16,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 from export import onnx, runtimes, saved_model, tflite
 from export.encoded import MAX_PIXELS
 from export.metadata import ArtifactError, Metadata
-from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
 from tests.helpers import random_architecture, random_student
 
 CLASSES = ("ant", "bee", "cow", "dog", "eël")

@@ -15,7 +15,7 @@ import pytest
 from tailor_tf import Bundle, sharing
 from tailor_tf.bundle_manifest import BundleError
 from tailor_tf.bundle_store import BundleStore, read_pack
-from tailor_tf.task_pack import TaskPackError
+from tailor_tf.method.task_pack import TaskPackError
 from tests import bundle_packs
 from tests.helpers import randomise
 

@@ -11,7 +11,7 @@ import pytest
 from tailor_tf import load_universal, save_universal
 from tailor_tf.bundle_store import BundleStore
 from tailor_tf.data import Preprocessing
-from tailor_tf.task_pack import Tailored, save_task_pack
+from tailor_tf.method.task_pack import Tailored, save_task_pack
 from tests.helpers import random_architecture, random_student
 from tests.programs import program, started
 

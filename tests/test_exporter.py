@@ -12,8 +12,8 @@ from export import benchmark, exporter, optimize, parity, runtimes, tflite
 from export.exporter import Options
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
-from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing, Split, Task
+from tailor_tf.method.compaction import compact
 from tailor_tf.network.graph import Architecture, build_network
 from tests.helpers import random_student
 

@@ -8,11 +8,11 @@ import keras
 import pytest
 
 from export import latency
-from tailor_tf.compaction import compact
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.pruning import close
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.network.latencies import Latencies
-from tailor_tf.pruning import close
 from tailor_tf.support.errors import TailorError
 from tests import helpers
 

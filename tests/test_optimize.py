@@ -14,12 +14,12 @@ from export import exporter, optimize, parity, runtimes, tflite
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
 from tailor_tf import Recipe, backbones, load_task, training
-from tailor_tf.compaction import compact
 from tailor_tf.data import training_batches
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
 from tailor_tf.network.graph import build_network
 from tests.helpers import images, random_architecture, random_student, universal
-from tests.test_compaction import NETWORKS
+from tests.method.test_compaction import NETWORKS
 
 
 @pytest.mark.parametrize("name", ["wide_resnet26", "resnet18", "cifar_resnet20"])

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import distillation, training
-from tailor_tf.folding import fold
+from tailor_tf import training
+from tailor_tf.method import distillation
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import build_student, build_teacher, gates
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture
 from tailor_tf.network.layers import BatchNorm
-from tailor_tf.student import build_student, build_teacher, gates
 from tailor_tf.training import Recipe
 from tests import helpers
 

@@ -29,9 +29,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import client, saved_model, serving
 from export.metadata import ArtifactError, Metadata
-from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
 from tailor_tf.network.graph import Architecture
 from tests.helpers import random_student
 

@@ -12,9 +12,9 @@ from tensorflow_serving.config import model_server_config_pb2
 from export import parity, saved_model, serving, shared_saved_model, shared_tasks, sizes
 from export.metadata import ArtifactError
 from tailor_tf import sharing
-from tailor_tf.compaction import compact
-from tailor_tf.folding import fold
-from tailor_tf.student import task_weights
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
+from tailor_tf.method.student import task_weights
 from tests.helpers import universal
 from tests.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
 

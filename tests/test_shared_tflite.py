@@ -22,9 +22,9 @@ from export import (
 )
 from export.metadata import ArtifactError, Metadata
 from tailor_tf import load_task, load_universal, tailor
-from tailor_tf.compaction import compact
 from tailor_tf.data import Preprocessing
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import Architecture, Path, chain
 from tests import helpers

@@ -22,7 +22,7 @@ from tailor_tf import (
     training,
 )
 from tailor_tf.data import evaluation_batches
-from tailor_tf.levels import BLOCKS_TRIED
+from tailor_tf.method.levels import BLOCKS_TRIED
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.network.latencies import Latencies

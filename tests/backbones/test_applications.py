@@ -9,10 +9,11 @@ import tensorflow as tf
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf import Recipe, backbones, compact, distillation, sharing, student, training
+from tailor_tf import Recipe, backbones, compact, sharing, training
 from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import load_universal, universal_from_tensors
-from tailor_tf.folding import fold
+from tailor_tf.method import distillation, student
+from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks, costs, weights
 from tailor_tf.network.graph import Architecture
 from tests import helpers

@@ -7,10 +7,10 @@ import pytest
 import safetensors
 import tensorflow as tf
 
-from tailor_tf.compaction import compact
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.student import build_student, task_weights
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture, Path
-from tailor_tf.student import build_student, task_weights
 from tests.helpers import count_multiply_adds, random_architecture, small_graph
 
 CLASSES = 5

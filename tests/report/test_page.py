@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
+from tailor_tf.method.pruning import close
 from tailor_tf.network.graph import Architecture
-from tailor_tf.pruning import close
 from tailor_tf.report import writer
 from tests.report.test_report import _records, _write
 

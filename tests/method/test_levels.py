@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tailor_tf.levels import MOST_TRIED, Levels
+from tailor_tf.method.levels import MOST_TRIED, Levels
 from tailor_tf.network.costs import student_cost
 from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Level

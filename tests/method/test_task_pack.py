@@ -8,11 +8,11 @@ import safetensors
 from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Preprocessing
+from tailor_tf.method.student import build_student
+from tailor_tf.method.task_pack import Tailored, TaskPackError, load_task_pack, save_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.weights import WeightsError
-from tailor_tf.student import build_student
-from tailor_tf.task_pack import Tailored, TaskPackError, load_task_pack, save_task_pack
 from tests.helpers import images, random_architecture, random_student, randomise
 
 CLASSES = ("airplane", "ship", "tram", "vélo")

@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import backbones, distillation
+from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.network import blocks, weights
-from tailor_tf.network.graph import Architecture, Path, build_network
-from tailor_tf.network.layers import NewLayers
-from tailor_tf.student import (
+from tailor_tf.method import distillation
+from tailor_tf.method.student import (
     build_student,
     build_teacher,
     gate_logits,
@@ -22,6 +20,9 @@ from tailor_tf.student import (
     prune_student,
     task_weights,
 )
+from tailor_tf.network import blocks, weights
+from tailor_tf.network.graph import Architecture, Path, build_network
+from tailor_tf.network.layers import NewLayers
 from tests.helpers import images, random_architecture, random_student, universal
 
 CLASSES = 5

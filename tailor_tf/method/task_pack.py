@@ -12,9 +12,9 @@ import numpy as np
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Preprocessing
+from tailor_tf.method.student import build_student, is_task_weight, task_weights
 from tailor_tf.network import weights
 from tailor_tf.network.graph import Architecture
-from tailor_tf.student import build_student, is_task_weight, task_weights
 from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 2

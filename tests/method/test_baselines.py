@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import backbones, baselines
+from tailor_tf import backbones
+from tailor_tf.method import baselines
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.layers import AdapterLayers, Shared

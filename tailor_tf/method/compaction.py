@@ -2,10 +2,10 @@
 
 import keras
 
+from tailor_tf.method.student import gate_values
 from tailor_tf.network import weights
 from tailor_tf.network.graph import Architecture, BlockGraph, classifier, follow
 from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, NewLayers, full_precision
-from tailor_tf.student import gate_values
 
 
 class PlainLayers(NewLayers):

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import backbones, distillation, losses
+from tailor_tf import backbones
 from tailor_tf.backbones import torch_names
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.method import distillation, losses
+from tailor_tf.method.student import build_student, gate_name, layer_weights
 from tailor_tf.network import weights
 from tailor_tf.network.graph import Architecture, build_network
-from tailor_tf.student import build_student, gate_name, layer_weights
 from tests.shared_data import shared_file
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-5}  # relative

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tailor_tf import pruning, selection
+from tailor_tf.method import pruning, selection
+from tailor_tf.method.selection import Accuracy, Selection
 from tailor_tf.network.costs import Cost
 from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.records.records import Level
-from tailor_tf.selection import Accuracy, Selection
 from tailor_tf.support.errors import TailorError
 
 LARGEST_TRIED = 3  # networks, where a budget asks for the most accurate one

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import complexity
-from tailor_tf.compaction import compact
+from tailor_tf.method import complexity
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.pruning import close
+from tailor_tf.method.student import build_student, gates
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, Path
-from tailor_tf.pruning import close
-from tailor_tf.student import build_student, gates
 from tests.helpers import (
     count_multiply_adds,
     random_architecture,

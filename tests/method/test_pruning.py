@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from tailor_tf.method.pruning import close, prune, strongest_chain
 from tailor_tf.network.graph import Architecture, Path
-from tailor_tf.pruning import close, prune, strongest_chain
 from tests.helpers import random_architecture, random_gates, random_subset, surviving, walks
 
 SKIPS = [1, 2, 3, None]

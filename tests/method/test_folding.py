@@ -7,8 +7,8 @@ from keras import layers as kl
 from keras import tree
 
 from tailor_tf import backbones
-from tailor_tf.compaction import compact
-from tailor_tf.folding import fold
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
 from tailor_tf.network.graph import Architecture, Path, build_network
 from tailor_tf.network.layers import SharedConv
 from tests.helpers import (
@@ -18,7 +18,7 @@ from tests.helpers import (
     randomise,
     universal,
 )
-from tests.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, slow_but
+from tests.method.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, slow_but
 
 
 def _compacted(network, architecture, rng):

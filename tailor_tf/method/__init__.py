@@ -1,0 +1,1 @@
+"""NetTailor, a chapter of the paper a file."""
