@@ -12,13 +12,14 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import backbones, training
+from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import load_task, training_batches
 from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.report.tables import aligned
+from tailor_tf.training import loop
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["digits"], "Images, as --task of pipelines.tailor, by comma.")
@@ -37,7 +38,7 @@ def network(image_size: int):
     return backbones.create("resnet18", image_size=image_size)
 
 
-def trainer(image_size: int, num_classes: int) -> training.Trainer:
+def trainer(image_size: int, num_classes: int) -> loop.Trainer:
     """A student's trainer with random weights."""
     graph = network(image_size)
     model = build_network(graph, num_classes)
@@ -48,7 +49,7 @@ def trainer(image_size: int, num_classes: int) -> training.Trainer:
         model, architecture, costs.path_shares(graph, architecture)
     )
     learner = student.build_student(universal, architecture, num_classes)
-    return training.Trainer(learner, objective, training.Recipe(1), steps_per_epoch=1)
+    return loop.Trainer(learner, objective, loop.Recipe(1), steps_per_epoch=1)
 
 
 def rate(advance, batch_size: int) -> float:

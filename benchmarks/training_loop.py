@@ -15,7 +15,7 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import Universal, backbones, load_universal, training
+from tailor_tf import Universal, backbones, load_universal
 from tailor_tf.data import Task, load_task, training_batches
 from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
@@ -23,6 +23,7 @@ from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.report.tables import aligned
+from tailor_tf.training import loop
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")
@@ -73,9 +74,9 @@ def universal_network(name: str, size: int) -> Universal:
 
 def train(model, objective, task: Task, batch: int) -> Stopwatch:
     """Trains for some epochs beside a stopwatch."""
-    recipe, watch = training.Recipe(FLAGS.epochs, batch_size=batch, learning_rate=0.01), Stopwatch()
+    recipe, watch = loop.Recipe(FLAGS.epochs, batch_size=batch, learning_rate=0.01), Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = training.Trainer(
+        trainer = loop.Trainer(
             model,
             objective(recipe),
             recipe,
@@ -99,7 +100,7 @@ def measure(spec: str) -> list[list[str]]:
     full = Architecture.full(universal.graph.num_blocks)
     shares = costs.path_shares(universal.graph, full)
     teacher = build_teacher(universal, task.num_classes)
-    watches = {"teacher": train(teacher, training.classification, task, int(batch))}
+    watches = {"teacher": train(teacher, loop.classification, task, int(batch))}
     teacher.trainable = False
     objective = distillation.StudentObjective(fold(teacher), full, shares)
     student = build_student(universal, full, task.num_classes)

@@ -24,7 +24,7 @@ from absl import flags
 
 from benchmarks.figures import spread
 from pipelines import common
-from tailor_tf import Universal, backbones, training
+from tailor_tf import Universal, backbones
 from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.losses import cross_entropy
@@ -33,6 +33,7 @@ from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture, build_network, classifier
 from tailor_tf.network.layers import Shared, UniversalLayers
 from tailor_tf.report.tables import aligned
+from tailor_tf.training import loop
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -81,9 +82,9 @@ class Subject:
 
     def finetuning(self) -> Callable[[], None]:
         """A step of fine-tuning all weights, as a teacher's."""
-        recipe = training.Recipe(1)
+        recipe = loop.Recipe(1)
         network = build_network(self.graph, CLASSES)
-        return self._step(network, training.classification(recipe))
+        return self._step(network, loop.classification(recipe))
 
     def student(self, teacher_gradient: str = "end_to_end") -> Callable[[], None]:
         """A student's step."""
@@ -104,7 +105,7 @@ class Subject:
         return self._step(build_student(self.universal, architecture, CLASSES), objective)
 
     def _step(self, model, objective) -> Callable[[], None]:
-        trainer = training.Trainer(model, objective, training.Recipe(1), steps_per_epoch=1)
+        trainer = loop.Trainer(model, objective, loop.Recipe(1), steps_per_epoch=1)
         return lambda: float(trainer.step(self.images, self.labels)["loss"])
 
     def without_proxies(self) -> Callable[[], None]:

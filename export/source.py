@@ -8,13 +8,13 @@ import keras
 
 from export.metadata import Metadata
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
+from tailor_tf.training.checkpoints import Checkpoints
 
 TASK_PACK = "task_pack.safetensors"
 

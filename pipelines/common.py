@@ -15,11 +15,12 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
-from tailor_tf import data, training
-from tailor_tf.logs import ScalarLogs
+from tailor_tf import data
 from tailor_tf.network.graph import Normalisation
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
+from tailor_tf.training import loop
+from tailor_tf.training.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
 ERROR_STATUS = 2
@@ -122,17 +123,17 @@ _RECIPE_HELP = {
 _DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 
 
-def define_recipe_flags(prefix: str, default: training.Recipe) -> None:
+def define_recipe_flags(prefix: str, default: loop.Recipe) -> None:
     """Defines a flag per setting of a recipe, their names starting with `prefix`."""
     what = f"{prefix.removesuffix('_')}: " if prefix else ""
     for name, value in dataclasses.asdict(default).items():
         _DEFINE[type(value)](prefix + name, value, what + _RECIPE_HELP[name] + ".")
 
 
-def recipe_from_flags(prefix: str) -> training.Recipe:
+def recipe_from_flags(prefix: str) -> loop.Recipe:
     """The recipe that the flags of `define_recipe_flags(prefix)` describe."""
-    names = [field.name for field in dataclasses.fields(training.Recipe)]
-    recipe = training.Recipe(**{name: FLAGS[prefix + name].value for name in names})
+    names = [field.name for field in dataclasses.fields(loop.Recipe)]
+    recipe = loop.Recipe(**{name: FLAGS[prefix + name].value for name in names})
     times = tf.distribute.get_strategy().num_replicas_in_sync if FLAGS.scale_with_devices else 1
     return dataclasses.replace(
         recipe,
@@ -199,14 +200,14 @@ def define_training_flags() -> None:
     )
     flags.DEFINE_float(
         "checkpoint_seconds",
-        training.CHECKPOINT_SECONDS,
+        loop.CHECKPOINT_SECONDS,
         "Seconds between states written within an epoch.",
     )
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the training step, for GPUs.")
 
 
 def training_options() -> dict[str, Any]:
-    """Options of `training.Trainer` that are the same for all phases, from the flags."""
+    """Options of `loop.Trainer` that are the same for all phases, from the flags."""
     names = ("checkpoint_seconds", "sync_batch_norm", "jit_compile")
     return {name: FLAGS[name].value for name in names}
 

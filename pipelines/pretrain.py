@@ -3,15 +3,16 @@
 from absl import flags
 
 from pipelines import common
-from tailor_tf import backbones, training
+from tailor_tf import backbones
 from tailor_tf.pretraining import pretrain
 from tailor_tf.support import locks
+from tailor_tf.training import loop
 
 FLAGS = flags.FLAGS
 
 common.define_task_flags()
 common.define_recipe_flags(
-    "", training.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
+    "", loop.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
 common.define_training_flags()
 flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)

@@ -15,7 +15,7 @@ _HOMES = {
     "Bundle": "bundle",
     "Path": "network.graph",
     "Prediction": "bundle",
-    "Recipe": "training",
+    "Recipe": "training.loop",
     "Result": "tailoring",
     "Run": "tailoring",
     "Settings": "settings",

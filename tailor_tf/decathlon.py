@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tailor_tf import challenge, score, standings, training
+from tailor_tf import challenge, score, standings
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
 from tailor_tf.data.tfds_source import load_unlabelled_test
@@ -16,6 +16,7 @@ from tailor_tf.records import records
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import write_text
+from tailor_tf.training import loop
 
 COLLECTION = "visual_domain_decathlon"
 RESULTS = "predictions.json"
@@ -63,7 +64,7 @@ def predict(
     names, images = load_unlabelled_test(f"{COLLECTION}/{domain}", preprocessing.resize, data_dir)
     unknown = Split("test", np.zeros(len(names), np.int32), images)
     batches = evaluation_batches(unknown, preprocessing, batch_size=_BATCH)
-    logits, _ = training.predict(tailored.student, batches)
+    logits, _ = loop.predict(tailored.student, batches)
     challenge.write_results(workdir / RESULTS, annotations, names, logits.argmax(-1))
 
 

@@ -14,8 +14,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tailor_tf import training
-from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.method import student
 from tailor_tf.method.baselines import BASELINES
@@ -23,6 +21,8 @@ from tailor_tf.network.costs import Cost
 from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Records, check_same_settings
 from tailor_tf.support.errors import TailorError
+from tailor_tf.training import loop
+from tailor_tf.training.checkpoints import Checkpoints
 
 EVALUATION_BATCH = 256
 MOST_EXAMPLES = 200  # classes of which an image is kept to look at
@@ -75,7 +75,7 @@ class Phases:
         workdir: where records and checkpoints land.
         seed: of the order of the images and their augmentation.
         callbacks: Keras callbacks per phase, called with the phase's name.
-        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
+        **options: of `loop.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Phases:
         self,
         name: str,
         model: keras.Model,
-        objective: training.Objective,
-        recipe: training.Recipe,
+        objective: loop.Objective,
+        recipe: loop.Recipe,
         settings: Mapping[str, Any],
         cost: Cost,
         architecture: Architecture | None = None,
@@ -115,13 +115,13 @@ class Phases:
             settings: everything that the phase depends on.
             cost: what the model costs, for the record.
             architecture: a student's paths; `None` for a teacher.
-            stop: whether to leave it at a history, see `training.Trainer.fit`; such a phase is
+            stop: whether to leave it at a history, see `loop.Trainer.fit`; such a phase is
                 finished for as long as this stays so.
-            **options: of `training.Trainer`, of this phase alone.
+            **options: of `loop.Trainer`, of this phase alone.
 
         Raises:
             records.SettingsChangedError: the phase was begun with other settings.
-            training.NonFiniteLossError: training diverged.
+            loop.NonFiniteLossError: training diverged.
             TailorError: the phase was finished and its weights are gone.
         """
         finished = self.finished(name, settings, cost)
@@ -133,7 +133,7 @@ class Phases:
                 f"{self._checkpoint(name)}, are gone. Begin the phase anew (pipelines.tailor: "
                 "--redo=PHASE), or take another working directory."
             )
-        trainer = training.Trainer(
+        trainer = loop.Trainer(
             model,
             objective,
             recipe,
@@ -204,10 +204,10 @@ class Phases:
 
     def accuracy(self, model: keras.Model, split: Split) -> float:
         """Top-1 accuracy of a model on a split, 0..1."""
-        return training.evaluate(model, self._batches(split))
+        return loop.evaluate(model, self._batches(split))
 
     def _confusion(self, model: keras.Model, split: Split) -> np.ndarray:
-        return training.confusion(model, self._batches(split))
+        return loop.confusion(model, self._batches(split))
 
     def _batches(self, split: Split) -> tf.data.Dataset:
         return evaluation_batches(split, self.task.preprocessing, batch_size=EVALUATION_BATCH)
@@ -239,7 +239,7 @@ class Phases:
         if found and found["of"] == name:
             return
         split = self.task.test or self.task.validation
-        logits, labels = training.predict(model, self._batches(split))
+        logits, labels = loop.predict(model, self._batches(split))
         predicted = logits.argmax(-1)
         classes, first = np.unique(labels, return_index=True)
         shown = dict(zip(classes[:MOST_EXAMPLES].tolist(), first.tolist(), strict=False))

@@ -9,18 +9,18 @@ from typing import Any
 
 import keras
 
-from tailor_tf import training
 from tailor_tf.backbones.universal import save_universal
 from tailor_tf.data import Task, evaluation_batches, training_batches
 from tailor_tf.network import costs
 from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.support.files import write_text
+from tailor_tf.training import loop
 
 
 def pretrain(
     graph: BlockGraph,
     task: Task,
-    recipe: training.Recipe,
+    recipe: loop.Recipe,
     *,
     workdir: str | os.PathLike,
     seed: int = 0,
@@ -38,7 +38,7 @@ def pretrain(
         workdir: where everything lands.
         seed: of the initial weights, the order of the images and their augmentation.
         callbacks: Keras callbacks.
-        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
+        **options: of `loop.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
 
     Returns:
         The record that `pretrain.json` holds.
@@ -46,9 +46,9 @@ def pretrain(
     workdir = pathlib.Path(workdir)
     keras.utils.set_random_seed(seed)
     model = build_network(graph, task.num_classes)
-    trainer = training.Trainer(
+    trainer = loop.Trainer(
         model,
-        training.classification(recipe),
+        loop.classification(recipe),
         recipe,
         steps_per_epoch=len(task.train) // recipe.batch_size,
         checkpoint=workdir / "checkpoint.safetensors",
@@ -63,7 +63,7 @@ def pretrain(
     )
 
     def accuracy(split):
-        return training.evaluate(
+        return loop.evaluate(
             model, evaluation_batches(split, task.preprocessing, batch_size=recipe.batch_size)
         )
 

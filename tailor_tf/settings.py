@@ -7,7 +7,7 @@ from tailor_tf.method import pruning
 from tailor_tf.network.costs import COMPLEXITIES
 from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError
-from tailor_tf.training import Recipe
+from tailor_tf.training.loop import Recipe
 
 # The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
 TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.01)

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import keras
 
-from tailor_tf import training
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Task
 from tailor_tf.method import distillation, selection, student
@@ -28,6 +27,7 @@ from tailor_tf.records.records import Level, standard_error
 from tailor_tf.report import writer
 from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.support.errors import TailorError
+from tailor_tf.training import loop
 
 METHODS = ("nettailor", "finetune", *BASELINES)
 
@@ -60,7 +60,7 @@ class Run:
         settings: how to do it.
         callbacks: Keras callbacks per phase, called with "teacher", "student" or "finetuned_6".
         meter: measures latencies, which the settings may ask for.
-        **options: of `training.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
+        **options: of `loop.Trainer`: `checkpoint_seconds`, `sync_batch_norm`, `jit_compile`.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Run:
         Raises:
             TailorError: an unknown phase.
             records.SettingsChangedError: the directory was made with other settings.
-            training.NonFiniteLossError: training diverged.
+            loop.NonFiniteLossError: training diverged.
         """
         last = phase_index(until)
         if last == 0:
@@ -143,7 +143,7 @@ class Run:
             recipe = self.settings.teacher
             keras.utils.set_random_seed(self.settings.seed)
             model = student.build_teacher(self.universal, self.task.num_classes)
-            objective = training.classification(recipe)
+            objective = loop.classification(recipe)
             self._record_run()
             cost = self._network_cost
             self.phases.train("teacher", model, objective, recipe, self._depends_on.teacher(), cost)
@@ -270,7 +270,7 @@ class Run:
         Raises:
             TailorError: an unknown method.
             records.SettingsChangedError: the directory was made with other settings.
-            training.NonFiniteLossError: training diverged.
+            loop.NonFiniteLossError: training diverged.
         """
         if method == "finetune":
             model, name = self.teacher(), "teacher"
@@ -289,7 +289,7 @@ class Run:
         self.phases.train(
             method,
             model,
-            training.classification(recipe),
+            loop.classification(recipe),
             recipe,
             self._depends_on.baseline(),
             costs.baseline_cost(model, self.universal.graph.num_blocks),

@@ -16,8 +16,9 @@ import keras
 import safetensors.numpy
 import tensorflow as tf
 
-from tailor_tf import Recipe, Settings, load_task, load_universal, tailor, training
+from tailor_tf import Recipe, Settings, load_task, load_universal, tailor
 from tailor_tf.records import records
+from tailor_tf.training import loop
 
 QUICK = Recipe(2, batch_size=128, learning_rate=0.05)
 SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)
@@ -74,7 +75,7 @@ def die_before(module, name, count):
 def main(workdir, universal, kind="", number="0"):
     """Runs until the end or until killed."""
     tf.config.experimental.enable_op_determinism()
-    training.CHECKPOINT_SHARE = math.inf  # a state after every step
+    loop.CHECKPOINT_SHARE = math.inf  # a state after every step
     count = Countdown(int(number))
     if kind == "write":
         die_in_writing(count)

@@ -13,11 +13,12 @@ from keras import layers as kl
 from export import exporter, optimize, parity, runtimes, tflite
 from export.metadata import ArtifactError, Metadata
 from export.source import Source
-from tailor_tf import Recipe, backbones, load_task, training
+from tailor_tf import Recipe, backbones, load_task
 from tailor_tf.data import training_batches
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.network.graph import build_network
+from tailor_tf.training import loop
 from tests.helpers import images, random_architecture, random_student, universal
 from tests.method.test_compaction import NETWORKS
 
@@ -66,7 +67,7 @@ def trained(digits):
     graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
     model = build_network(graph, 10)
     recipe = Recipe(8, batch_size=32, learning_rate=0.1, schedule="cosine")
-    trainer = training.Trainer(model, training.classification(recipe), recipe, 36)
+    trainer = loop.Trainer(model, loop.classification(recipe), recipe, 36)
     trainer.fit(
         functools.partial(
             training_batches, digits.train, digits.preprocessing, batch_size=32, seed=0

@@ -19,7 +19,6 @@ from tailor_tf import (
     load_task,
     load_task_pack,
     tailor,
-    training,
 )
 from tailor_tf.data import evaluation_batches
 from tailor_tf.method.levels import BLOCKS_TRIED
@@ -27,6 +26,7 @@ from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture, build_network
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records.records import Level, SettingsChangedError
+from tailor_tf.training import loop
 from tests.helpers import randomise
 
 QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
@@ -94,7 +94,7 @@ def test_recorded_costs_are_those_of_the_compacted_network(finished, universal):
 def test_finished_phases_are_read_and_not_run(finished, universal, digits, monkeypatch):
     workdir, result = finished
     monkeypatch.setattr(
-        training.Trainer, "fit", lambda *args, **kwargs: pytest.fail("a finished phase ran again")
+        loop.Trainer, "fit", lambda *args, **kwargs: pytest.fail("a finished phase ran again")
     )
     again = tailor(universal, digits, workdir, SETTINGS)
     images = next(iter(evaluation_batches(digits.test, digits.preprocessing, batch_size=8)))[0]
@@ -130,15 +130,13 @@ def test_redo_forgets_later_phases_only(universal, digits, tmp_path):
 
 
 def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_path):
-    class Diverge(training.keras.callbacks.Callback):
+    class Diverge(loop.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 self.model.get_layer("classifier").bias.assign(np.full(10, np.nan))
 
     settings = dataclasses.replace(SETTINGS, teacher=dataclasses.replace(QUICK, epochs=2))
-    with pytest.raises(
-        training.NonFiniteLossError, match=r"nan at step 19 with learning rate 0.05"
-    ):
+    with pytest.raises(loop.NonFiniteLossError, match=r"nan at step 19 with learning rate 0.05"):
         tailor(universal, digits, tmp_path, settings, callbacks=lambda phase: [Diverge()])
     tensors, metadata = weights.read(tmp_path / "checkpoints" / "teacher.safetensors")
     assert len(metadata["history"]) == 1
@@ -149,7 +147,7 @@ def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_pat
 def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_path):
     """Killed after its first epoch and started again, a phase ends as if nothing had happened."""
 
-    class Stop(training.keras.callbacks.Callback):
+    class Stop(loop.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
 

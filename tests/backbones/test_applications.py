@@ -9,13 +9,14 @@ import tensorflow as tf
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf import Recipe, backbones, compact, sharing, training
+from tailor_tf import Recipe, backbones, compact, sharing
 from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import load_universal, universal_from_tensors
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks, costs, weights
 from tailor_tf.network.graph import Architecture
+from tailor_tf.training import loop
 from tests import helpers
 
 SIZE = 64
@@ -90,7 +91,7 @@ def test_one_step_of_tailoring_and_compaction(networks):
     for a, b in zip(taught, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
     objective = distillation.StudentObjective(folded, full, shares)
-    trainer = training.Trainer(learner, objective, Recipe(1, batch_size=2), steps_per_epoch=1)
+    trainer = loop.Trainer(learner, objective, Recipe(1, batch_size=2), steps_per_epoch=1)
     batches = tf.data.Dataset.from_tensors((_inputs(rng), np.array([0, 1], np.int32)))
     [figures] = trainer.fit(lambda epoch, skip, share: batches)
     assert np.isfinite(figures["loss"])

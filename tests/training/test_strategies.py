@@ -14,7 +14,7 @@ from tailor_tf.data import DataError, Share, training_batches
 from tests.programs import ROOT
 
 
-def _start(*arguments, config=None, module="tests.strategy_run"):
+def _start(*arguments, config=None, module="tests.training.strategy_run"):
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     if config:
         environment["TF_CONFIG"] = json.dumps(config)

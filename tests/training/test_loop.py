@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import Recipe, training
-from tailor_tf.checkpoints import Checkpoints
+from tailor_tf import Recipe
 from tailor_tf.network import weights
 from tailor_tf.records.records import SettingsChangedError
+from tailor_tf.training import loop
+from tailor_tf.training.checkpoints import Checkpoints
 
 RECIPE = Recipe(3, batch_size=4, learning_rate=0.05, decay_epochs=1)
 STEPS = 5
@@ -36,14 +37,14 @@ def build():
 
 
 def trainer(path=None, **options):
-    model, objective = build(), training.classification(RECIPE)
-    return training.Trainer(model, objective, RECIPE, STEPS, path, checkpoint_seconds=0, **options)
+    model, objective = build(), loop.classification(RECIPE)
+    return loop.Trainer(model, objective, RECIPE, STEPS, path, checkpoint_seconds=0, **options)
 
 
 @pytest.fixture
 def every_step(monkeypatch):
     """A state is written after every step, whatever time that takes."""
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", math.inf)
 
 
 class StopAt(keras.callbacks.Callback):
@@ -163,7 +164,7 @@ def test_other_settings_and_other_networks_are_named(tmp_path):
     images = keras.Input((6,))
     other = keras.Model(images, {"logits": keras.layers.Dense(2, name="hidden")(images)})
     with pytest.raises(ValueError, match=r"hidden/kernel should have shape \(6, 2\), received"):
-        training.Trainer(other, training.classification(RECIPE), RECIPE, STEPS, path, {"seed": 0})
+        loop.Trainer(other, loop.classification(RECIPE), RECIPE, STEPS, path, {"seed": 0})
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_writing_states_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     """With a limit of zero seconds between states it is the share that limits them."""
     written = []
     monkeypatch.setattr(Checkpoints, "save", lambda self, *args, best: written.append(best))
-    monkeypatch.setattr(training, "CHECKPOINT_SHARE", 1e-9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e-9)
     trainer(pathlib.Path(tmp_path) / "state.safetensors").fit(batches)
     assert len(written) == 1 + 3  # the first step's, and one after each epoch
 
@@ -220,6 +221,6 @@ def test_a_state_that_is_not_finite_is_not_written(tmp_path, every_step):
             if batch == 2:
                 run.model.get_layer("out").bias.assign([np.nan, 0])
 
-    with pytest.raises(training.NonFiniteLossError, match="nan at step 4 with learning rate"):
+    with pytest.raises(loop.NonFiniteLossError, match="nan at step 4 with learning rate"):
         run.fit(batches, callbacks=[Break()])
     assert progress(path) == 2

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import training
 from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher, gates
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture
 from tailor_tf.network.layers import BatchNorm
-from tailor_tf.training import Recipe
+from tailor_tf.training import loop
+from tailor_tf.training.loop import Recipe
 from tests import helpers
 
 HALF = ("mixed_bfloat16", "mixed_float16")
@@ -50,7 +50,7 @@ def _batch():
 
 def _losses(policy="float32", steps=5, **options):
     keras.config.set_dtype_policy(policy)
-    trainer = training.Trainer(*_student(_network()), RECIPE, steps, **options)
+    trainer = loop.Trainer(*_student(_network()), RECIPE, steps, **options)
     return [float(trainer.step(*_batch())["loss"]) for _ in range(steps)]
 
 
@@ -104,10 +104,10 @@ def _after_one_step(policy, factor, recipe):
     before = weights.arrays(model)
 
     def objective(model, images, labels):
-        loss, figures = training.classification(recipe)(model, images, labels)
+        loss, figures = loop.classification(recipe)(model, images, labels)
         return factor * loss, figures
 
-    trainer = training.Trainer(model, objective, recipe, 1)
+    trainer = loop.Trainer(model, objective, recipe, 1)
     trainer.step(*_batch())
     trained = {v.path: np.array(v) - before[v.path] for v in model.trainable_variables}
     return trained, before
@@ -136,10 +136,10 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
     recipe = Recipe(1)
 
     def objective(model, images, labels):
-        loss, figures = training.classification(recipe)(model, images, labels)
+        loss, figures = loop.classification(recipe)(model, images, labels)
         return 1e38 * loss, figures
 
-    trainer = training.Trainer(model, objective, recipe, 1)
+    trainer = loop.Trainer(model, objective, recipe, 1)
     scale = float(trainer.optimizer.dynamic_scale)
     trainer.step(*_batch())
     assert float(trainer.optimizer.dynamic_scale) == scale / 2

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tailor_tf.checkpoints import Checkpoints
 from tailor_tf.data import Share
 from tailor_tf.method.losses import accuracy, cross_entropy
 from tailor_tf.network import weights
@@ -22,6 +21,7 @@ from tailor_tf.network.costs import is_statistic
 from tailor_tf.network.layers import BatchNorm
 from tailor_tf.records.records import check_same_settings
 from tailor_tf.support.errors import TailorError
+from tailor_tf.training.checkpoints import Checkpoints
 
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.01  # of the time that writing states within epochs may take

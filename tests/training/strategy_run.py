@@ -1,7 +1,7 @@
 """Trains a small teacher and student for some steps and prints their losses; run by a test.
 
-    python -m tests.strategy_run STRATEGY [SYNC]
-    python -m tests.strategy_run tailor FLAGS
+    python -m tests.training.strategy_run STRATEGY [SYNC]
+    python -m tests.training.strategy_run tailor FLAGS
 
 The second form is `pipelines.tailor` on a machine with two devices.
 """
@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import common
-from tailor_tf import training
 from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
 from tailor_tf.network.graph import Architecture
-from tailor_tf.training import Recipe
+from tailor_tf.training import loop
+from tailor_tf.training.loop import Recipe
 from tests import helpers
 
 STEPS = 20
@@ -59,11 +59,11 @@ def losses(strategy, sync_batch_norm):
         learner = student.build_student(universal, full, 5)
         shares = costs.path_shares(universal.graph, full)
         for name, model, objective in (
-            ("teacher", teacher, training.classification(RECIPE)),
+            ("teacher", teacher, loop.classification(RECIPE)),
             ("student", learner, distillation.StudentObjective(teacher, full, shares)),
         ):
             figures = []
-            trainer = training.Trainer(
+            trainer = loop.Trainer(
                 model, objective, RECIPE, STEPS // 2, sync_batch_norm=sync_batch_norm
             )
             trainer.fit(batches, callbacks=[Losses(figures)])
