@@ -26,7 +26,7 @@ from benchmarks.figures import spread
 from export.benchmark import resident
 from pipelines import common
 from tailor_tf import Bundle, Tailored, Universal, load_universal
-from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.bundle.store import BundleStore, read_pack
 from tailor_tf.method.compaction import compact
 from tailor_tf.report.tables import aligned
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from export import runtimes, shared_onnx, shared_saved_model, shared_tflite, tflite
 from export.metadata import ArtifactError
-from tailor_tf.bundle_store import BundleStore
+from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions
 

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from export import onnx, runtimes, shared_tasks
 from export.metadata import ArtifactError
-from tailor_tf import sharing
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.bundle import sharing
 from tailor_tf.method.folding import fold
 from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions

@@ -18,7 +18,7 @@ from export import saved_model, serving, shared_tasks
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from export.runtimes import Runtime, of_saved_model
-from tailor_tf import sharing
+from tailor_tf.bundle import sharing
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions

@@ -17,8 +17,8 @@ from absl import flags
 from export import bundle, sizes, source
 from pipelines import common
 from tailor_tf import load_universal
-from tailor_tf.bundle_manifest import Manifest
-from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.bundle.manifest import Manifest
+from tailor_tf.bundle.store import BundleStore, read_pack
 from tailor_tf.report.tables import aligned
 from tailor_tf.support.errors import TailorError
 

@@ -12,9 +12,9 @@ import importlib
 _HOMES = {
     "Architecture": "network.graph",
     "BlockGraph": "network.graph",
-    "Bundle": "bundle",
+    "Bundle": "bundle.loaded",
     "Path": "network.graph",
-    "Prediction": "bundle",
+    "Prediction": "bundle.loaded",
     "Recipe": "training.loop",
     "Result": "tailoring",
     "Run": "tailoring",

@@ -16,8 +16,8 @@ from export import (
 )
 from export.metadata import ArtifactError
 from export.tflite_kernels import folded
-from tailor_tf.bundle_store import BundleStore, read_pack
-from tests import bundle_packs
+from tailor_tf.bundle.store import BundleStore, read_pack
+from tests.bundle import bundle_packs
 from tests.programs import program
 
 TASKS = ("vehicles", "birds")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tailor_tf import load_universal, save_universal
-from tailor_tf.bundle_store import BundleStore
+from tailor_tf.bundle.store import BundleStore
 from tailor_tf.data import Preprocessing
 from tailor_tf.method.task_pack import Tailored, save_task_pack
 from tests.helpers import random_architecture, random_student

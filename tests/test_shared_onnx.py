@@ -11,7 +11,7 @@ from onnx.external_data_helper import ExternalDataInfo
 
 from export import parity, runtimes, shared_onnx, shared_tasks
 from export.metadata import ArtifactError
-from tailor_tf import sharing
+from tailor_tf.bundle import sharing
 from tailor_tf.method.student import task_weights
 from tests.helpers import universal
 from tests.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks

@@ -11,7 +11,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import parity, saved_model, serving, shared_saved_model, shared_tasks, sizes
 from export.metadata import ArtifactError
-from tailor_tf import sharing
+from tailor_tf.bundle import sharing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import task_weights

@@ -9,9 +9,10 @@ import tensorflow as tf
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf import Recipe, backbones, compact, sharing
+from tailor_tf import Recipe, backbones, compact
 from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import load_universal, universal_from_tensors
+from tailor_tf.bundle import sharing
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks, costs, weights

@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.bundle_manifest import BundleError, Entry, Manifest
-from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.bundle.manifest import BundleError, Entry, Manifest
+from tailor_tf.bundle.sharing import shared_network
+from tailor_tf.bundle.store import BundleStore, read_pack
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.method.task_pack import Tailored
 from tailor_tf.network.graph import Architecture
-from tailor_tf.sharing import shared_network
 
 
 class Prediction(NamedTuple):

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from tailor_tf.backbones.universal import Universal, load_universal, save_universal
-from tailor_tf.bundle_manifest import BundleError, Entry, Manifest, checked_name
+from tailor_tf.bundle.manifest import BundleError, Entry, Manifest, checked_name
 from tailor_tf.method.task_pack import Tailored, load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import Architecture

@@ -16,13 +16,13 @@ import safetensors.numpy
 
 from tailor_tf import save_universal
 from tailor_tf.backbones.universal import Universal, load_universal
-from tailor_tf.bundle_manifest import BundleError, Manifest
-from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf.bundle.manifest import BundleError, Manifest
+from tailor_tf.bundle.store import BundleStore, read_pack
 from tailor_tf.method.task_pack import TaskPackError, load_task_pack
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.weights import WeightsError
 from tailor_tf.support import locks
-from tests import bundle_packs
+from tests.bundle import bundle_packs
 from tests.helpers import images, randomise
 
 KILLS = 20

@@ -12,11 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import Bundle, sharing
-from tailor_tf.bundle_manifest import BundleError
-from tailor_tf.bundle_store import BundleStore, read_pack
+from tailor_tf import Bundle
+from tailor_tf.bundle import sharing
+from tailor_tf.bundle.manifest import BundleError
+from tailor_tf.bundle.store import BundleStore, read_pack
 from tailor_tf.method.task_pack import TaskPackError
-from tests import bundle_packs
+from tests.bundle import bundle_packs
 from tests.helpers import randomise
 
 THREADS = 8
