@@ -4,8 +4,8 @@ from absl import flags
 
 from pipelines import common
 from tailor_tf import backbones
-from tailor_tf.pretraining import pretrain
 from tailor_tf.support import locks
+from tailor_tf.tailoring.pretraining import pretrain
 from tailor_tf.training import loop
 
 FLAGS = flags.FLAGS

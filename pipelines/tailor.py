@@ -16,10 +16,10 @@ from tailor_tf.method.baselines import BASELINES
 from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import TEACHER_GRADIENTS
 from tailor_tf.network.graph import Architecture
-from tailor_tf.phases import PHASES
 from tailor_tf.report import tables
 from tailor_tf.support import files, locks
-from tailor_tf.tailoring import METHODS
+from tailor_tf.tailoring.phases import PHASES
+from tailor_tf.tailoring.run import METHODS
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()

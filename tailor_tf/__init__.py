@@ -16,9 +16,9 @@ _HOMES = {
     "Path": "network.graph",
     "Prediction": "bundle.loaded",
     "Recipe": "training.loop",
-    "Result": "tailoring",
-    "Run": "tailoring",
-    "Settings": "settings",
+    "Result": "tailoring.run",
+    "Run": "tailoring.run",
+    "Settings": "tailoring.settings",
     "Tailored": "method.task_pack",
     "TailorError": "support.errors",
     "Universal": "backbones.universal",
@@ -28,7 +28,7 @@ _HOMES = {
     "load_universal": "backbones.universal",
     "save_task_pack": "method.task_pack",
     "save_universal": "backbones.universal",
-    "tailor": "tailoring",
+    "tailor": "tailoring.run",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,7 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from tailor_tf import Recipe, Settings, load_task, tailoring
+from tailor_tf import Recipe, Settings, load_task
+from tailor_tf.tailoring.settings import Settings
 from tests.programs import ROOT, program
 
 
@@ -132,4 +133,4 @@ def test_the_defaults_are_the_papers():
     assert Settings().student == Recipe(
         epochs=20, batch_size=32, learning_rate=0.1, decay=0.1, decay_epochs=8, weight_decay=5e-4
     )
-    assert tailoring.Settings().teacher.learning_rate == 0.01
+    assert Settings().teacher.learning_rate == 0.01

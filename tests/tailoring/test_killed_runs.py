@@ -27,7 +27,14 @@ def universal(tmp_path_factory):
 
 
 def start(workdir, universal, *kill):
-    command = [sys.executable, "-m", "tests.killed_run", str(workdir), str(universal), *kill]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.tailoring.killed_run",
+        str(workdir),
+        str(universal),
+        *kill,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 

@@ -1,6 +1,6 @@
 """A run on digits and a tiny network that kills itself where it is told to; a program of tests.
 
-Usage: python -m tests.killed_run WORKDIR UNIVERSAL [KIND NUMBER]
+Usage: python -m tests.tailoring.killed_run WORKDIR UNIVERSAL [KIND NUMBER]
 
 KIND `step` dies after so many training steps, `write` in the middle of writing so many files of
 weights, `between` between the renamings behind that, `record` before so many records are written.

@@ -13,7 +13,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Task
 from tailor_tf.network.costs import Cost
 from tailor_tf.network.graph import Path
-from tailor_tf.settings import Settings
+from tailor_tf.tailoring.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,12 +21,12 @@ from tailor_tf.method.task_pack import Tailored, save_task_pack
 from tailor_tf.network import costs, weights
 from tailor_tf.network.graph import Architecture
 from tailor_tf.network.latencies import Latencies
-from tailor_tf.phase_settings import PhaseSettings, describe
-from tailor_tf.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
 from tailor_tf.records.records import Level, standard_error
 from tailor_tf.report import writer
-from tailor_tf.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.support.errors import TailorError
+from tailor_tf.tailoring.phase_settings import PhaseSettings, describe
+from tailor_tf.tailoring.phases import Callbacks, Phases, forgotten, no_callbacks, phase_index
+from tailor_tf.tailoring.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.training import loop
 
 METHODS = ("nettailor", "finetune", *BASELINES)

@@ -1,0 +1,1 @@
+"""One task from start to end, in one working directory."""
