@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from absl import flags
 
 from pipelines import common
-from tailor_tf import decathlon, load_universal
-from tailor_tf.decathlon import PROTOCOLS
+from tailor_tf import load_universal
+from tailor_tf.decathlon import protocols
+from tailor_tf.decathlon.protocols import PROTOCOLS
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 
@@ -82,7 +83,7 @@ def main(argv: list[str]) -> None:
     )
 
     def finished() -> list[str]:
-        return [d for d in domains if decathlon.is_finished(folder(d), network(None))]
+        return [d for d in domains if protocols.is_finished(folder(d), network(None))]
 
     before = finished()
     left = [domain for domain in domains if domain not in before]
@@ -98,7 +99,7 @@ def main(argv: list[str]) -> None:
     if done:
         names = ("workdir", "protocol", "data_dir", "annotations", "test_labels")
         options = {name: FLAGS[name].value for name in names}
-        print(f"\n{decathlon.conclude(domains=done, universal=network, **options)}", end="")
+        print(f"\n{protocols.conclude(domains=done, universal=network, **options)}", end="")
     if failed:
         raise TailorError(
             f"{len(failed)} of {len(domains)} domains failed: {', '.join(failed)}. Their messages "

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from tailor_tf import Recipe, Settings, load_task
-from tailor_tf.tailoring.settings import Settings
 from tests.programs import ROOT, program
 
 

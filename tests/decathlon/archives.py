@@ -11,7 +11,7 @@ import threading
 
 from PIL import Image
 
-from tailor_tf import score
+from tailor_tf.decathlon import score
 from tests.shared_data import image_set
 
 # Which images stand for a domain's: set and its folder.

@@ -10,12 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from tailor_tf import backbones, challenge, save_universal, score
+from tailor_tf import backbones, save_universal
 from tailor_tf.data import DataError, load_task
 from tailor_tf.data.tfds_source import load_unlabelled_test
+from tailor_tf.decathlon import challenge, score
 from tailor_tf.network.graph import build_network
-from tests import decathlon_archives
-from tests.decathlon_archives import CLASSES, IMAGES
+from tests.decathlon import archives
+from tests.decathlon.archives import CLASSES, IMAGES
 from tests.helpers import randomise
 from tests.programs import ROOT
 
@@ -40,15 +41,15 @@ def prepared(tmp_path_factory):
     import tensorflow_datasets as tfds
     from tensorflow_datasets.image_classification import visual_domain_decathlon as module
 
-    archives = decathlon_archives.make(tmp_path_factory.mktemp("archives") / "files")
+    made = archives.make(tmp_path_factory.mktemp("archives") / "files")
     data_dir = tmp_path_factory.mktemp("tfds")
-    with pytest.MonkeyPatch.context() as patch, decathlon_archives.served(archives) as address:
+    with pytest.MonkeyPatch.context() as patch, archives.served(made) as address:
         patch.setattr(module, "_URL_PREFIX_VGG", address)
         patch.setattr(module, "_URL_PREFIX_IMAGENET", address)
         for domain in score.DOMAINS:
             name = f"visual_domain_decathlon/{domain}"
             tfds.builder(name, data_dir=str(data_dir)).download_and_prepare()
-    return data_dir, archives / "labels"
+    return data_dir, made / "labels"
 
 
 @pytest.mark.parametrize("domain", score.DOMAINS)

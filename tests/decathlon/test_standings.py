@@ -1,6 +1,6 @@
 """The decathlon's tables against figures by hand."""
 
-from tailor_tf import score, standings
+from tailor_tf.decathlon import score, standings
 
 
 def _methods(validation, parameters, multiply_adds):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tailor_tf import challenge, score, standings
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Split, evaluation_batches
 from tailor_tf.data.tfds_source import load_unlabelled_test
+from tailor_tf.decathlon import challenge, score, standings
 from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.records import records

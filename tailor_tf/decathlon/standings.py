@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tailor_tf import score
+from tailor_tf.decathlon import score
 from tailor_tf.report.tables import aligned, amounts, significant
 
 OURS = "tailor_tf"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tailor_tf import challenge
+from tailor_tf.decathlon import challenge
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Protocols of several domains over one universal network, their score and standings."""
