@@ -24,16 +24,10 @@ import numpy as np
 from absl import flags
 
 from benchmarks.figures import spread
-from export import (
-    benchmark,
-    exporter,
-    parity,
-    runtimes,
-    shared_tflite,
-    source,
-    tflite,
-    tflite_kernels,
-)
+from export import benchmark, exportable, exporter, parity, runtimes
+from export.tflite import kernels as tflite_kernels
+from export.tflite import shared as shared_tflite
+from export.tflite import single as tflite
 from pipelines import common
 from tailor_tf import Universal, data, load_universal
 from tailor_tf.report.tables import aligned
@@ -70,7 +64,7 @@ def make(universal: Universal, folder: pathlib.Path) -> tuple[dict[str, Pack], F
     packs, files = {}, {precision: {} for precision in FLAGS.precisions}
     for item in FLAGS.packs:
         path, _, images = item.partition("=")
-        exported = source.from_task_pack(path, universal)
+        exported = exportable.from_task_pack(path, universal)
         name, preprocessing = pathlib.Path(path).parent.name, exported.metadata.preprocessing
         sides = {"image_size": preprocessing.image_size, "resize": preprocessing.resize}
         task = data.load_task(images, **sides)

@@ -22,16 +22,11 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from export import (
-    benchmark,
-    onnx,
-    runtimes,
-    saved_model,
-    shared_onnx,
-    shared_saved_model,
-    shared_tasks,
-    sizes,
-)
+from export import benchmark, runtimes, shared_tasks, sizes
+from export.onnx import shared as shared_onnx
+from export.onnx import single as onnx
+from export.saved_model import shared as shared_saved_model
+from export.saved_model import single as saved_model
 from pipelines import common
 from tailor_tf import load_task_pack, load_universal
 from tailor_tf.method.compaction import compact
@@ -49,7 +44,12 @@ flags.DEFINE_integer("rounds", 40, "Calls of each task in a measurement of laten
 
 FORMATS = ("SavedModel", "ONNX")
 ALLOWANCE = {"SavedModel": 256 * 1024, "ONNX": 64 * 1024}  # bytes beside 1.1 times the parameters
-_PRELOADED = ["export.shared_onnx", "export.shared_saved_model", "pipelines.common", "onnxruntime"]
+_PRELOADED = [
+    "export.onnx.shared",
+    "export.saved_model.shared",
+    "pipelines.common",
+    "onnxruntime",
+]
 
 Answer = Callable[[], object]  # one image, one task
 

@@ -15,8 +15,10 @@ import numpy as np
 from absl import flags
 
 from benchmarks.figures import spread
-from export import benchmark, onnx, tflite
+from export import benchmark
 from export.metadata import Metadata
+from export.onnx import single as onnx
+from export.tflite import single as tflite
 from pipelines import common
 from tailor_tf import Universal, backbones
 from tailor_tf.data import Preprocessing

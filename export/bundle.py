@@ -4,8 +4,12 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from export import runtimes, shared_onnx, shared_saved_model, shared_tflite, tflite
+from export import runtimes
 from export.metadata import ArtifactError
+from export.onnx import shared as shared_onnx
+from export.saved_model import shared as shared_saved_model
+from export.tflite import shared as shared_tflite
+from export.tflite import single as tflite
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.task_pack import Tailored
 from tailor_tf.support.versions import Versions

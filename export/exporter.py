@@ -10,20 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 import keras
 import numpy as np
 
-from export import (
-    benchmark,
-    onnx,
-    optimize,
-    parity,
-    runtimes,
-    saved_model,
-    serving,
-    sizes,
-    tflite,
-    tflite_kernels,
-)
+from export import benchmark, parity, runtimes, sizes
+from export.exportable import Source
 from export.metadata import ArtifactError, Metadata
-from export.source import Source
+from export.onnx import single as onnx
+from export.optimize import optimize
+from export.saved_model import single as saved_model
+from export.serving import configuration as serving
+from export.tflite import kernels as tflite_kernels
+from export.tflite import single as tflite
 from tailor_tf.data import Split, Task, evaluation_batches
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.method.folding import fold

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export import onnx, saved_model, tflite
 from export.metadata import ArtifactError, Metadata
+from export.onnx import single as onnx
+from export.saved_model import single as saved_model
+from export.tflite import single as tflite
 from tailor_tf.data.batches import central_window
 
 

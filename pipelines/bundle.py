@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from export import bundle, sizes, source
+from export import bundle, exportable, sizes
 from pipelines import common
 from tailor_tf import load_universal
 from tailor_tf.bundle.manifest import Manifest
@@ -109,7 +109,7 @@ VERBS = {
 def _given_pack() -> str | os.PathLike:
     if (FLAGS.workdir is None) == (FLAGS.task_pack is None):
         raise TailorError("Expected one of --workdir and --task_pack.")
-    return source.pack_of_run(FLAGS.workdir) if FLAGS.workdir else FLAGS.task_pack
+    return exportable.pack_of_run(FLAGS.workdir) if FLAGS.workdir else FLAGS.task_pack
 
 
 def _size(manifest: Manifest) -> str:

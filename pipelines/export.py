@@ -10,7 +10,8 @@ import pathlib
 
 from absl import flags
 
-from export import exporter, source, tflite
+from export import exportable, exporter
+from export.tflite import single as tflite
 from pipelines import common
 from tailor_tf import load_universal
 from tailor_tf.support.errors import TailorError
@@ -79,10 +80,10 @@ def main(argv: list[str]) -> None:
         common.read_flags_of_run(FLAGS.workdir)
     universal = load_universal(FLAGS.universal, **common.universal_config())
     if FLAGS.workdir:
-        exported = source.from_run(FLAGS.workdir, universal)
+        exported = exportable.from_run(FLAGS.workdir, universal)
         folder = FLAGS.exports or os.path.join(FLAGS.workdir, "exports")
     else:
-        exported = source.from_task_pack(FLAGS.task_pack, universal)
+        exported = exportable.from_task_pack(FLAGS.task_pack, universal)
         folder = FLAGS.exports or pathlib.Path(FLAGS.task_pack).parent / "exports"
     task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
     published = exporter.export(exported, task, folder, options)

@@ -9,7 +9,7 @@ import sys
 
 from absl import flags
 
-from export import client
+from export.serving import client
 from pipelines import common
 from tailor_tf.support.errors import TailorError
 

@@ -8,7 +8,7 @@ import sys
 
 from absl import flags
 
-from export import latency
+from export import meter
 from pipelines import common
 from tailor_tf import Run, Settings, Universal, load_universal
 from tailor_tf.data import Task
@@ -90,7 +90,7 @@ for name, count in BUDGETS.items():
 flags.DEFINE_enum(
     "latency",
     None,
-    latency.PRECISIONS,
+    meter.PRECISIONS,
     "Measure latency in LiteRT and record it, in this precision; float32 where latency is asked "
     "for otherwise.",
 )
@@ -126,11 +126,11 @@ def settings_from_flags() -> Settings:
     )
 
 
-def meter_from_flags(universal: Universal, task: Task, settings: Settings) -> latency.Meter | None:
+def meter_from_flags(universal: Universal, task: Task, settings: Settings) -> meter.Meter | None:
     """What measures latency, where the flags ask for it."""
     if FLAGS.latency is None and not settings.needs_latency:
         return None
-    return latency.Meter(
+    return meter.Meter(
         universal.graph,
         Architecture.full(universal.graph.num_blocks, settings.max_skip),
         task.num_classes,

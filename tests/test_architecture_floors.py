@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("tailor_tf", "export", "pipelines", "benchmarks")
 
-TF_KERAS_MODULE = "export.optimize"  # pruning and clustering of weights exist for tf-keras alone
+TF_KERAS_MODULE = "export.optimize.optimize"  # it knows tf-keras alone
 
 
 def _modules():

@@ -33,7 +33,7 @@ METHODS = ("nettailor", "finetune", *BASELINES)
 
 
 class Meter(Protocol):
-    """What measures latencies on this machine, such as `export.latency.Meter`.
+    """What measures latencies on this machine, such as `export.meter.Meter`.
 
     Attributes:
         latencies: those of all pieces of the networks over a universal network.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from export import flatbuffer
+from export.tflite import flatbuffer
 
 _TYPES = {
     schema.TensorType.FLOAT32: "float32",

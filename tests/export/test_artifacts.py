@@ -13,9 +13,12 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.lite.python import schema_py_generated as schema
 
-from export import onnx, runtimes, saved_model, tflite
+from export import runtimes
 from export.encoded import MAX_PIXELS
 from export.metadata import ArtifactError, Metadata
+from export.onnx import single as onnx
+from export.saved_model import single as saved_model
+from export.tflite import single as tflite
 from tailor_tf.data import Preprocessing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold

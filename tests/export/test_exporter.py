@@ -8,10 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from export import benchmark, exporter, optimize, parity, runtimes, tflite
+from export import benchmark, exporter, parity, runtimes
+from export.exportable import Source
 from export.exporter import Options
 from export.metadata import ArtifactError, Metadata
-from export.source import Source
+from export.optimize import optimize
+from export.tflite import single as tflite
 from tailor_tf.data import Preprocessing, Split, Task
 from tailor_tf.method.compaction import compact
 from tailor_tf.network.graph import Architecture, build_network

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import onnx, runtimes, shared_tasks
+from export import runtimes, shared_tasks
 from export.metadata import ArtifactError
+from export.onnx import single as onnx
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.bundle import sharing
 from tailor_tf.method.folding import fold

@@ -10,9 +10,11 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers as kl
 
-from export import exporter, optimize, parity, runtimes, tflite
+from export import exporter, parity, runtimes
+from export.exportable import Source
 from export.metadata import ArtifactError, Metadata
-from export.source import Source
+from export.optimize import optimize
+from export.tflite import single as tflite
 from tailor_tf import Recipe, backbones, load_task
 from tailor_tf.data import training_batches
 from tailor_tf.method.compaction import compact

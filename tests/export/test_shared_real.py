@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import parity, runtimes, shared_onnx, shared_saved_model
+from export import parity, runtimes
+from export.onnx import shared as shared_onnx
+from export.saved_model import shared as shared_saved_model
 from tailor_tf import Recipe, Settings, load_task, load_task_pack, load_universal, tailor
+from tests.export.shared_tasks import assert_same_logits, own_logits
 from tests.shared_data import image_set
-from tests.shared_tasks import assert_same_logits, own_logits
 
 SETTINGS = Settings(
     teacher=Recipe(1, batch_size=32, learning_rate=0.05, schedule="cosine"),

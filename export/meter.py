@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from export import benchmark, tflite
+from export import benchmark
+from export.tflite import single as tflite
 from tailor_tf.method.compaction import PlainLayers
 from tailor_tf.method.folding import fold
 from tailor_tf.network import costs

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export import saved_model, serving, shared_tasks
+from export import shared_tasks
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError, Metadata
 from export.runtimes import Runtime, of_saved_model
+from export.saved_model import single as saved_model
+from export.serving import configuration as serving
 from tailor_tf.bundle import sharing
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.method.task_pack import Tailored

@@ -7,7 +7,7 @@ import json
 import keras
 import pytest
 
-from export import latency
+from export import meter
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import close
 from tailor_tf.network import costs
@@ -90,18 +90,18 @@ def test_latency_that_nobody_measured():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", latency.PRECISIONS)
+@pytest.mark.parametrize("precision", meter.PRECISIONS)
 def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     graph, full = helpers.small_graph(), Architecture.full(4, 2)
-    found = latency.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies
+    found = meter.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies
     names = {"stem", "head", *(path.name for path in full.paths)}
     assert set(found.pieces) == names | {f"block{layer}_sum" for layer in range(1, 5)}
     assert found.network > found.call > 0
     assert found.measured_on["precision"] == precision and found.measured_on["processor"]
-    again = latency.Meter(graph, full, 5, precision=precision, cache=tmp_path)
-    monkeypatch.setattr(latency, "_times", lambda runners: pytest.fail("measured again"))
+    again = meter.Meter(graph, full, 5, precision=precision, cache=tmp_path)
+    monkeypatch.setattr(meter, "_times", lambda runners: pytest.fail("measured again"))
     assert again.latencies == found
-    other = latency.Meter(graph, full, 5, precision=precision, threads=2, cache=tmp_path)
+    other = meter.Meter(graph, full, 5, precision=precision, threads=2, cache=tmp_path)
     assert other._fingerprint() != again._fingerprint()
 
 
@@ -111,9 +111,9 @@ def test_networks_trained_in_half_precision_are_measured_in_full(small, rng, tmp
         architecture = Architecture.full(4, 2)
         student = helpers.random_student(small, architecture, rng, 5)
         network = compact(student, small.graph, architecture)
-        meter = latency.Meter(small.graph, architecture, 5, cache=tmp_path)
-        assert meter.measure(network) > 0
-        assert meter.latencies.network > 0
+        measured = meter.Meter(small.graph, architecture, 5, cache=tmp_path)
+        assert measured.measure(network) > 0
+        assert measured.latencies.network > 0
         assert keras.config.dtype_policy().name == "mixed_bfloat16", "training goes on as before"
     finally:
         keras.config.set_dtype_policy("float32")

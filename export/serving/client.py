@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from export import bundle, encoded, runtimes, serving, shared_saved_model
+from export import bundle, encoded, runtimes
 from export.metadata import ArtifactError
+from export.saved_model import shared as shared_saved_model
+from export.serving import configuration as serving
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 BATCH = 16

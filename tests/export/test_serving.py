@@ -27,8 +27,10 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from export import client, saved_model, serving
 from export.metadata import ArtifactError, Metadata
+from export.saved_model import single as saved_model
+from export.serving import client
+from export.serving import configuration as serving
 from tailor_tf.data import Preprocessing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold

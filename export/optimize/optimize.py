@@ -1,7 +1,7 @@
 """Quantisation-aware training, sparsity and clustering, by TensorFlow Model Optimization.
 
 That library knows tf-keras alone, and importing it changes what `tf.keras` is, so that it is used
-in a process of its own: `optimize` writes a job into a folder, `python -m export.optimize FOLDER`
+in a process of its own: `optimize` writes a job into a folder, and this module run as a program
 does it. The network is fine-tuned to give the logits that it gave before, on the task's training
 images with their augmentation.
 """
@@ -139,7 +139,7 @@ def optimize(
         done = subprocess.run(
             [sys.executable, "-m", __name__, folder],
             env=environment,
-            cwd=pathlib.Path(__file__).parents[1],
+            cwd=pathlib.Path(__file__).parents[2],
             capture_output=True,
             text=True,
             check=False,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from export import exporter, runtimes, source
+from export import exportable, exporter, runtimes
 from tailor_tf import Recipe, Settings, load_task, load_universal, tailor
 from tests.shared_data import image_set
 
@@ -25,7 +25,7 @@ def test_every_artifact_computes_what_was_trained(name, tmp_path):
     task = load_task(where, image_size=32, flip=name == "dtd10")
     universal = load_universal("tiny_imagenet")
     tailor(universal, task, tmp_path / "run", SETTINGS)
-    tailored = source.from_run(tmp_path / "run", universal)
+    tailored = exportable.from_run(tmp_path / "run", universal)
     published = exporter.export(tailored, task, tmp_path, exporter.Options(measure=False))
     record = json.loads((published.files / "export.json").read_text())
     parities = record["parity"]

@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export import (
-    exporter,
-    flatbuffer,
-    parity,
-    runtimes,
-    shared_tflite,
-    source,
-    tflite,
-    tflite_kernels,
-    unfolding,
-)
+from export import exportable, exporter, parity, runtimes
 from export.metadata import ArtifactError, Metadata
+from export.tflite import flatbuffer, unfolding
+from export.tflite import kernels as tflite_kernels
+from export.tflite import shared as shared_tflite
+from export.tflite import single as tflite
 from tailor_tf import load_task, load_universal, tailor
 from tailor_tf.data import Preprocessing
 from tailor_tf.method.compaction import compact
@@ -28,8 +22,8 @@ from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import Architecture, Path, chain
 from tests import helpers
+from tests.export.test_export_real import SETTINGS
 from tests.shared_data import image_set
-from tests.test_export_real import SETTINGS
 
 CLASSES = {"ants": ("a", "b", "c"), "bees": ("d", "e", "f", "g"), "köter": ("h", "i")}
 SIZE = 8
@@ -341,7 +335,7 @@ def test_tasks_of_real_images(tmp_path):
         where = name if name == "digits" else f"folder:{image_set(name, 'train', 'test')}"
         tasks[name] = load_task(where, image_size=32, flip=name == "dtd10")
         tailor(universal, tasks[name], tmp_path / name, SETTINGS)
-        sources[name] = source.from_run(tmp_path / name, universal)
+        sources[name] = exportable.from_run(tmp_path / name, universal)
         own[name] = exporter.export(sources[name], tasks[name], tmp_path, options).files
     images = {
         name: np.asarray(task.test.images[np.arange(len(task.test))])

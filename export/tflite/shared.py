@@ -1,9 +1,9 @@
 """One TFLite file for many tasks: a signature per task, universal kernels stored once.
 
 It is made of the tasks' own files. Equal constants are one, int8 kernels of a universal
-convolution among them, see `export.tflite_kernels`; float kernels are made equal first, see
-`export.unfolding`. Behind the flatbuffer the file is a zip archive of `tasks.json`, with classes
-and preprocessing of every task.
+convolution among them, see `kernels`; float kernels are made equal first, see `unfolding`. Behind
+the flatbuffer the file is a zip archive of `tasks.json`, with classes and preprocessing of every
+task.
 """
 
 import dataclasses
@@ -16,8 +16,11 @@ from collections.abc import Mapping
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from export import flatbuffer, parity, runtimes, tflite, tflite_kernels, unfolding
+from export import parity, runtimes
 from export.metadata import ArtifactError, Metadata
+from export.tflite import flatbuffer, unfolding
+from export.tflite import kernels as tflite_kernels
+from export.tflite import single as tflite
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.support import files
 

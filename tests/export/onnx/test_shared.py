@@ -9,12 +9,13 @@ import onnx
 import pytest
 from onnx.external_data_helper import ExternalDataInfo
 
-from export import parity, runtimes, shared_onnx, shared_tasks
+from export import parity, runtimes, shared_tasks
 from export.metadata import ArtifactError
+from export.onnx import shared as shared_onnx
 from tailor_tf.bundle import sharing
 from tailor_tf.method.student import task_weights
+from tests.export.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
 from tests.helpers import universal
-from tests.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
 
 NAMES = [name for name, *_ in TASKS]
 

@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import (
-    bundle,
-    client,
-    runtimes,
-    shared_onnx,
-    shared_saved_model,
-    shared_tflite,
-    source,
-    tflite,
-)
+from export import bundle, exportable, runtimes
 from export.metadata import ArtifactError
-from export.tflite_kernels import folded
+from export.onnx import shared as shared_onnx
+from export.saved_model import shared as shared_saved_model
+from export.serving import client
+from export.tflite import shared as shared_tflite
+from export.tflite import single as tflite
+from export.tflite.kernels import folded
 from tailor_tf.bundle.store import BundleStore, read_pack
 from tests.bundle import bundle_packs
 from tests.programs import program
@@ -47,7 +43,7 @@ def exports(paths, small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     rng = np.random.default_rng(0)
     for name, version in (("vehicles", 1), ("vehicles", 2), ("birds", 1)):
-        exported = source.from_task_pack(paths[name], small)
+        exported = exportable.from_task_pack(paths[name], small)
         network = folded(exported.network, "int8")
         samples = rng.normal(size=(8, 1, *network.input.shape[1:])).astype(np.float32)
         path = folder / "files" / name / str(version) / "int8.tflite"

@@ -9,14 +9,17 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export import parity, saved_model, serving, shared_saved_model, shared_tasks, sizes
+from export import parity, shared_tasks, sizes
 from export.metadata import ArtifactError
+from export.saved_model import shared as shared_saved_model
+from export.saved_model import single as saved_model
+from export.serving import configuration as serving
 from tailor_tf.bundle import sharing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import task_weights
+from tests.export.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
 from tests.helpers import universal
-from tests.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
 
 NAMES = [name for name, *_ in TASKS]
 

@@ -1,0 +1,1 @@
+"""ONNX files: of one task, and of many over shared kernels."""

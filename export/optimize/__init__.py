@@ -1,0 +1,1 @@
+"""Training towards int8, sparsity and clusters, by TensorFlow Model Optimization."""

@@ -1,0 +1,1 @@
+"""SavedModels: of one task, and of many over shared kernels."""

@@ -1,0 +1,1 @@
+"""TensorFlow Serving: configurations, warm-up, and a client."""

@@ -1,0 +1,1 @@
+"""TFLite files: of one task, and of many over shared kernels."""
