@@ -24,6 +24,7 @@ demo: $(INSTALLED)
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo --no-cache
 
 test: lint
 	$(RUN) -m pytest -n auto --dist loadfile
