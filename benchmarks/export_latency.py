@@ -26,7 +26,8 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, BlockGraph, Path, build_network
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.report.tables import aligned
 
 FLAGS = flags.FLAGS
@@ -43,9 +44,9 @@ def half(graph: BlockGraph) -> Architecture:
     for layer in range(1, graph.num_blocks + 1):
         kept = layer % 2 == 1
         sources = [layer - 2] if kept else [layer - 1, layer - 2]
-        paths += [Path(layer, source, False) for source in sources if source >= 0]
+        paths += [Path.proxy(layer, source=source) for source in sources if source >= 0]
         if kept:
-            paths.append(Path(layer, layer - 1, True))
+            paths.append(Path.block(layer))
     return Architecture(graph.num_blocks, tuple(paths))
 
 

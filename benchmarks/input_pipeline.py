@@ -17,7 +17,8 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import load_task, training_batches
 from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network
 from tailor_tf.report.tables import aligned
 from tailor_tf.training import loop
 

@@ -21,7 +21,8 @@ from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network
 from tailor_tf.report.tables import aligned
 from tailor_tf.training import loop
 

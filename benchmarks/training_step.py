@@ -29,9 +29,11 @@ from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.losses import cross_entropy
 from tailor_tf.method.student import build_student
-from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, build_network, classifier
-from tailor_tf.network.layers import Shared, UniversalLayers
+from tailor_tf.network import costs, keys
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.factories import UniversalLayers
+from tailor_tf.network.graph import build_network, classifier
+from tailor_tf.network.layers import Shared
 from tailor_tf.report.tables import aligned
 from tailor_tf.training import loop
 
@@ -112,11 +114,11 @@ class Subject:
         """The student's step without proxies and gates; the way back ends at node 1, as it does."""
         graph, layers = self.graph, UniversalLayers(self.universal.model)
         images, x = keras.Input(graph.input_shape), keras.Input(graph.node_shape(1))
-        node = graph.activate("block1_output")(graph.blocks[0](graph.stem(images, layers), layers))
+        node = graph.activate(keys.node(1))(graph.blocks[0](graph.stem(images, layers), layers))
         start = keras.Model(images, node)
         nodes = [x]
-        for block in graph.blocks[1:]:
-            nodes.append(graph.activate(f"{block.name}_output")(block(nodes[-1], layers)))
+        for layer, block in enumerate(graph.blocks[1:], start=2):
+            nodes.append(graph.activate(keys.node(layer))(block(nodes[-1], layers)))
         logits = classifier(CLASSES)(graph.head(nodes[-1], layers))
         rest = keras.Model(x, {"logits": logits, "nodes": nodes})
 
@@ -204,8 +206,9 @@ def _convolutions(student: keras.Model) -> Iterator[Convolution]:
     for layer in student.layers:
         source = layer.source if isinstance(layer, Shared) else layer
         if isinstance(source, keras.layers.Conv2D):
-            reads = re.fullmatch(r"block(\d+)(?:_proxy(\d+))?_.*", layer.name)
-            node = 0 if not reads else int(reads[2] or int(reads[1]) - 1)
+            block, inner, _ = keys.split(f"{layer.name}/kernel")
+            proxy = keys.split_proxy(inner)
+            node = proxy[0] if proxy else max(block - 1, 0)
             yield Convolution(
                 layer.input.shape[1:],
                 layer.output.shape[1:],

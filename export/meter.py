@@ -20,17 +20,11 @@ import numpy as np
 
 from export import benchmark
 from export.tflite import single as tflite
-from tailor_tf.method.compaction import PlainLayers
 from tailor_tf.method.folding import fold
-from tailor_tf.network import costs
-from tailor_tf.network.graph import (
-    Architecture,
-    BlockGraph,
-    Path,
-    build_network,
-    classifier,
-    follow,
-)
+from tailor_tf.network import costs, keys
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.factories import PlainLayers
+from tailor_tf.network.graph import BlockGraph, build_network, classifier, follow
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import full_precision
 from tailor_tf.support import files
@@ -121,18 +115,18 @@ class Meter:
         """Each piece as a network of its own, by its name in `Latencies`."""
         graph, layers = self.graph, PlainLayers()
         x = keras.Input(graph.input_shape)
-        yield "stem", keras.Model(x, graph.stem(x, layers))
+        yield keys.STEM, keras.Model(x, graph.stem(x, layers))
         x = keras.Input(graph.node_shape(graph.num_blocks))
         logits = classifier(self.num_classes)(graph.head(x, PlainLayers()))
-        yield "head", keras.Model(x, logits)
-        universal = (Path(layer, layer - 1, True) for layer in range(1, graph.num_blocks + 1))
+        yield keys.HEAD, keras.Model(x, logits)
+        universal = map(Path.block, range(1, graph.num_blocks + 1))
         for path in dict.fromkeys((*universal, *self.architecture.paths)):
             x = keras.Input(graph.node_shape(path.source))
             yield path.name, keras.Model(x, follow(graph, path, x, PlainLayers()))
         for layer in range(1, graph.num_blocks + 1):
             x = keras.Input(graph.node_shape(layer))
             both = keras.layers.Add()([x, keras.layers.MaxPooling2D(1)(x)])
-            yield f"block{layer}_sum", keras.Model(x, graph.activate(None)(both))
+            yield keys.path_sum(layer), keras.Model(x, graph.activate(None)(both))
 
     def _runner(self, network: keras.Model, *, inner: bool = False) -> Callable[[], None]:
         """A call of a network; what goes into and out of an inner piece has its precision."""
@@ -161,7 +155,7 @@ class Meter:
         """What the latencies depend on."""
         facts = {
             "graph": [self.graph.name, dict(self.graph.config), self.graph.input_shape],
-            "paths": self.architecture.paths,
+            "paths": [path.as_list() for path in self.architecture.paths],
             "classes": self.num_classes,
             "measured_on": self.measured_on,
         }

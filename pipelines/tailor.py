@@ -15,7 +15,7 @@ from tailor_tf.data import Task
 from tailor_tf.method.baselines import BASELINES
 from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import TEACHER_GRADIENTS
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.report import tables
 from tailor_tf.support import files, locks
 from tailor_tf.tailoring.phases import PHASES

@@ -12,7 +12,8 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.method.pruning import close
 from tailor_tf.method.student import build_student
 from tailor_tf.network import blocks
-from tailor_tf.network.graph import Architecture, build_network, chain
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network, chain
 
 
 def randomise(model, rng):

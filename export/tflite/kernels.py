@@ -14,7 +14,7 @@ import numpy as np
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.method.folding import fold
-from tailor_tf.method.student import is_task_weight
+from tailor_tf.network import keys
 
 INTEGER = ("dynamic", "int8")  # precisions of int8 kernels
 _STEPS = 127  # on either side of zero in TFLite's int8 kernels
@@ -31,7 +31,7 @@ def universal_convolutions(network: keras.Model) -> list[str]:
         layer.name
         for layer in network.layers
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
-        and not is_task_weight(f"{layer.name}/kernel")
+        and keys.is_shared_layer(layer.name)
     ]
 
 

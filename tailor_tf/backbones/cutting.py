@@ -17,10 +17,10 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
-from tailor_tf.network import weights
+from tailor_tf.network import keys
 from tailor_tf.network.costs import layer_multiply_adds
+from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import BlockGraph, Normalisation, chain
-from tailor_tf.network.layers import NewLayers
 from tailor_tf.support.errors import TailorError
 
 MOST_BLOCKS = 16  # unless told otherwise
@@ -66,28 +66,29 @@ def cut(
     starts = [flat.input, *(end.tensor for end in ends)]
     segments = [keras.Model(a, b) for a, b in zip(starts, places, strict=False)]
     head = None if ends[-1].tensor is flat.output else keras.Model(ends[-1].tensor, flat.output)
-    parts = [functools.partial(_segment, segment=segment) for segment in segments]
+    builds = [functools.partial(_segment, segment=segment) for segment in segments]
     graph = chain(
         name.replace("/", "_"),  # a preset may be a path
         {**config, "blocks": len(ends) - 1},
         tuple(model.input.shape[1:]),
-        parts[0],
-        parts[1:],
+        builds[0],
+        builds[1:],
         functools.partial(_head, segment=head),
         bottleneck_proxies=max(end.tensor.shape[-1] for end in ends) > WIDE,
         activation="relu" if rectified else "linear",
         normalisation=normalisation,
     )
-    prefixes = ["stem", *(block.name for block in graph.blocks), "head"]
+    parts = [keys.STEM, *(block.name for block in graph.blocks), keys.HEAD]
     tensors = {}
-    for prefix, segment in zip(prefixes, [*segments, head], strict=True):
+    for part, segment in zip(parts, [*segments, head], strict=True):
         for layer in segment.layers if segment else ():
+            name = keys.within(part, layer.name)
             if isinstance(layer, kl.BatchNormalization):  # which may lack scale or offset
                 channels = layer.moving_mean.shape
-                tensors[f"{prefix}_{layer.name}/gamma"] = np.ones(channels, np.float32)
-                tensors[f"{prefix}_{layer.name}/beta"] = np.zeros(channels, np.float32)
+                tensors[f"{name}/gamma"] = np.ones(channels, np.float32)
+                tensors[f"{name}/beta"] = np.zeros(channels, np.float32)
             for variable in layer.weights:
-                key = weights.stable_key(f"{prefix}_{layer.name}/{variable.name}", tensors)
+                key = keys.stable(f"{name}/{variable.name}", tensors)
                 tensors[key] = np.array(variable)
     return graph, tensors
 
@@ -287,7 +288,10 @@ def _narrow(ends: Sequence[_End]) -> list[_End]:
 
 
 def _segment(x, *, name, layers: NewLayers, segment: keras.Model):
-    return replay(segment, x, lambda operation: layers.copy(f"{name}_{operation.name}", operation))
+    def copy(operation):
+        return layers.copy(keys.within(name, operation.name), operation)
+
+    return replay(segment, x, copy)
 
 
 def _head(x, *, name, layers: NewLayers, segment: keras.Model | None):

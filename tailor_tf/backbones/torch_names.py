@@ -7,10 +7,11 @@ authors' students (`layers.4.main.conv_res.weight`, `layers.4.proxies.0.conv.wei
 `[in, out]`.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+
+from tailor_tf.network import keys
 
 _VARIABLES = {
     "kernel": "weight",
@@ -24,10 +25,8 @@ _VARIABLES = {
 
 def _split(key: str) -> tuple[int, str, str]:
     """Block number (0 outside of blocks), layer name without the block, and PyTorch's variable."""
-    layer, variable = key.split("/")
-    match = re.fullmatch(r"block(\d+)_(.+)", layer)
-    block, name = (int(match[1]), match[2]) if match else (0, layer)
-    return block, name, _VARIABLES.get(variable, variable)
+    block, layer, variable = keys.split(key)
+    return block, layer, _VARIABLES.get(variable, variable)
 
 
 def staged_name(depths: Sequence[int], classifier: str) -> Callable[[str], str]:
@@ -72,10 +71,11 @@ def student_name(key: str) -> str:
         return f"{names.get(layer, layer)}.{variable}"
     if layer == "gate":
         return f"layers.{block - 1}.alphas_params"
-    if proxy := re.fullmatch(r"proxy(\d+)_(.+)", layer):
-        return f"layers.{block - 1}.proxies.{block - 1 - int(proxy[1])}.{proxy[2]}.{variable}"
-    inner = {"shortcut_conv": "conv_res", "shortcut_bn": "bn_res"}
-    return f"layers.{block - 1}.main.{inner.get(layer, layer)}.{variable}"
+    if proxy := keys.split_proxy(layer):
+        source, inner = proxy
+        return f"layers.{block - 1}.proxies.{block - 1 - source}.{inner}.{variable}"
+    names = {"shortcut_conv": "conv_res", "shortcut_bn": "bn_res"}
+    return f"layers.{block - 1}.main.{names.get(layer, layer)}.{variable}"
 
 
 def to_keras_layout(value: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tailor_tf import backbones
 from tailor_tf.backbones import applications, torch_names
-from tailor_tf.network import weights
+from tailor_tf.network import keys, weights
 from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.support.errors import TailorError
 
@@ -124,12 +124,16 @@ def universal_from_tensors(
     Raises:
         weights.WeightsError: names the first tensor that is missing or has another shape.
     """
-    keys = list(weights.variables(build_network(graph, 1)))
     if torch_naming:
-        tensors = torch_names.rename(tensors, keys, torch_naming)
-    bias = tensors.get(f"{weights.CLASSIFIER_PREFIX}bias")
+        wanted = list(weights.variables(build_network(graph, 1)))
+        tensors = torch_names.rename(tensors, wanted, torch_naming)
+    bias = tensors.get(f"{keys.CLASSIFIER}/bias")
     model = build_network(graph, 1 if bias is None else bias.shape[0])
-    wanted = weights.is_universal if bias is None else (lambda key: True)
-    weights.assign(model, tensors, origin=origin, wanted=wanted)
+    weights.assign(
+        model,
+        tensors,
+        origin=origin,
+        wanted=lambda key: bias is not None or not keys.is_classifier(key),
+    )
     model.trainable = False
     return Universal(graph, model)

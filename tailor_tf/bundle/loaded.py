@@ -18,7 +18,7 @@ from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.method.task_pack import Tailored
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 
 
 class Prediction(NamedTuple):

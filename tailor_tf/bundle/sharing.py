@@ -9,9 +9,8 @@ import keras
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tailor_tf.method.student import is_head_weight
 from tailor_tf.method.task_pack import Tailored
-from tailor_tf.network import weights
+from tailor_tf.network import keys, weights
 
 
 def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:
@@ -21,7 +20,7 @@ def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:
         for layer in universal.model.layers
         if layer.weights
         and not isinstance(layer, keras.layers.BatchNormalization)
-        and not is_head_weight(f"{layer.name}/")
+        and keys.is_shared_layer(layer.name)
     }
 
 

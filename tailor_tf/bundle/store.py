@@ -6,7 +6,6 @@ count, and is replaced in one step: a killed change leaves the bundle as it was 
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -19,8 +18,8 @@ import numpy as np
 from tailor_tf.backbones.universal import Universal, load_universal, save_universal
 from tailor_tf.bundle.manifest import BundleError, Entry, Manifest, checked_name
 from tailor_tf.method.task_pack import Tailored, load_task_pack
-from tailor_tf.network import weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import replacing, write_text
@@ -210,7 +209,7 @@ class BundleStore:
         found = {}
         for name, entry in self.read().tasks.items():
             metadata = weights.read_metadata(self._file(PACKS, entry))
-            architecture = Architecture.from_json(json.dumps(metadata["architecture"]))
+            architecture = Architecture.from_dict(metadata["architecture"])
             found[name] = Description(tuple(metadata["classes"]), architecture, entry.bytes)
         return found
 
@@ -270,7 +269,7 @@ class BundleStore:
     def _problems(self, manifest: Manifest) -> Iterator[str]:
         try:
             tensors, _ = weights.read(self._whole(UNIVERSAL, manifest.universal, _NETWORK))
-            own = {key: value for key, value in tensors.items() if weights.is_universal(key)}
+            own = {key: value for key, value in tensors.items() if not keys.is_classifier(key)}
             if weights.checksum(own) != manifest.fingerprint:
                 yield f"{_NETWORK} is not the one that {MANIFEST} says"
         except TailorError as error:

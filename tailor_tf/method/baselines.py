@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 import keras
 
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.network.factories import AdapterLayers, UniversalLayers
 from tailor_tf.network.graph import build_network
-from tailor_tf.network.layers import AdapterLayers, UniversalLayers
 
 
 def build_linear(universal: Universal, num_classes: int) -> keras.Model:

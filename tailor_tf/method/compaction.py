@@ -3,17 +3,11 @@
 import keras
 
 from tailor_tf.method.student import gate_values
-from tailor_tf.network import weights
-from tailor_tf.network.graph import Architecture, BlockGraph, classifier, follow
-from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, NewLayers, full_precision
-
-
-class PlainLayers(NewLayers):
-    """Makes stock Keras layers only, so that the network needs no code of this project."""
-
-    def batch_norm(self, name, epsilon=BN_EPSILON):
-        """Returns Keras's own batch norm."""
-        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=epsilon, name=name)
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.factories import PlainLayers
+from tailor_tf.network.graph import BlockGraph, classifier, follow
+from tailor_tf.network.layers import full_precision
 
 
 @full_precision()
@@ -41,8 +35,8 @@ def compact(student: keras.Model, graph: BlockGraph, architecture: Architecture)
             )
             for path in architecture.into(layer)
         ]
-        total = keras.layers.Add(name=f"block{layer}_sum")(paths) if paths[1:] else paths[0]
-        nodes[layer] = graph.activate(f"block{layer}_output")(total)
+        total = keras.layers.Add(name=keys.path_sum(layer))(paths) if paths[1:] else paths[0]
+        nodes[layer] = graph.activate(keys.node(layer))(total)
     features = graph.head(nodes[graph.num_blocks], layers)
     logits = classifier(student.output["logits"].shape[-1])(features)
     model = keras.Model(images, logits, name=f"compact_{graph.name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 
 Gates = Mapping[Path, Any]
 

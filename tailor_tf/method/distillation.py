@@ -10,7 +10,7 @@ from keras import ops
 from tailor_tf.method import complexity
 from tailor_tf.method.losses import accuracy, cross_entropy
 from tailor_tf.method.student import gates, layer_weights
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.support.errors import TailorError
 
 TEACHER_GRADIENTS = ("local", "end_to_end")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tailor_tf.method import pruning, selection
 from tailor_tf.method.selection import Accuracy, Selection
+from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.costs import Cost
-from tailor_tf.network.graph import Architecture, Path
 from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError
 

@@ -7,17 +7,11 @@ import keras
 from keras import ops
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.network import weights
-from tailor_tf.network.costs import is_statistic
-from tailor_tf.network.graph import (
-    Architecture,
-    BlockGraph,
-    Path,
-    build_network,
-    classifier,
-    follow,
-)
-from tailor_tf.network.layers import GatedSum, NewLayers, UniversalLayers
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.factories import NewLayers, UniversalLayers
+from tailor_tf.network.graph import BlockGraph, build_network, classifier, follow
+from tailor_tf.network.layers import GatedSum
 from tailor_tf.support.errors import TailorError
 
 UNIVERSAL_LOGIT = 2.0  # gate logits at the start
@@ -33,13 +27,13 @@ def build_teacher(universal: Universal, num_classes: int) -> keras.Model:
     """Builds a trainable copy of a universal network with a new classifier."""
     teacher = build_network(universal.graph, num_classes)
     source = weights.arrays(universal.model)
-    weights.assign(teacher, source, origin="the universal network", wanted=weights.is_universal)
+    weights.assign(
+        teacher,
+        source,
+        origin="the universal network",
+        wanted=lambda key: not keys.is_classifier(key),
+    )
     return teacher
-
-
-def gate_name(layer: int) -> str:
-    """Name of the Keras layer that holds the gates of `layer`."""
-    return f"block{layer}_gate"
 
 
 def build_student(
@@ -77,16 +71,20 @@ def build_student(
             follow(graph, path, nodes[path.source], shared if path.universal else own)
             for path in paths
         ]
-        gate = GatedSum([logits(path) for path in paths], name=gate_name(layer))
-        nodes[layer] = graph.activate(f"block{layer}_output")(gate(arriving))
+        gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
+        nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
     features = graph.head(nodes[graph.num_blocks], own)
     outputs = {
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
     }
     student = keras.Model(images, outputs, name="student")
-    head = {k: v for k, v in weights.arrays(universal.model).items() if k.startswith("head")}
-    weights.assign(student, head, origin="the universal network", wanted=head.__contains__)
+    weights.assign(
+        student,
+        weights.variables(universal.model),
+        origin="the universal network",
+        wanted=lambda key: keys.is_head(key) and not keys.is_classifier(key),
+    )
     return student
 
 
@@ -111,7 +109,7 @@ def gates(student: keras.Model, architecture: Architecture) -> dict[Path, Any]:
         for layer in architecture.layers
         for path, gate in zip(
             architecture.into(layer),
-            ops.unstack(student.get_layer(gate_name(layer)).gates(), len(architecture.into(layer))),
+            ops.unstack(student.get_layer(keys.gate(layer)).gates(), len(architecture.into(layer))),
             strict=True,
         )
     }
@@ -129,7 +127,7 @@ def gate_logits(student: keras.Model, architecture: Architecture) -> dict[Path, 
         for layer in architecture.layers
         for path, logit in zip(
             architecture.into(layer),
-            ops.convert_to_numpy(student.get_layer(gate_name(layer)).logits),
+            ops.convert_to_numpy(student.get_layer(keys.gate(layer)).logits),
             strict=True,
         )
     }
@@ -137,28 +135,12 @@ def gate_logits(student: keras.Model, architecture: Architecture) -> dict[Path, 
 
 def layer_weights(student: keras.Model, layer: int) -> list[keras.Variable]:
     """What is trained in `layer` itself: its proxies and its gates."""
-    own = (f"block{layer}_proxy", f"{gate_name(layer)}/")
-    return [v for v in student.trainable_variables if v.path.startswith(own)]
-
-
-def is_head_weight(key: str) -> bool:
-    """Whether a weight belongs to what stands behind the last layer, the classifier included."""
-    return key.startswith((weights.CLASSIFIER_PREFIX, "head_"))
-
-
-def is_task_weight(key: str) -> bool:
-    """Whether a student's weight belongs to the task: the rest is the universal network's.
-
-    Task weights are proxies, gates, the head with its classifier, and every batch norm's
-    statistics.
-    """
-    own = is_head_weight(key) or "_proxy" in key
-    return own or key.endswith("_gate/logits") or is_statistic(key)
+    return [v for v in student.trainable_variables if keys.trained_in(v.path, layer)]
 
 
 def task_weights(student: keras.Model) -> Mapping[str, keras.Variable]:
     """The weights of a student that belong to its task, by key."""
-    return {key: v for key, v in weights.variables(student).items() if is_task_weight(key)}
+    return {key: v for key, v in weights.variables(student).items() if keys.is_task(key)}
 
 
 def prune_student(
@@ -186,6 +168,6 @@ def prune_student(
         pruned,
         weights.variables(student),
         origin="the student",
-        wanted=lambda key: is_task_weight(key) and not key.endswith("_gate/logits"),
+        wanted=lambda key: keys.is_task(key) and not keys.is_gate(key),
     )
     return pruned

@@ -12,9 +12,9 @@ import numpy as np
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Preprocessing
-from tailor_tf.method.student import build_student, is_task_weight, task_weights
-from tailor_tf.network import weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.method.student import build_student, task_weights
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 2
@@ -54,7 +54,7 @@ def save_task_pack(path: str | os.PathLike, tailored: Tailored) -> None:
         "name": tailored.name,
         "classes": list(tailored.classes),
         "preprocessing": json.loads(tailored.preprocessing.to_json()),
-        "architecture": json.loads(tailored.architecture.to_json()),
+        "architecture": tailored.architecture.as_dict(),
         "universal": {
             "backbone": dict(tailored.universal.graph.config),
             "fingerprint": tailored.universal.fingerprint,
@@ -85,9 +85,9 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
             "of. Take the file that pipelines.tailor wrote, or let its run write it again."
         )
     _check_universal(path, metadata["universal"], universal)
-    architecture = Architecture.from_json(json.dumps(metadata["architecture"]))
+    architecture = Architecture.from_dict(metadata["architecture"])
     student = build_student(universal, architecture, len(metadata["classes"]))
-    weights.assign(student, tensors, origin=os.fspath(path), wanted=is_task_weight)
+    weights.assign(student, tensors, origin=os.fspath(path), wanted=keys.is_task)
     return Tailored(
         name=metadata["name"],
         classes=tuple(metadata["classes"]),

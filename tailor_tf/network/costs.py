@@ -14,9 +14,12 @@ import math
 
 import keras
 
-from tailor_tf.network.graph import Architecture, BlockGraph, Part, Path, follow
+from tailor_tf.network import keys
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.factories import NewLayers
+from tailor_tf.network.graph import BlockGraph, Part, follow
 from tailor_tf.network.latencies import Latencies
-from tailor_tf.network.layers import GatedSum, NewLayers, Shared
+from tailor_tf.network.layers import GatedSum, Shared
 from tailor_tf.support.errors import TailorError
 
 COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # of `Cost`, what E[C] may count
@@ -55,17 +58,16 @@ def multiply_adds(model: keras.Model) -> int:
 
 def parameters(model: keras.Model) -> int:
     """Parameters of a model, trainable or frozen, moving statistics left out."""
-    return sum(math.prod(weight.shape) for weight in model.weights if not is_statistic(weight.path))
+    return sum(
+        math.prod(weight.shape) for weight in model.weights if not keys.is_statistic(weight.path)
+    )
 
 
 def statistics(model: keras.Model) -> int:
     """Moving means and variances of a model, counted one by one."""
-    return sum(math.prod(weight.shape) for weight in model.weights if is_statistic(weight.path))
-
-
-def is_statistic(key: str) -> bool:
-    """Whether a weight's key is that of a batch norm's moving mean or variance."""
-    return key.endswith(("/moving_mean", "/moving_variance"))
+    return sum(
+        math.prod(weight.shape) for weight in model.weights if keys.is_statistic(weight.path)
+    )
 
 
 @functools.cache

@@ -1,16 +1,14 @@
-"""The two words that everything else speaks: `BlockGraph` and `Architecture`."""
+"""A network as stem, blocks and head, and how a Keras model is built of them."""
 
 import dataclasses
-import functools
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 
-from tailor_tf.network import blocks
-from tailor_tf.network.layers import NewLayers
-from tailor_tf.support.errors import TailorError
+from tailor_tf.network import blocks, keys
+from tailor_tf.network.architecture import Path
+from tailor_tf.network.factories import NewLayers
 
 Shape = tuple[int, int, int]  # height, width, channels
 
@@ -108,10 +106,10 @@ def chain(
 
     `options` are further attributes of `BlockGraph`.
     """
-    parts = [Part.of("stem", stem, input_shape)]
+    parts = [Part.of(keys.STEM, stem, input_shape)]
     for index, build in enumerate(blocks, start=1):
-        parts.append(Part.of(f"block{index}", build, parts[-1].output_shape))
-    end = Part.of("head", head, parts[-1].output_shape)
+        parts.append(Part.of(keys.block(index), build, parts[-1].output_shape))
+    end = Part.of(keys.HEAD, head, parts[-1].output_shape)
     return BlockGraph(name, config, input_shape, parts[0], tuple(parts[1:]), end, **options)
 
 
@@ -134,8 +132,8 @@ def build_network(
     images = keras.Input(graph.input_shape, name="images")
     x = graph.stem(images, layers)
     nodes = []
-    for block in graph.blocks:
-        x = graph.activate(f"{block.name}_output")(block(x, layers))
+    for layer, block in enumerate(graph.blocks, start=1):
+        x = graph.activate(keys.node(layer))(block(x, layers))
         nodes.append(x)
     logits = classifier(num_classes)(graph.head(x, layers))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
@@ -144,26 +142,7 @@ def build_network(
 def classifier(num_classes: int) -> keras.layers.Dense:
     """A new classifier; under mixed precision its logits are float32."""
     precision = keras.config.dtype_policy().variable_dtype
-    return keras.layers.Dense(num_classes, dtype=precision, name="classifier")
-
-
-class Path(NamedTuple):
-    """One path into a layer: its universal block or a proxy.
-
-    Attributes:
-        target: the layer `l` that the path leads into, `1..L`.
-        source: the node that it reads, `0..L-1`; `target - 1` for a universal block.
-        universal: whether it is the universal block `G_l`.
-    """
-
-    target: int
-    source: int
-    universal: bool
-
-    @property
-    def name(self) -> str:
-        """`block3` for the universal block of layer 3, `block3_proxy1` for its proxy from `x_1`."""
-        return f"block{self.target}" + ("" if self.universal else f"_proxy{self.source}")
+    return keras.layers.Dense(num_classes, dtype=precision, name=keys.CLASSIFIER)
 
 
 def follow(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
@@ -178,97 +157,3 @@ def follow(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
         name=path.name,
         layers=layers,
     )
-
-
-def _gate_order(path: Path) -> tuple[int, bool, int]:
-    return path.target, not path.universal, -path.source
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """Which paths of a student exist; plain data.
-
-    Attributes:
-        num_blocks: `L`, the number of layers of the universal network.
-        paths: the paths, layer by layer: the universal block first, then the proxies from the
-            nearest source to the farthest. That is also the order of a layer's gates.
-    """
-
-    num_blocks: int
-    paths: tuple[Path, ...]
-
-    def __post_init__(self):
-        object.__setattr__(self, "paths", tuple(sorted(set(self.paths), key=_gate_order)))
-        for path in self.paths:
-            proxy_ok = 0 <= path.source < path.target <= self.num_blocks
-            if not proxy_ok or (path.universal and path.source != path.target - 1):
-                raise TailorError(
-                    f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
-                    "source below the target, and the node before it for a universal block."
-                )
-
-    @classmethod
-    def full(cls, num_blocks: int, max_skip: int | None = 3) -> "Architecture":
-        """Every universal block, and a proxy from each of the last `max_skip` nodes.
-
-        Args:
-            num_blocks: `L`.
-            max_skip: how many layers back a proxy may read; `None` for all (dense).
-
-        Raises:
-            TailorError: `max_skip` is below one.
-        """
-        if max_skip is not None and max_skip < 1:
-            raise TailorError(f"max_skip is {max_skip}; expected 1 or more, or None for dense.")
-        reach = num_blocks if max_skip is None else max_skip
-        layers = range(1, num_blocks + 1)
-        universal = [Path(layer, layer - 1, True) for layer in layers]
-        proxies = [
-            Path(layer, source, False)
-            for layer in layers
-            for source in range(max(layer - reach, 0), layer)
-        ]
-        return cls(num_blocks, tuple(universal + proxies))
-
-    @functools.cached_property
-    def _into(self) -> dict[int, tuple[Path, ...]]:
-        layers = range(1, self.num_blocks + 1)
-        return {layer: tuple(p for p in self.paths if p.target == layer) for layer in layers}
-
-    def into(self, layer: int) -> tuple[Path, ...]:
-        """The paths into `layer`, in gate order."""
-        return self._into[layer]
-
-    def out_of(self, node: int) -> tuple[Path, ...]:
-        """The paths that read `x_node`."""
-        return tuple(path for path in self.paths if path.source == node)
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """The layers that have at least one path into them."""
-        return tuple(layer for layer in range(1, self.num_blocks + 1) if self.into(layer))
-
-    @property
-    def universal_blocks(self) -> tuple[int, ...]:
-        """The layers whose universal block exists."""
-        return tuple(path.target for path in self.paths if path.universal)
-
-    @property
-    def proxies(self) -> tuple[Path, ...]:
-        """The proxies."""
-        return tuple(path for path in self.paths if not path.universal)
-
-    def without(self, removed: Iterable[Path]) -> "Architecture":
-        """The architecture without some paths; nothing else is removed with them."""
-        gone = set(removed)
-        return Architecture(self.num_blocks, tuple(p for p in self.paths if p not in gone))
-
-    def to_json(self) -> str:
-        """The architecture as one JSON object."""
-        return json.dumps({"num_blocks": self.num_blocks, "paths": [list(p) for p in self.paths]})
-
-    @classmethod
-    def from_json(cls, text: str) -> "Architecture":
-        """The inverse of `to_json`."""
-        data = json.loads(text)
-        return cls(data["num_blocks"], tuple(Path(*path) for path in data["paths"]))

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network import keys
+from tailor_tf.network.architecture import Architecture, Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,24 +33,24 @@ class Latencies:
     @property
     def scale(self) -> float:
         """A piece's time within a network over its time alone."""
-        blocks = [f"block{layer}" for layer in range(1, self.num_blocks + 1)]
-        return (self.network - self.call) / self._total(["stem", *blocks, "head"])
+        blocks = map(keys.block, range(1, self.num_blocks + 1))
+        return (self.network - self.call) / self._total([keys.STEM, *blocks, keys.HEAD])
 
     @property
     def universal(self) -> float:
         """Milliseconds of stem and blocks."""
-        return self.network - self.call - self.scale * self.pieces["head"]
+        return self.network - self.call - self.scale * self.pieces[keys.HEAD]
 
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; a proxy's sum with other paths included."""
-        pieces = [path.name] if path.universal else [path.name, _sum(path.target)]
+        pieces = [path.name] if path.universal else [path.name, keys.path_sum(path.target)]
         return self.scale * self._total(pieces)
 
     def student(self, architecture: Architecture) -> float:
         """Milliseconds that a compacted student is predicted to take."""
-        pieces = ["stem", "head", *(path.name for path in architecture.paths)]
+        pieces = [keys.STEM, keys.HEAD, *(path.name for path in architecture.paths)]
         for layer in architecture.layers:
-            pieces += [_sum(layer)] * (len(architecture.into(layer)) - 1)
+            pieces += [keys.path_sum(layer)] * (len(architecture.into(layer)) - 1)
         return self.call + self.scale * self._total(pieces)
 
     def _total(self, names: Iterable[str]) -> float:
@@ -59,7 +60,3 @@ class Latencies:
     def of_record(cls, record: Mapping[str, Any]) -> "Latencies":
         """The inverse of `dataclasses.asdict`; further entries are left out."""
         return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
-
-
-def _sum(layer: int) -> str:
-    return f"block{layer}_sum"

@@ -6,11 +6,9 @@ have Keras's layout: convolution kernels `[height, width, in, out]`, dense kerne
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
-import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -18,10 +16,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from tailor_tf.network import keys
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import replacing
 
-CLASSIFIER_PREFIX = "classifier/"
 METADATA_KEY = "tailor_tf"
 
 
@@ -33,21 +31,8 @@ def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """The weights of `model` by key; random-number state left out."""
     found: dict[str, keras.Variable] = {}
     for variable in model.weights:
-        found[stable_key(variable.path, found)] = variable
+        found[keys.stable(variable.path, found)] = variable
     return found
-
-
-def stable_key(path: str, taken: Container[str]) -> str:
-    """The key of a variable: its path, but for a name that Keras made up for want of one.
-
-    Such names, `variable_72`, count all variables of the process. They become `variable`, and
-    `variable_1` where a layer has taken that already.
-    """
-    made_up = re.fullmatch(r"(.*/variable)(_\d+)?", path)
-    if not made_up:
-        return path
-    later = (f"{made_up[1]}_{count}" for count in itertools.count(1))
-    return next(key for key in itertools.chain([made_up[1]], later) if key not in taken)
 
 
 def arrays(model: keras.Model) -> dict[str, np.ndarray]:
@@ -138,11 +123,6 @@ def assign(
         variable.assign(tensors[key])
 
 
-def is_universal(key: str) -> bool:
-    """Whether a weight of a network belongs to what tasks share: everything but the classifier."""
-    return not key.startswith(CLASSIFIER_PREFIX)
-
-
 def checksum(tensors: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over keys, shapes and float32 values of tensors, in hex."""
     digest = hashlib.sha256()
@@ -154,5 +134,5 @@ def checksum(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def fingerprint(model: keras.Model) -> str:
-    """The checksum of a network's universal weights."""
-    return checksum({key: v for key, v in arrays(model).items() if is_universal(key)})
+    """The checksum of a network's weights without its classifier."""
+    return checksum({k: v for k, v in arrays(model).items() if not keys.is_classifier(k)})

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
 
@@ -24,7 +24,7 @@ _REMOVED_BOX = {"facecolor": "white", "edgecolor": PALE, "linestyle": "--"}
 
 def _architecture(record: Mapping[str, Any]) -> Architecture:
     data = record["architecture"]
-    return Architecture(data["num_blocks"], tuple(Path(*path) for path in data["paths"]))
+    return Architecture.from_dict(data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +40,17 @@ class _Picture:
     @classmethod
     def of(cls, outcome: Outcome) -> "_Picture":
         before, kept = _architecture(outcome.student), set(_architecture(outcome.network).paths)
-        gates = {Path(*path): gate for *path, gate in outcome.network["gates"]}
+        gates = {Path.from_list(path): gate for *path, gate in outcome.network["gates"]}
         restored = outcome.pruned[outcome.chosen].get("restored", []) if outcome.chosen else []
-        removed = sorted(set(before.proxies) - kept, key=lambda path: (_skip(path), path))
+        removed = sorted(set(before.proxies) - kept, key=lambda path: (path.skip, path))
         shown = removed[: _REMOVED_PER_LAYER * before.num_blocks]
         shown += [path for path in before.proxies if path in kept]
         return cls(
             before,
             {path: gates[path] for path in kept},
-            frozenset(Path(*path) for path in restored) & kept,
+            frozenset(Path.from_list(path) for path in restored) & kept,
             tuple(shown),
-            _arc_heights(set(map(_skip, shown))),
+            _arc_heights({path.skip for path in shown}),
         )
 
     def gid(self, path: Path) -> str:
@@ -60,10 +60,6 @@ class _Picture:
     def label(self, path: Path) -> str:
         """The path's gate, with a star where it was kept against it."""
         return f"{self.gates[path]:.2f}" + ("*" if path in self.restored else "")
-
-
-def _skip(path: Path) -> int:
-    return path.target - path.source
 
 
 def _arc_heights(skips: Iterable[int]) -> dict[int, float]:
@@ -118,7 +114,7 @@ def _draw_proxy(axes: "Axes", picture: _Picture, path: Path) -> None:
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path as Curve
 
-    height = picture.heights[_skip(path)]
+    height = picture.heights[path.skip]
     left, right, bend = path.source + 0.54, path.target + 0.46, height / 0.75  # cubic's apex: 3/4
     foot = math.copysign(0.05, height)
     points = [(left, foot), (left, bend), (right, bend), (right, foot)]

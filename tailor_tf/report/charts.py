@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tailor_tf.network.graph import Path
+from tailor_tf.network.architecture import Path
 from tailor_tf.records.records import standard_error
 from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
@@ -104,11 +104,11 @@ def draw_gates(outcome: Outcome, path: str | os.PathLike) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    paths = [Path(*path) for path in outcome.student["architecture"]["paths"]]
+    paths = [Path.from_list(path) for path in outcome.student["architecture"]["paths"]]
     columns = [index for index, path in enumerate(paths) if path.universal]
     gates = np.array([epoch["gates"] for epoch in outcome.student["history"]])[:, columns].T
     layers = [paths[index].target for index in columns]
-    kept = {Path(*path) for path in outcome.network["architecture"]["paths"]}
+    kept = {Path.from_list(path) for path in outcome.network["architecture"]["paths"]}
     row = min(max(0.1, 4 / len(layers)), 0.2)  # inches
     figure = Figure(figsize=(9, 1.6 + row * len(layers)), facecolor="white", layout="constrained")
     axes = figure.subplots()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tailor_tf.network.graph import Path
+from tailor_tf.network.architecture import Path
 from tailor_tf.records.records import Records
 from tailor_tf.report import charts, page, tables
 from tailor_tf.report.architecture import draw_architecture
@@ -123,8 +123,10 @@ def _cards(outcome: Outcome) -> list[tuple[str, str, str]]:
 def _architecture(outcome: Outcome, drawn: pathlib.Path) -> str:
     """The learned architecture; what the pointer rests on says what it is."""
     text = page.picture(drawn, "Architecture")
-    gates = {Path(*path): gate for *path, gate in outcome.network["gates"]}
-    complexities = {Path(*path): amount for *path, amount in outcome.run["path_complexities"]}
+    gates = {Path.from_list(path): gate for *path, gate in outcome.network["gates"]}
+    complexities = {
+        Path.from_list(path): amount for *path, amount in outcome.run["path_complexities"]
+    }
     for path, complexity in complexities.items():
         height, width, channels = outcome.run["universal"]["node_shapes"][path.target]
         words = [path.name, f"{height}x{width}x{channels}", _complexity(outcome, complexity)]

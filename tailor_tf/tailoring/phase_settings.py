@@ -11,8 +11,8 @@ import keras
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data import Task
+from tailor_tf.network.architecture import Path
 from tailor_tf.network.costs import Cost
-from tailor_tf.network.graph import Path
 from tailor_tf.tailoring.settings import Settings
 
 
@@ -108,7 +108,7 @@ def describe(
             "parameters": cost.parameters,
         },
         "complexity": settings.complexity,
-        "path_complexities": [[*path, amount] for path, amount in complexities.items()],
+        "path_complexities": [[*path.as_list(), amount] for path, amount in complexities.items()],
         "environment": _environment(),
         "tolerance": settings.tolerance,
         "budget": dict(settings.budget),

@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import shutil
@@ -17,8 +16,8 @@ import tensorflow as tf
 from tailor_tf.data import Split, Task, evaluation_batches, training_batches
 from tailor_tf.method import student
 from tailor_tf.method.baselines import BASELINES
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.costs import Cost
-from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Records, check_same_settings
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training import loop
@@ -194,8 +193,8 @@ class Phases:
                 "seconds": sum(epoch["seconds"] for epoch in history),
                 **_measured({}, "validation", self._confusion(model, self.task.validation)),
                 "cost": dataclasses.asdict(cost),
-                "architecture": architecture and json.loads(architecture.to_json()),
-                "gates": [[*path, gate] for path, gate in gates.items()],
+                "architecture": architecture and architecture.as_dict(),
+                "gates": [[*path.as_list(), gate] for path, gate in gates.items()],
                 "settings": settings,
                 "history": [],
                 **extra,

@@ -18,8 +18,8 @@ from tailor_tf.method.complexity import DrivenWeight
 from tailor_tf.method.folding import fold
 from tailor_tf.method.levels import Levels, amounts
 from tailor_tf.method.task_pack import Tailored, save_task_pack
-from tailor_tf.network import costs, weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network import costs, keys, weights
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records.records import Level, standard_error
 from tailor_tf.report import writer
@@ -161,7 +161,7 @@ class Run:
                 model,
                 weights.variables(self.teacher()),
                 origin="the teacher",
-                wanted=student.is_head_weight,
+                wanted=keys.is_head,
             )
             weight, options = self.settings.complexity_weight, {}
             if weight is None:
@@ -205,7 +205,7 @@ class Run:
         name, settings = f"pruned_{level.name}", self._depends_on.pruning()
         cost = self._student_cost(kept.architecture)
         if not self.phases.finished(name, settings, cost):
-            restored = [list(path) for path in kept.restored]
+            restored = [path.as_list() for path in kept.restored]
             self.phases.record(name, model, settings, cost, kept.architecture, restored=restored)
         return model
 

@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from tailor_tf.data import Share
 from tailor_tf.method.losses import accuracy, cross_entropy
-from tailor_tf.network import weights
-from tailor_tf.network.costs import is_statistic
+from tailor_tf.network import keys, weights
 from tailor_tf.network.layers import BatchNorm
 from tailor_tf.records.records import check_same_settings
 from tailor_tf.support.errors import TailorError
@@ -213,7 +212,7 @@ class Trainer:
         trained = self.model.trainable_variables
         replicas = self.strategy.num_replicas_in_sync
         weight_decay = self.recipe.weight_decay / replicas  # the optimizer sums over replicas
-        decays = [0.0 if v.name == "logits" else weight_decay for v in trained]
+        decays = [0.0 if keys.is_gate(v.path) else weight_decay for v in trained]
 
         def on_replica(images, labels):
             scale = self.optimizer.scale_loss(1.0)  # not 1 where half precision needs more
@@ -333,7 +332,7 @@ class Trainer:
     def _changing(self) -> dict[str, keras.Variable]:
         """The weights that training changes; frozen universal ones are kept elsewhere."""
         found = weights.variables(self.model).items()
-        return {key: v for key, v in found if v.trainable or is_statistic(key)}
+        return {key: v for key, v in found if v.trainable or keys.is_statistic(key)}
 
     def _other_variables(self) -> dict[str, keras.Variable]:
         found = {f"optimizer/{i}": v for i, v in enumerate(self.optimizer.variables)}

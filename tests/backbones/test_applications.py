@@ -16,7 +16,7 @@ from tailor_tf.bundle import sharing
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks, costs, weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.training import loop
 from tests import helpers
 

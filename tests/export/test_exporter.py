@@ -16,7 +16,8 @@ from export.optimize import optimize
 from export.tflite import single as tflite
 from tailor_tf.data import Preprocessing, Split, Task
 from tailor_tf.method.compaction import compact
-from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network
 from tests.helpers import random_student
 
 CLASSES = ("ant", "bee", "cow", "dog")

@@ -11,7 +11,7 @@ from export import meter
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import close
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.support.errors import TailorError
 from tests import helpers
@@ -27,15 +27,15 @@ LATENCIES = Latencies(PIECES, 67.0, 1.0, 2, {"processor": "some", "threads": "1"
 def test_a_student_is_its_pieces():
     assert LATENCIES.scale == 2.0
     assert LATENCIES.student(Architecture(2, ())) == 1 + 2 * (1 + 2)
-    chain = Architecture(2, (Path(1, 0, False), Path(2, 1, True)))
+    chain = Architecture(2, (Path.proxy(1, source=0), Path.block(2)))
     assert LATENCIES.student(chain) == 1 + 2 * (1 + 2 + 0.5 + 20)
-    both = Architecture(2, (Path(1, 0, True), Path(1, 0, False), Path(2, 1, True)))
+    both = Architecture(2, (Path.block(1), Path.proxy(1, source=0), Path.block(2)))
     assert LATENCIES.student(both) == pytest.approx(1 + 2 * (1 + 2 + 10 + 0.5 + 0.1 + 20))
 
 
 def test_a_path_and_the_universal_network():
-    assert LATENCIES.path(Path(2, 1, True)) == 40.0
-    assert LATENCIES.path(Path(2, 0, False)) == pytest.approx(2 * (0.125 + 0.2))
+    assert LATENCIES.path(Path.block(2)) == 40.0
+    assert LATENCIES.path(Path.proxy(2, source=0)) == pytest.approx(2 * (0.125 + 0.2))
     assert LATENCIES.universal == 67 - 1 - 2 * 2
 
 

@@ -34,7 +34,7 @@ from export.serving import configuration as serving
 from tailor_tf.data import Preprocessing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tests.helpers import random_student
 
 CLASSES = ("ant", "bee", "cow", "dog")

@@ -6,9 +6,10 @@ import pytest
 
 from tailor_tf import backbones
 from tailor_tf.method import baselines
-from tailor_tf.network import costs, weights
+from tailor_tf.network import costs, keys, weights
+from tailor_tf.network.factories import AdapterLayers
 from tailor_tf.network.graph import build_network
-from tailor_tf.network.layers import AdapterLayers, Shared
+from tailor_tf.network.layers import Shared
 from tests import helpers
 
 CLASSES = 5
@@ -36,7 +37,7 @@ def test_it_starts_as_the_universal_network_and_shares_its_kernels(universal, me
 def test_a_linear_classifier_is_all_that_is_trained(universal):
     model = baselines.build_linear(universal, CLASSES)
     assert {v.path for v in model.trainable_variables} == {"classifier/kernel", "classifier/bias"}
-    statistics = {v.path: v.numpy() for v in model.weights if costs.is_statistic(v.path)}
+    statistics = {v.path: v.numpy() for v in model.weights if keys.is_statistic(v.path)}
     model(helpers.images(universal.graph, np.random.default_rng(2)), training=True)
     assert all(
         (v.numpy() != statistics[v.path]).any() for v in model.weights if v.path in statistics

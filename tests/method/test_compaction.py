@@ -7,7 +7,7 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import prune
 from tailor_tf.method.student import gate_values, prune_student
 from tailor_tf.network import weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tests.helpers import images, random_architecture, random_student, universal
 
 CLASSES = 5

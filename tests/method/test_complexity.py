@@ -9,7 +9,7 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import close
 from tailor_tf.method.student import build_student, gates
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tests.helpers import (
     count_multiply_adds,
     random_architecture,
@@ -29,25 +29,25 @@ SMALL_GRAPHS = [(1, 1), (2, None), (3, 1), (3, 2), (3, 3)]
 
 # Graphs whose ways into or out of any node share no path: independence holds there.
 DISJOINT = {
-    "chain": Architecture(4, tuple(Path(j, j - 1, j != 2) for j in (1, 2, 3, 4))),
+    "chain": Architecture(4, (*map(Path.block, (1, 3, 4)), Path.proxy(2, source=1))),
     # x_0 => x_1 -> x_2 -> x_3: two paths side by side, both from the stem
     "doubled start": Architecture(
-        3, (Path(1, 0, True), Path(1, 0, False), Path(2, 1, True), Path(3, 2, False))
+        3, (Path.block(1), Path.proxy(1, source=0), Path.block(2), Path.proxy(3, source=2))
     ),
     # x_0 -> x_1 -> x_3 and x_0 -> x_2 -> x_3
     "diamond": Architecture(
-        3, (Path(1, 0, True), Path(2, 0, False), Path(3, 2, True), Path(3, 1, False))
+        3, (Path.block(1), Path.proxy(2, source=0), Path.block(3), Path.proxy(3, source=1))
     ),
     # x_0 -> x_1 -> x_4, x_0 -> x_2 -> x_3 -> x_4, x_0 -> x_4
     "three strands": Architecture(
         4,
         (
-            Path(1, 0, True),
-            Path(4, 1, False),
-            Path(2, 0, False),
-            Path(3, 2, True),
-            Path(4, 3, True),
-            Path(4, 0, False),
+            Path.block(1),
+            Path.proxy(4, source=1),
+            Path.proxy(2, source=0),
+            Path.block(3),
+            Path.block(4),
+            Path.proxy(4, source=0),
         ),
     ),
 }
@@ -85,10 +85,9 @@ def _paper_by_tables(path_gates, architecture, path_costs):
     """Eq. 5-10 over tables `[source, target, universal]`; absent paths cost nothing."""
     size = architecture.num_blocks + 1
     r, cost, exists = np.ones((size, size, 2)), np.zeros((size, size, 2)), np.zeros((size, size, 2))
-    for (target, source, universal), alpha in path_gates.items():
-        r[source, target, int(universal)] = 1 - alpha
-        exists[source, target, int(universal)] = 1
-        cost[source, target, int(universal)] = path_costs[Path(target, source, universal)]
+    for path, alpha in path_gates.items():
+        place = path.source, path.target, int(path.universal)
+        r[place], exists[place], cost[place] = 1 - alpha, 1, path_costs[path]
     no_input = r.prod((0, 2))  # over everything that leads into a node; absent paths are factors 1
     no_input[0] = 0
     no_reader = r.prod((1, 2))  # over everything that leaves a node
@@ -157,7 +156,7 @@ class TestReachability:
         full = Architecture.full(4, 3)
         path_costs = {path: costs.path_multiply_adds(small.graph, path) for path in full.paths}
         left = random_architecture(4, rng, 3)
-        dead_end = Path(3, 2, True)  # survives only if what is left reaches and reads it
+        dead_end = Path.block(3)  # survives only if what is left reaches and reads it
         on = {*left.paths, dead_end}
         setting = {path: float(path in on) for path in full.paths}
         kept = close(Architecture(4, tuple(on)))

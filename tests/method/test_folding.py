@@ -9,7 +9,8 @@ from keras import tree
 from tailor_tf import backbones
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tailor_tf.network.graph import Architecture, Path, build_network
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.graph import build_network
 from tailor_tf.network.layers import SharedConv
 from tests.helpers import (
     images,
@@ -84,7 +85,7 @@ def test_shared_kernels_stay_as_they_are(small, seed):
 
 
 def test_convolutions_additions_relus_pools_and_one_dense_layer(tiny, rng):
-    architecture = Architecture.full(12, 3).without({Path(6, 5, True), Path(7, 6, True)})
+    architecture = Architecture.full(12, 3).without({Path.block(6), Path.block(7)})
     kinds = _kinds(fold(_compacted(tiny, architecture, rng)))
     assert set(kinds) == {
         "InputLayer",

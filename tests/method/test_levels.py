@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tailor_tf.method.levels import MOST_TRIED, Levels
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.costs import student_cost
-from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Level
 from tailor_tf.support.errors import TailorError
 from tests import helpers

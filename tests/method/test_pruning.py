@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tailor_tf.method.pruning import close, prune, strongest_chain
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tests.helpers import random_architecture, random_gates, random_subset, surviving, walks
 
 SKIPS = [1, 2, 3, None]
@@ -34,17 +34,17 @@ class TestClose:
         architecture = Architecture(
             5,
             (
-                Path(2, 1, True),
-                Path(3, 0, False),
-                Path(4, 3, True),
-                Path(5, 2, False),
-                Path(5, 0, False),
+                Path.block(2),
+                Path.proxy(3, source=0),
+                Path.block(4),
+                Path.proxy(5, source=2),
+                Path.proxy(5, source=0),
             ),
         )
-        assert close(architecture).paths == (Path(5, 0, False),)
+        assert close(architecture).paths == (Path.proxy(5, source=0),)
 
     def test_nothing_is_left_without_a_way_through(self):
-        assert close(Architecture(3, (Path(1, 0, True), Path(3, 2, True)))).paths == ()
+        assert close(Architecture(3, (Path.block(1), Path.block(3)))).paths == ()
 
 
 class TestStrongestChain:
@@ -56,7 +56,7 @@ class TestStrongestChain:
 
     def test_no_way_through_is_an_error(self):
         with pytest.raises(ValueError, match=r"does not connect the stem to the classifier"):
-            strongest_chain(Architecture(2, (Path(2, 1, True),)), {Path(2, 1, True): 1.0})
+            strongest_chain(Architecture(2, (Path.block(2),)), {Path.block(2): 1.0})
 
 
 class TestPrune:
@@ -81,9 +81,9 @@ class TestPrune:
         architecture = Architecture.full(2, None)
         gates = dict(zip(architecture.paths, (0.951, 0.049, 0.85, 0.05, 0.1), strict=True))
         left = prune(architecture, gates, num_blocks=0)  # 0.05 itself stays
-        assert architecture.without(left.architecture.paths).paths == (Path(1, 0, False),)
+        assert architecture.without(left.architecture.paths).paths == (Path.proxy(1, source=0),)
         left = prune(architecture, gates, num_blocks=0, proxy_threshold=0.1)
-        assert left.architecture.proxies == (Path(2, 0, False),)
+        assert left.architecture.proxies == (Path.proxy(2, source=0),)
 
     @pytest.mark.parametrize("seed", range(60))
     def test_is_what_survives_or_the_strongest_chain(self, seed):
@@ -119,21 +119,21 @@ class TestPrune:
         gates = dict(zip(architecture.paths, (0.9, 0.1, 0.5, 0.2, 0.3), strict=True))
         # without the second block: 0.9 * 0.2 through the first and a proxy, 0.3 past both layers
         pruning = prune(architecture, gates, num_blocks=1, proxy_threshold=1.0)
-        assert pruning.restored == (Path(2, 0, False),)
+        assert pruning.restored == (Path.proxy(2, source=0),)
         assert pruning.architecture.paths == pruning.restored
 
     def test_disconnection_keeps_blocks_where_no_proxy_leads_past_them(self):
-        architecture = Architecture(2, (Path(1, 0, True), Path(2, 1, True), Path(2, 1, False)))
+        architecture = Architecture(2, (Path.block(1), Path.block(2), Path.proxy(2, source=1)))
         gates = dict(zip(architecture.paths, (1.0, 0.6, 0.4), strict=True))
         pruning = prune(architecture, gates, num_blocks=2)
-        assert pruning.restored == (Path(1, 0, True), Path(2, 1, True))
+        assert pruning.restored == (Path.block(1), Path.block(2))
         assert set(pruning.architecture.paths) == set(architecture.paths)
 
     def test_architecture_given_is_left_alone(self):
         architecture, gates = _random_case(3)
-        before = architecture.to_json()
+        before = architecture.as_dict()
         prune(architecture, gates, num_blocks=1, proxy_threshold=0.5)
-        assert architecture.to_json() == before
+        assert architecture.as_dict() == before
 
     @pytest.mark.parametrize("num_blocks", [-1, 4])
     def test_impossible_number_of_blocks_is_refused(self, num_blocks):

@@ -23,9 +23,10 @@ from tailor_tf import backbones
 from tailor_tf.backbones import torch_names
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.method import distillation, losses
-from tailor_tf.method.student import build_student, gate_name, layer_weights
-from tailor_tf.network import weights
-from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.method.student import build_student, layer_weights
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network
 from tests.shared_data import shared_file
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-5}  # relative
@@ -198,4 +199,4 @@ def test_training_step(reference, precision, teacher_gradient, gates_key, norms_
     ):
         gradient = by_name[f"layers.{layer - 1}.alphas_params"]
         assert_close(gradient, gate_gradient, precision, GRADIENT_TOLERANCE)
-        assert_close(student.get_layer(gate_name(layer)).gates(), gates, precision)
+        assert_close(student.get_layer(keys.gate(layer)).gates(), gates, precision)

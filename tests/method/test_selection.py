@@ -8,8 +8,8 @@ import pytest
 
 from tailor_tf.method import selection
 from tailor_tf.method.pruning import close, prune
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.costs import smallest, student_cost
-from tailor_tf.network.graph import Architecture
 from tailor_tf.records.records import Level, standard_error
 from tests import helpers
 

@@ -12,17 +12,16 @@ from tailor_tf.method.student import (
     build_student,
     build_teacher,
     gate_logits,
-    gate_name,
     gate_values,
     initial_logit,
-    is_task_weight,
     layer_weights,
     prune_student,
     task_weights,
 )
-from tailor_tf.network import blocks, weights
-from tailor_tf.network.graph import Architecture, Path, build_network
-from tailor_tf.network.layers import NewLayers
+from tailor_tf.network import blocks, keys, weights
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.factories import NewLayers
+from tailor_tf.network.graph import build_network
 from tests.helpers import images, random_architecture, random_student, universal
 
 CLASSES = 5
@@ -104,15 +103,15 @@ class TestForward:
         student = build_student(small, Architecture.full(4, 3), CLASSES)
         gates = gate_values(student, Architecture.full(4, 3))
         # softmax of +2 for the universal block and -2 for each of n proxies
-        for path, proxies in ((Path(1, 0, True), 1), (Path(3, 2, True), 3)):
+        for path, proxies in ((Path.block(1), 1), (Path.block(3), 3)):
             expected = np.exp(2) / (np.exp(2) + proxies * np.exp(-2))
             assert gates[path] == pytest.approx(expected, rel=1e-5)
-        assert initial_logit(Path(3, 0, False)) == -2.0
+        assert initial_logit(Path.proxy(3, source=0)) == -2.0
 
 
 def _own_layer(path, layer):
     """Whether a variable is a proxy's or a gate of `layer`."""
-    return path.startswith((f"block{layer}_proxy", gate_name(layer) + "/"))
+    return path.startswith((f"block{layer}_proxy", f"block{layer}_gate/"))
 
 
 def _gradients(student, architecture, x, loss):
@@ -183,12 +182,12 @@ class TestUniversalWeights:
         student = build_student(source, Architecture.full(4, 3), CLASSES)
         trainable = {variable.path for variable in student.trainable_variables}
         assert "stem_conv/kernel" not in trainable
-        assert not [path for path in trainable if not is_task_weight(path)]
+        assert not [path for path in trainable if not keys.is_task(path)]
 
     def test_task_trains_proxies_gates_head_and_classifier(self, tiny):
         student = build_student(tiny, Architecture.full(12, 3), CLASSES)
         for variable in student.trainable_variables:
-            assert is_task_weight(variable.path), variable.path
+            assert keys.is_task(variable.path), variable.path
         kinds = {variable.path for variable in student.trainable_variables}
         assert {"head_bn/gamma", "head_bn/beta", "classifier/kernel", "classifier/bias"} <= kinds
         universal_affine = {"stem_bn/gamma", "block1_bn1/gamma", "block12_bn2/beta"}
@@ -233,7 +232,7 @@ def test_teacher_is_a_trainable_copy(tiny, rng):
     source = weights.variables(tiny.model)
     for key, variable in weights.variables(teacher).items():
         assert variable is not source[key]
-        if weights.is_universal(key):
+        if not keys.is_classifier(key):
             np.testing.assert_array_equal(variable, source[key])
     assert teacher.output["logits"].shape[-1] == CLASSES
     trainable = {variable.path for variable in teacher.trainable_variables}
@@ -243,8 +242,8 @@ def test_teacher_is_a_trainable_copy(tiny, rng):
 class TestBottleneckProxies:
     def test_resnet50_has_them(self, rng):
         graph = backbones.create("resnet50", image_size=32)
-        path = Path(4, 3, False)  # from 8x8x256 to 4x4x512
-        architecture = Architecture(16, (*(Path(j, j - 1, True) for j in range(1, 17)), path))
+        path = Path.proxy(4, source=3)  # from 8x8x256 to 4x4x512
+        architecture = Architecture(16, (*(Path.block(j) for j in range(1, 17)), path))
         student = build_student(universal(graph, rng), architecture, CLASSES)
         shapes = {v.path: tuple(v.shape) for v in student.weights if v.path.startswith(path.name)}
         assert shapes["block4_proxy3_conv1/kernel"] == (1, 1, 256, 16)
@@ -321,11 +320,11 @@ class TestErrors:
             build_student(small, Architecture.full(5, 3), CLASSES)
 
     def test_source_that_nothing_produces(self, small):
-        architecture = Architecture(4, (Path(4, 2, False), Path(4, 0, False)))
+        architecture = Architecture(4, (Path.proxy(4, source=2), Path.proxy(4, source=0)))
         with pytest.raises(ValueError, match=r"block4_proxy2 reads x_2, which no path produces"):
             build_student(small, architecture, CLASSES)
 
     def test_nothing_for_the_classifier_to_read(self, small):
         message = r"No path leads into the last layer"
         with pytest.raises(ValueError, match=message):
-            build_student(small, Architecture(4, (Path(1, 0, True),)), CLASSES)
+            build_student(small, Architecture(4, (Path.block(1),)), CLASSES)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.student import build_student, task_weights
 from tailor_tf.network import costs, weights
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tests.helpers import count_multiply_adds, random_architecture, small_graph
 
 CLASSES = 5
@@ -27,10 +27,10 @@ class TestPaths:
         ("path", "expected"),
         [
             # 3x3 convolution + batch norm + gate
-            (Path(2, 1, True), 4 * 4 * 4 * 6 * 3 * 3 + 2 * 4 * 4 * 6 + 4 * 4 * 6),
+            (Path.block(2), 4 * 4 * 4 * 6 * 3 * 3 + 2 * 4 * 4 * 6 + 4 * 4 * 6),
             # 1x1 convolution behind a pool that is free + batch norm + gate
-            (Path(2, 0, False), 4 * 4 * 3 * 6 * 1 * 1 + 2 * 4 * 4 * 6 + 4 * 4 * 6),
-            (Path(4, 1, False), 2 * 2 * 4 * 8 * 1 * 1 + 2 * 2 * 2 * 8 + 2 * 2 * 8),
+            (Path.proxy(2, source=0), 4 * 4 * 3 * 6 * 1 * 1 + 2 * 4 * 4 * 6 + 4 * 4 * 6),
+            (Path.proxy(4, source=1), 2 * 2 * 4 * 8 * 1 * 1 + 2 * 2 * 2 * 8 + 2 * 2 * 8),
         ],
     )
     def test_multiply_adds(self, small, path, expected):
@@ -40,14 +40,14 @@ class TestPaths:
         # 16 = max(8 // 32, 16) channels in between, 1x1 convolution and batch norm twice, a gate
         graph = dataclasses.replace(small_graph(), bottleneck_proxies=True)
         expected = 2 * 2 * 4 * 16 + 2 * 2 * 2 * 16 + 2 * 2 * 16 * 8 + 2 * 2 * 2 * 8 + 2 * 2 * 8
-        assert costs.path_multiply_adds(graph, Path(4, 1, False)) == expected
+        assert costs.path_multiply_adds(graph, Path.proxy(4, source=1)) == expected
 
     def test_shares_are_of_stem_and_blocks(self, small):
         graph = small.graph
         architecture = Architecture.full(4, 3)
         shares = costs.path_shares(graph, architecture)
         stem = 8 * 8 * 3 * 3 * 3 * 3 + 2 * 8 * 8 * 3
-        blocks = sum(costs.path_multiply_adds(graph, Path(j, j - 1, True)) for j in (1, 2, 3, 4))
+        blocks = sum(costs.path_multiply_adds(graph, Path.block(j)) for j in (1, 2, 3, 4))
         gates = sum(math.prod(graph.node_shape(layer)) for layer in (1, 2, 3, 4))
         total = stem + blocks - gates
         assert costs.universal_complexity(graph) == total

@@ -8,10 +8,11 @@ import pytest
 
 from tailor_tf import backbones
 from tailor_tf.network import costs
+from tailor_tf.network.architecture import Path
 from tailor_tf.network.blocks import cifar_block, wide_block
-from tailor_tf.network.graph import Architecture, Path, build_network
-from tailor_tf.network.layers import NewLayers
-from tests.helpers import random_subset, small_graph
+from tailor_tf.network.factories import NewLayers
+from tailor_tf.network.graph import build_network
+from tests.helpers import small_graph
 
 SNAPSHOTS = pathlib.Path(__file__).with_name("snapshots")
 
@@ -35,83 +36,6 @@ def _graph(name):
 @functools.cache
 def _cost(name, num_classes):
     return costs.network_cost(_graph(name), num_classes)
-
-
-def _universal(layer):
-    return Path(layer, layer - 1, True)
-
-
-def _proxy(layer, source):
-    return Path(layer, source, False)
-
-
-class TestArchitecture:
-    # Layer l of 6 has one universal block and min(l, max_skip) proxies.
-    @pytest.mark.parametrize(
-        ("max_skip", "proxies"),
-        [
-            (1, 1 + 1 + 1 + 1 + 1 + 1),
-            (3, 1 + 2 + 3 + 3 + 3 + 3),
-            (5, 1 + 2 + 3 + 4 + 5 + 5),
-            (None, 1 + 2 + 3 + 4 + 5 + 6),
-        ],
-    )
-    def test_full_has_a_proxy_from_each_of_the_last_nodes(self, max_skip, proxies):
-        full = Architecture.full(6, max_skip)
-        assert full.universal_blocks == (1, 2, 3, 4, 5, 6)
-        assert len(full.proxies) == proxies
-        assert len(full.paths) == 6 + proxies
-        reach = max_skip or 6
-        assert all(1 <= path.target - path.source <= reach for path in full.proxies)
-
-    def test_paths_of_a_layer_are_in_gate_order(self):
-        # the universal block, then proxies from near to far, whatever order they came in
-        shuffled = Architecture(4, tuple(reversed(Architecture.full(4, 3).paths)))
-        assert shuffled.into(4) == (_universal(4), _proxy(4, 3), _proxy(4, 2), _proxy(4, 1))
-        assert shuffled.into(2) == (_universal(2), _proxy(2, 1), _proxy(2, 0))
-        assert shuffled == Architecture.full(4, 3)
-
-    def test_paths_out_of_a_node(self):
-        full = Architecture.full(4, 2)
-        assert set(full.out_of(1)) == {_universal(2), _proxy(2, 1), _proxy(3, 1)}
-        assert full.out_of(4) == ()
-
-    def test_without_removes_those_paths_alone(self):
-        full = Architecture.full(3, 2)
-        left = full.without([_universal(2), _proxy(2, 1), _proxy(2, 0)])
-        assert set(full.paths) - set(left.paths) == {_universal(2), _proxy(2, 1), _proxy(2, 0)}
-        assert left.layers == (1, 3)
-        assert left.universal_blocks == (1, 3)
-
-    def test_json_round_trip(self, rng):
-        for max_skip in (1, 3, None):
-            architecture = random_subset(Architecture.full(7, max_skip), rng)
-            again = Architecture.from_json(architecture.to_json())
-            assert again == architecture
-            assert all(type(path) is Path for path in again.paths)
-
-    @pytest.mark.parametrize(
-        "path",
-        [
-            _proxy(3, 3),  # reads its own output
-            _proxy(2, 3),  # reads a later layer
-            _proxy(5, 0),  # leads past the last layer
-            _proxy(1, -1),  # reads before the stem
-            Path(3, 1, True),  # a universal block reads the node before it
-        ],
-    )
-    def test_invalid_path_is_refused(self, path):
-        with pytest.raises(ValueError, match=r"is no path of a network of 4 blocks; expected"):
-            Architecture(4, (_universal(1), path))
-
-    @pytest.mark.parametrize("max_skip", [0, -1])
-    def test_max_skip_below_one_is_refused(self, max_skip):
-        with pytest.raises(ValueError, match=rf"max_skip is {max_skip}; expected 1 or more"):
-            Architecture.full(4, max_skip)
-
-    def test_path_names(self):
-        assert _universal(3).name == "block3"
-        assert _proxy(3, 1).name == "block3_proxy1"
 
 
 class TestBlockGraph:
@@ -206,7 +130,7 @@ def _summary(name):
         "blocks": [
             {
                 "output_shape": list(graph.node_shape(layer)),
-                "multiply_adds_with_gate": costs.path_multiply_adds(graph, _universal(layer)),
+                "multiply_adds_with_gate": costs.path_multiply_adds(graph, Path.block(layer)),
             }
             for layer in range(1, graph.num_blocks + 1)
         ],
@@ -306,4 +230,4 @@ def test_wide_block_multiply_adds():
         + 2 * 32 * 32 * 64
         + 32 * 32 * 64
     )
-    assert costs.path_multiply_adds(_graph("wide_resnet26"), _universal(1)) == expected
+    assert costs.path_multiply_adds(_graph("wide_resnet26"), Path.block(1)) == expected

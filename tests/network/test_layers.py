@@ -5,7 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf.network.layers import BatchNorm, GatedSum, NewLayers, UniversalLayers
+from tailor_tf.network.factories import NewLayers, UniversalLayers
+from tailor_tf.network.layers import BatchNorm, GatedSum
 
 MOMENTUM, EPSILON = 0.9, 1e-5
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tailor_tf.method.pruning import close
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.report import writer
 from tests.report.test_report import _records, _write
 
@@ -132,7 +132,7 @@ def _deepen(records, blocks):
     for name, record in records.items():
         if name.startswith(("student", "pruned", "finetuned")):
             paths = full if name == "student" else kept
-            record["architecture"] = json.loads(paths.to_json())
+            record["architecture"] = paths.as_dict()
             record["gates"] = [[*path, 0.5] for path in paths.paths]
             record["restored"] = []
     for epoch in records["student"]["history"]:

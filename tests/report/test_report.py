@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tailor_tf.network.graph import Architecture, Path
+from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.records.records import LAYOUT
 from tailor_tf.report import outcome, tables, writer
 from tailor_tf.report.architecture import draw_architecture
@@ -14,8 +14,10 @@ from tailor_tf.support.errors import TailorError
 FULL = Architecture.full(4, max_skip=2)
 
 # stem -> 1 -> 2 -> proxy -> 4 -> classifier, and a proxy from the stem into layer 2
-KEPT = Architecture(4, (Path(1, 0, True), Path(2, 1, True), Path(2, 0, False), Path(4, 2, False)))
-FULL_GATES = [[*path, 0.5] for path in FULL.paths]
+KEPT = Architecture(
+    4, (Path.block(1), Path.block(2), Path.proxy(2, source=0), Path.proxy(4, source=2))
+)
+FULL_GATES = [[*path.as_list(), 0.5] for path in FULL.paths]
 GATES = [[1, 0, True, 1.0], [2, 1, True, 0.7], [2, 0, False, 0.3], [4, 2, False, 1.0]]
 
 PICTURES = ("architecture", "confusion", "gates", "history", "levels")
@@ -32,7 +34,7 @@ def _record(phase, accuracy, multiply_adds, parameters, task_parameters, archite
     if architecture:
         cost["universal_blocks"] = len(architecture.universal_blocks)
         cost["proxies"] = len(architecture.proxies)
-        data = json.loads(architecture.to_json())
+        data = architecture.as_dict()
     history = [
         {"loss": 1.5, "accuracy": 0.5, "validation_accuracy": 0.6},
         {"loss": 0.5, "accuracy": 0.9, "validation_accuracy": 0.9},
@@ -279,11 +281,11 @@ def test_the_picture_has_one_artist_per_path_with_its_state(workdir):
 def test_a_dense_picture_leaves_out_the_longest_removed_proxies(tmp_path):
     records = _records()
     dense = Architecture.full(12, max_skip=None)
-    kept = Architecture(12, (*(Path(n, n - 1, True) for n in range(1, 13)), Path(12, 0, False)))
+    kept = Architecture(12, (*(Path.block(n) for n in range(1, 13)), Path.proxy(12, source=0)))
     records["run"]["universal"] |= {"num_blocks": 12, "node_shapes": [[8, 8, 4]] * 13}
-    records["student"]["architecture"] = json.loads(dense.to_json())
-    records["finetuned_2"]["architecture"] = json.loads(kept.to_json())
-    records["finetuned_2"]["gates"] = [[*path, 0.5] for path in kept.paths]
+    records["student"]["architecture"] = dense.as_dict()
+    records["finetuned_2"]["architecture"] = kept.as_dict()
+    records["finetuned_2"]["gates"] = [[*path.as_list(), 0.5] for path in kept.paths]
     workdir = _write(tmp_path, records)
     draw_architecture(outcome.load(workdir), workdir / "picture.svg")
     found = _identities(workdir / "picture.svg")

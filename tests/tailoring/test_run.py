@@ -23,7 +23,8 @@ from tailor_tf import (
 from tailor_tf.data import evaluation_batches
 from tailor_tf.method.levels import BLOCKS_TRIED
 from tailor_tf.network import costs, weights
-from tailor_tf.network.graph import Architecture, build_network
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import build_network
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records.records import Level, SettingsChangedError
 from tailor_tf.training import loop

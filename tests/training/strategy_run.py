@@ -16,7 +16,7 @@ import tensorflow as tf
 from pipelines import common
 from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.training import loop
 from tailor_tf.training.loop import Recipe
 from tests import helpers

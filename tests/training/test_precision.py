@@ -9,7 +9,7 @@ from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher, gates
 from tailor_tf.network import costs, weights
-from tailor_tf.network.graph import Architecture
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.layers import BatchNorm
 from tailor_tf.training import loop
 from tailor_tf.training.loop import Recipe

@@ -20,7 +20,8 @@ from tailor_tf.data import Preprocessing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks
-from tailor_tf.network.graph import Architecture, Path, chain
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.graph import chain
 from tests import helpers
 from tests.export.test_export_real import SETTINGS
 from tests.shared_data import image_set
@@ -29,7 +30,7 @@ CLASSES = {"ants": ("a", "b", "c"), "bees": ("d", "e", "f", "g"), "köter": ("h"
 SIZE = 8
 # Three residual blocks; one task does without the second.
 FULL = Architecture.full(3, 1)
-SOME = Architecture.full(3, 2).without([Path(2, 1, True)])
+SOME = Architecture.full(3, 2).without([Path.block(2)])
 ARCHITECTURES = {"ants": FULL, "bees": SOME, "köter": FULL}
 
 

@@ -1,0 +1,129 @@
+"""Factories that blocks take their layers from: new ones, plain ones, or the universal network's.
+
+Blocks are functions that ask a factory for their layers by name, so that one description builds a
+trainable network, a frozen part of a student and a plain network alike.
+"""
+
+import keras
+
+from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, Shared
+
+
+class NewLayers:
+    """New trainable layers: for a source network, a teacher, and proxies."""
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns a bias-free convolution without padding, He-initialised."""
+        return keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            strides=strides,
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+            name=name,
+        )
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns a batch norm with trainable scale and offset."""
+        return BatchNorm(name=name, epsilon=epsilon)
+
+    def copy(self, name, operation):
+        """Returns a layer or operation of the settings of another one, its weights its own."""
+        if isinstance(operation, keras.layers.BatchNormalization):
+            return self.batch_norm(name, operation.epsilon)
+        return type(operation).from_config({**operation.get_config(), "name": name})
+
+
+class PlainLayers(NewLayers):
+    """Makes stock Keras layers only, so that the network needs no code of this project."""
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns Keras's own batch norm."""
+        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=epsilon, name=name)
+
+
+class UniversalLayers(NewLayers):
+    """Takes kernels from the universal network and gives batch norms statistics of their own.
+
+    Args:
+        universal: the universal network's Keras model. Its kernel variables are used as they are,
+            so that any number of tasks holds one copy of them.
+    """
+
+    def __init__(self, universal: keras.Model):
+        self.universal = universal
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns a frozen convolution over the universal network's kernel."""
+        return Shared(self.universal.get_layer(name))
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns a new batch norm that starts as the universal one, scale and offset frozen."""
+        return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=True))
+
+    def _started(self, layer):
+        source = self.universal.get_layer(layer.name)
+        layer.build((None, None, None, source.gamma.shape[0]))
+        layer.set_weights(source.get_weights())
+        return layer
+
+    def copy(self, name, operation):
+        """Returns a layer over the universal one's weights; batch norms as `batch_norm` does."""
+        is_norm = isinstance(operation, keras.layers.BatchNormalization)
+        if is_norm or not getattr(operation, "weights", ()):
+            return super().copy(name, operation)
+        return Shared(self.universal.get_layer(name))
+
+
+class AdapterLayers(UniversalLayers):
+    """Takes kernels from the universal network and puts a 1x1 adapter beside every 3x3 one."""
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns a frozen convolution, summed with its adapter where the kernel is 3x3."""
+        shared = super().conv(name, filters, kernel_size, strides)
+        return _adapted(shared) if kernel_size == 3 else shared
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns a new batch norm that starts as the universal one, all of it trainable."""
+        return self._started(BatchNorm(name=name, epsilon=epsilon))
+
+    def copy(self, name, operation):
+        """Returns what `UniversalLayers` does, 3x3 convolutions summed with their adapters."""
+        layer = super().copy(name, operation)
+        source = getattr(layer, "source", None)
+        if not isinstance(source, keras.layers.Conv2D) or source.kernel_size != (3, 3):
+            return layer
+        plain = source.groups == 1 and source.dilation_rate == (1, 1)
+        return _adapted(layer) if plain else layer
+
+
+def _adapted(shared):
+    """A 3x3 convolution as a function of its input, a 1x1 one beside it that starts at zero."""
+    source = shared.source
+    adapter = keras.layers.Conv2D(
+        source.filters,
+        1,
+        strides=source.strides,
+        use_bias=False,
+        kernel_initializer="zeros",
+        name=f"{shared.name}_adapter",
+    )
+
+    def call(x):
+        before = [
+            _pixels_before_centre(side, stride, source.padding)
+            for side, stride in zip(x.shape[1:3], source.strides, strict=True)
+        ]
+        after = 1 if source.padding == "valid" else 0
+        cropped = keras.layers.Cropping2D([(first, after) for first in before])(x)
+        return keras.layers.Add()([shared(x), adapter(cropped)])
+
+    return call
+
+
+def _pixels_before_centre(side, stride, padding):
+    """Pixels of the input before the centre of a 3x3 kernel at its first place."""
+    if padding == "valid":
+        return 1
+    padded = max((-(-side // stride) - 1) * stride + 3 - side, 0)  # TensorFlow's "same"
+    return 1 - padded // 2

@@ -1,0 +1,147 @@
+"""Names of layers and weights, and whose a weight is: the one place that makes and reads them.
+
+A weight's key is `layer/variable`, such as `block3_conv1/kernel`. The name of a layer begins with
+the part of the network that it stands in: `stem_`, `block3_` or `head_`; the classifier alone has a
+name without a part. A student adds to layer 3 the proxies `block3_proxy1_...`, the gates
+`block3_gate` and the node `block3_output`.
+"""
+
+import enum
+import itertools
+import re
+from collections.abc import Container
+
+STEM = "stem"
+HEAD = "head"
+CLASSIFIER = "classifier"
+
+_STATISTICS = ("moving_mean", "moving_variance")
+_BLOCK = re.compile(r"block(\d+)_(.+)")
+_PROXY = re.compile(r"proxy(\d+)_((?:conv|bn)[12]?)")
+# What a student or a compact network calls layers that are no part of a universal block.
+_RESERVED = re.compile(r"(?:own_)*(?:proxy\d+_.*|gate|sum|output)")
+
+
+class Owner(enum.Enum):
+    """Whose a weight is: the universal network's, which all tasks share, or the task's."""
+
+    UNIVERSAL = "universal"
+    STATISTIC = "statistic"  # a universal batch norm's, re-estimated on the task
+    PROXY = "proxy"
+    GATE = "gate"
+    HEAD = "head"  # behind the last layer, the classifier included
+
+
+def block(layer: int) -> str:
+    """Name of universal block `layer`, and start of the names of its layers."""
+    return f"block{layer}"
+
+
+def proxy(layer: int, source: int) -> str:
+    """Start of the names of the layers of the proxy from node `source` into `layer`."""
+    return f"{block(layer)}_proxy{source}"
+
+
+def gate(layer: int) -> str:
+    """Name of the Keras layer that holds the gates of `layer`."""
+    return f"{block(layer)}_gate"
+
+
+def path_sum(layer: int) -> str:
+    """Name of the addition of the paths into `layer` where gates are constants."""
+    return f"{block(layer)}_sum"
+
+
+def node(layer: int) -> str:
+    """Name of the Keras layer whose output is `x_layer`."""
+    return f"{block(layer)}_output"
+
+
+def within(part: str, layer: str) -> str:
+    """Name of a layer of another network inside of a part of this one.
+
+    A layer that is called what a student calls one of its own, such as `gate` or `proxy1_conv`,
+    gets another name; different layers have different names.
+
+    Args:
+        part: `stem`, `head` or a block's name.
+        layer: the layer's name in the network that it comes from.
+    """
+    return f"{part}_own_{layer}" if _RESERVED.fullmatch(layer) else f"{part}_{layer}"
+
+
+def split(key: str) -> tuple[int, str, str]:
+    """Block number (0 outside of blocks), the layer's name without its block, and the variable."""
+    layer, _, variable = key.rpartition("/")
+    match = _BLOCK.fullmatch(layer)
+    return (int(match[1]), match[2], variable) if match else (0, layer, variable)
+
+
+def split_proxy(layer: str) -> tuple[int, str] | None:
+    """Source node of a proxy's layer and the layer's name in it, such as `conv`; `None` if none.
+
+    Args:
+        layer: the layer's name without its block, as of `split`.
+    """
+    match = _PROXY.fullmatch(layer)
+    return (int(match[1]), match[2]) if match else None
+
+
+def owner(key: str) -> Owner:
+    """Whose a student's weight is."""
+    number, layer, variable = split(key)
+    if number == 0 and (layer == CLASSIFIER or layer.startswith(f"{HEAD}_")):
+        return Owner.HEAD
+    if number and split_proxy(layer):
+        return Owner.PROXY
+    if number and (layer, variable) == ("gate", "logits"):
+        return Owner.GATE
+    return Owner.STATISTIC if is_statistic(key) else Owner.UNIVERSAL
+
+
+def is_task(key: str) -> bool:
+    """Whether a student's weight is stored per task."""
+    return owner(key) is not Owner.UNIVERSAL
+
+
+def is_gate(key: str) -> bool:
+    """Whether a weight is the gate logits of a layer."""
+    return owner(key) is Owner.GATE
+
+
+def is_head(key: str) -> bool:
+    """Whether a weight stands behind the last layer, the classifier included."""
+    return owner(key) is Owner.HEAD
+
+
+def is_statistic(key: str) -> bool:
+    """Whether a weight is the moving mean or variance of a batch norm."""
+    return key.rpartition("/")[2] in _STATISTICS
+
+
+def is_classifier(key: str) -> bool:
+    """Whether a weight is the classifier's."""
+    return key.rpartition("/")[0] == CLASSIFIER
+
+
+def is_shared_layer(name: str) -> bool:
+    """Whether the kernel of a layer belongs to the universal network, going by the layer's name."""
+    return owner(f"{name}/kernel") is Owner.UNIVERSAL
+
+
+def trained_in(key: str, layer: int) -> bool:
+    """Whether a weight belongs to the proxies or gates of `layer`."""
+    return split(key)[0] == layer and owner(key) in (Owner.PROXY, Owner.GATE)
+
+
+def stable(path: str, taken: Container[str]) -> str:
+    """The key of a variable: its Keras path, but for a name that Keras made up for want of one.
+
+    Such names, `variable_72`, count all variables of the process. They become `variable`, and
+    `variable_1` where a layer has taken that already.
+    """
+    made_up = re.fullmatch(r"(.*/variable)(_\d+)?", path)
+    if not made_up:
+        return path
+    later = (f"{made_up[1]}_{count}" for count in itertools.count(1))
+    return next(key for key in itertools.chain([made_up[1]], later) if key not in taken)
