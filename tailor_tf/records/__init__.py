@@ -1,1 +1,1 @@
-"""What a run writes down: one JSON file per phase."""
+"""Records of a run, one JSON file per phase, and paths of all files of a run."""

@@ -1,146 +1,300 @@
-"""Records of a run: one JSON file per phase."""
+"""Records of a run, one dataclass each; `as_dict` and `from_dict` convert to JSON values and back.
 
-import json
-import math
-import os
-import pathlib
+Accuracies are between 0 and 1.
+"""
+
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from tailor_tf.support.errors import TailorError
-from tailor_tf.support.files import write_text
-
-LAYOUT = 2  # of the records; files of another one are refused
-
-
-class SettingsChangedError(TailorError):
-    """A working directory that was made with other settings."""
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.cost import Cost
+from tailor_tf.records.level import Level
 
 
-def check_same_settings(
-    path: str | os.PathLike, old: Mapping[str, Any], settings: Mapping[str, Any]
-) -> None:
-    """Refuses to go on from a file that was made with other settings.
+@dataclasses.dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training.
 
-    Raises:
-        SettingsChangedError: names the settings that differ, with both values.
+    Attributes:
+        figures: figures by name: means over the steps, such as "loss"; "validation_accuracy" after
+            the epoch; "seconds", the duration.
+        gates: gates of a student, in the order of its paths.
     """
-    before, now = _flat(old), _flat(json.loads(json.dumps(settings)))
-    changed = [
-        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise SettingsChangedError(
-            f"{os.fspath(path)} was made with other settings: {'; '.join(changed)}. Use another "
-            "working directory, or begin anew in this one (pipelines.tailor: --redo=PHASE)."
+
+    figures: Mapping[str, float]
+    gates: tuple[float, ...] = ()
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Accuracy on validation images after the epoch."""
+        return self.figures["validation_accuracy"]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the epoch, validation included."""
+        return self.figures.get("seconds", 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The epoch as JSON values."""
+        return {**self.figures, **({"gates": list(self.gates)} if self.gates else {})}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "EpochRecord":
+        """The inverse of `as_dict`."""
+        figures = {name: value for name, value in data.items() if name != "gates"}
+        return cls(figures, tuple(data.get("gates", ())))
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseRecord:
+    """One finished phase: a network with its results.
+
+    Attributes:
+        seconds: duration of the training.
+        accuracy: accuracy of the network, by split.
+        confusion: entries above 0 of the confusion matrix, by split: true class, predicted class,
+            number of images.
+        cost: cost of the network.
+        architecture: paths of a student; `None` for other networks.
+        gates: gates of a student, by path.
+        settings: all settings that the phase depends on, as JSON values.
+        history: the epochs of the training.
+        stopped: whether training was stopped early, because the goal was out of reach.
+        restored: paths that pruning kept in spite of small gates.
+    """
+
+    seconds: float
+    accuracy: Mapping[str, float]
+    confusion: Mapping[str, tuple[tuple[int, int, int], ...]]
+    cost: Cost
+    architecture: Architecture | None
+    gates: Mapping[Path, float]
+    settings: Mapping[str, Any]
+    history: tuple[EpochRecord, ...] = ()
+    stopped: bool = False
+    restored: tuple[Path, ...] = ()
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task that the network was trained on."""
+        return self.settings["task"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return tuple(self.settings["classes"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the universal network."""
+        return self.settings["universal"]
+
+    @property
+    def curve(self) -> list[float]:
+        """Validation accuracy after each epoch."""
+        return [epoch.validation_accuracy for epoch in self.history]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {
+            "seconds": self.seconds,
+            "accuracy": dict(self.accuracy),
+            "confusion": {
+                split: [list(entry) for entry in entries]
+                for split, entries in self.confusion.items()
+            },
+            "cost": self.cost.as_dict(),
+            "architecture": self.architecture and self.architecture.as_dict(),
+            "gates": [[*path.as_list(), gate] for path, gate in self.gates.items()],
+            "settings": self.settings,
+            "history": [epoch.as_dict() for epoch in self.history],
+            "stopped": self.stopped,
+            "restored": [path.as_list() for path in self.restored],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "PhaseRecord":
+        """The inverse of `as_dict`; further entries are ignored."""
+        architecture = data["architecture"]
+        return cls(
+            seconds=data["seconds"],
+            accuracy=data["accuracy"],
+            confusion={
+                split: tuple(tuple(entry) for entry in entries)
+                for split, entries in data["confusion"].items()
+            },
+            cost=Cost.from_dict(data["cost"]),
+            architecture=architecture and Architecture.from_dict(architecture),
+            gates={Path.from_list(path): gate for *path, gate in data["gates"]},
+            settings=data["settings"],
+            history=tuple(map(EpochRecord.from_dict, data["history"])),
+            stopped=data.get("stopped", False),
+            restored=tuple(map(Path.from_list, data.get("restored", ()))),
         )
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name, such as `teacher.epochs`."""
-    flat = {}
-    for key, value in settings.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return flat
+@dataclasses.dataclass(frozen=True)
+class TaskSummary:
+    """The task of a run: its name, number of classes, and number of images by split."""
+
+    name: str
+    num_classes: int
+    images: Mapping[str, int]
 
 
-class Level(NamedTuple):
-    """How much pruning removes from a student.
+@dataclasses.dataclass(frozen=True)
+class UniversalSummary:
+    """The universal network of a run.
 
     Attributes:
-        blocks: universal blocks to remove, those with the smallest gates.
-        proxies: proxies to keep, those with the largest gates; `None` for all above the threshold.
+        name: name of the backbone.
+        num_blocks: `L`.
+        node_shapes: height, width and channels of `x_0..x_L`.
+        multiply_adds: multiply-adds for one image, with the task's classifier.
+        parameters: parameters, with the task's classifier.
     """
 
-    blocks: int
-    proxies: int | None = None
+    name: str
+    num_blocks: int
+    node_shapes: tuple[tuple[int, int, int], ...]
+    multiply_adds: int
+    parameters: int
 
-    @property
-    def name(self) -> str:
-        """What records call it: "6", or "6_8" where 8 proxies are kept."""
-        return f"{self.blocks}" if self.proxies is None else f"{self.blocks}_{self.proxies}"
 
-    @property
-    def leanness(self) -> tuple[float, float]:
-        """What is larger the leaner the network is."""
-        return self.blocks, -math.inf if self.proxies is None else -self.proxies
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """Subject of a run: task, universal network, goals, environment.
+
+    Attributes:
+        task: the task.
+        universal: the universal network.
+        complexity: the count that complexity means in this run, one of `cost.COMPLEXITIES`.
+        path_complexities: complexity of each path of the full student, in the unit of that count.
+        environment: versions of packages, and the machine.
+        tolerance: largest loss of validation accuracy, percentage points; `None` if not asked for.
+        budget: largest allowed counts of the network, by attribute of `Cost`.
+    """
+
+    task: TaskSummary
+    universal: UniversalSummary
+    complexity: str
+    path_complexities: Mapping[Path, float]
+    environment: Mapping[str, str]
+    tolerance: float | None
+    budget: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {
+            "task": dataclasses.asdict(self.task),
+            "universal": dataclasses.asdict(self.universal),
+            "complexity": self.complexity,
+            "path_complexities": [
+                [*path.as_list(), amount] for path, amount in self.path_complexities.items()
+            ],
+            "environment": dict(self.environment),
+            "tolerance": self.tolerance,
+            "budget": dict(self.budget),
+        }
 
     @classmethod
-    def of(cls, name: str) -> "Level":
-        """The inverse of `name`."""
-        return cls(*map(int, str(name).split("_")))
+    def from_dict(cls, data: Mapping[str, Any]) -> "RunRecord":
+        """The inverse of `as_dict`; further entries are ignored."""
+        universal = dict(data["universal"])
+        universal["node_shapes"] = tuple(map(tuple, universal["node_shapes"]))
+        return cls(
+            task=TaskSummary(**data["task"]),
+            universal=UniversalSummary(**universal),
+            complexity=data["complexity"],
+            path_complexities={
+                Path.from_list(path): amount for *path, amount in data["path_complexities"]
+            },
+            environment=data["environment"],
+            tolerance=data["tolerance"],
+            budget=data["budget"],
+        )
 
-    def __str__(self) -> str:
-        blocks = f"{self.blocks} universal block{'' if self.blocks == 1 else 's'} to remove"
-        return blocks if self.proxies is None else f"{blocks}, {self.proxies} proxies to keep"
 
+@dataclasses.dataclass(frozen=True)
+class LatencyRecord:
+    """Latency of the chosen network for one image, predicted and measured.
 
-def standard_error(accuracy: float, images: int) -> float:
-    """How far an accuracy that was measured on so many images usually is from the true one, 0..1.
-
-    The standard deviation of a binomial share, of an accuracy moved off 0 and 1 by one image.
+    Attributes:
+        predicted_ms: predicted from the latencies of its pieces, milliseconds.
+        measured_ms: measured on the network as a whole, milliseconds.
+        measured_on: processor, runtime, precision and threads.
     """
-    share = (accuracy * images + 1) / (images + 2)
-    return math.sqrt(share * (1 - share) / images)
+
+    predicted_ms: float
+    measured_ms: float
+    measured_on: Mapping[str, str]
 
 
-class Records:
-    """The records of one working directory.
+@dataclasses.dataclass(frozen=True)
+class SelectionRecord:
+    """The levels that were tried, and the level that was chosen.
 
-    Args:
-        workdir: the run's working directory; records lie in its `records` folder.
+    Attributes:
+        levels: the levels tried, in the order tried.
+        chosen: the level chosen.
+        within_tolerance: whether the chosen network is as accurate as asked for.
+        latency: latency of the chosen network; `None` if it was not measured.
     """
 
-    def __init__(self, workdir: str | os.PathLike):
-        self.folder = pathlib.Path(workdir) / "records"
+    levels: tuple[Level, ...]
+    chosen: Level
+    within_tolerance: bool
+    latency: LatencyRecord | None = None
 
-    def path(self, name: str) -> pathlib.Path:
-        """Where the record `name` lies, such as `teacher` or `finetuned_6`."""
-        return self.folder / f"{name}.json"
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {
+            "levels": [level.name for level in self.levels],
+            "chosen": self.chosen.name,
+            "within_tolerance": self.within_tolerance,
+            "latency": self.latency and dataclasses.asdict(self.latency),
+        }
 
-    def write(self, name: str, record: Mapping[str, Any]) -> None:
-        """Writes a record in one piece."""
-        text = json.dumps({"layout": LAYOUT, **record}, indent=1)
-        write_text(self.path(name), text + "\n")
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "SelectionRecord":
+        """The inverse of `as_dict`; further entries are ignored."""
+        latency = data["latency"]
+        return cls(
+            levels=tuple(map(Level.parse, data["levels"])),
+            chosen=Level.parse(data["chosen"]),
+            within_tolerance=data["within_tolerance"],
+            latency=latency and LatencyRecord(**latency),
+        )
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """Reads a record; `None` if there is none.
 
-        Raises:
-            TailorError: it is no record, or one of another layout.
-        """
-        path = self.path(name)
-        if not path.exists():
-            return None
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise TailorError(f"{path} is damaged: {error}. Remove it, and run again.") from error
-        layout = record.get("layout")
-        if layout != LAYOUT:
-            raise TailorError(
-                f"{path} has layout {layout or 1} and this version reads layout {LAYOUT}; use the "
-                "version that wrote it, or another working directory."
-            )
-        return record
+@dataclasses.dataclass(frozen=True)
+class ExamplesRecord:
+    """Example images: one of each class, and mistakes of a network.
 
-    def read_if_same(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Reads a record that was made with the same settings; `None` if there is none.
+    Attributes:
+        of: name of the phase whose network made the mistakes.
+        split: the split that the images are from.
+        classes: the first image of each class: label, and PNG in base64.
+        confusions: an image of each of the most frequent confusions: true class, predicted class,
+            and PNG in base64.
+    """
 
-        Raises:
-            SettingsChangedError: names the settings that differ, with both values.
-        """
-        record = self.read(name)
-        if record is None:
-            return None
-        check_same_settings(self.path(name), record["settings"], settings)
-        return record
+    of: str
+    split: str
+    classes: tuple[tuple[int, str], ...]
+    confusions: tuple[tuple[int, int, str], ...]
 
-    def levels(self, kind: str) -> dict[Level, dict[str, Any]]:
-        """The records "pruned" or "finetuned" that there are, by level."""
-        names = [path.stem for path in self.folder.glob(f"{kind}_*.json")]
-        found = {Level.of(name.partition("_")[2]): self.read(name) for name in names}
-        return dict(sorted(found.items(), key=lambda item: (item[0].blocks, item[0].name)))
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ExamplesRecord":
+        """The inverse of `as_dict`; further entries are ignored."""
+        return cls(
+            data["of"],
+            data["split"],
+            tuple(map(tuple, data["classes"])),
+            tuple(map(tuple, data["confusions"])),
+        )

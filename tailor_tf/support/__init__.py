@@ -1,1 +1,1 @@
-"""What knows nothing of networks: errors, files, locks, versions, drawing."""
+"""Helpers that know nothing of networks: errors, files, locks, versions, drawing."""

@@ -1,4 +1,4 @@
-"""What all pictures share: colors and how they are written."""
+"""Colors of all pictures, and how pictures are written to files."""
 
 import os
 import pathlib
@@ -13,7 +13,10 @@ BLUE, ORANGE, DARK, PALE = "#1f5fa8", "#d1580b", "#3c4650", "#a6adb5"
 
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
-    """Writes a figure in one piece; the extension names the format. Same figure, same bytes."""
+    """Writes a figure in one piece; the extension names the format.
+
+    The same figure always gives the same bytes.
+    """
     import matplotlib
 
     form = pathlib.Path(path).suffix[1:]

@@ -1,4 +1,4 @@
-"""Files that a killed program leaves either old or new, never half written."""
+"""Writing files in one step: a killed program leaves the old file or the new one, never a part."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a temporary path beside `path` that is renamed into place when the block succeeds."""
+    """Context manager: yields a temporary path beside `path`, renamed to `path` on success."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -1,4 +1,4 @@
-"""One process at a time in a working directory."""
+"""Lock of a working directory: one process at a time works in it."""
 
 import contextlib
 import fcntl
@@ -14,18 +14,18 @@ LOCK = "lock"
 
 
 class InUseError(TailorError):
-    """A working directory that another process is at work in."""
+    """Another process is working in the working directory."""
 
 
 @contextlib.contextmanager
 def locked(workdir: str | os.PathLike) -> Iterator[None]:
-    """Holds a working directory, which is made where it does not exist.
+    """Locks a working directory while the block runs; the directory is made if it does not exist.
 
-    The lock is the kernel's (`flock`): it ends with its process however that ends, and holds
-    between machines on file systems that share such locks, as NFS does.
+    The lock is the kernel's (`flock`). It ends when its process ends, also when the process is
+    killed. It also works between machines on file systems that share such locks, such as NFS.
 
     Raises:
-        InUseError: another process holds it; names its host and process id.
+        InUseError: another process holds the lock; the message names its host and process id.
     """
     path = pathlib.Path(workdir) / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +44,9 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
 
 
 def holder(workdir: str | os.PathLike) -> str:
-    """Who holds a working directory, or held it last, in words."""
+    """Process that holds a working directory, or held it last: "process 42 on HOST"."""
     try:
         found = json.loads((pathlib.Path(workdir) / LOCK).read_text(encoding="utf-8"))
         return f"process {found['pid']} on {found['host']}"
     except (OSError, ValueError, KeyError):
-        return "another process"  # it has the lock and has not said its name yet
+        return "another process"  # it has the lock and has not written its name yet

@@ -1,4 +1,4 @@
-"""Numbered folders, each complete from the moment that it is there."""
+"""Numbered folders that are complete as soon as they appear."""
 
 import contextlib
 import errno
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 
 _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
-_NEW = 60  # seconds in which a folder may not have its lock yet
+_NEW = 60  # seconds; a younger folder may not have its lock yet
 
 
 class Versions:
-    """The versions in a folder, `1`, `2` and so on, as TensorFlow Serving looks for them.
+    """Versions in a folder, named `1`, `2` and so on, as TensorFlow Serving expects them.
 
     Args:
-        base: the folder; made where it does not exist.
+        base: the folder; made if it does not exist.
     """
 
     def __init__(self, base: str | os.PathLike):
@@ -27,14 +27,15 @@ class Versions:
         self.base.mkdir(parents=True, exist_ok=True)
 
     def numbers(self) -> list[int]:
-        """The versions that are there, oldest first."""
+        """Numbers of the existing versions, oldest first."""
         return sorted(int(path.name) for path in self.base.iterdir() if path.name.isdecimal())
 
     @contextlib.contextmanager
     def unfinished(self) -> Iterator[pathlib.Path]:
-        """Yields a new folder for what is to become a version; gone afterwards if it did not.
+        """Context manager: yields a new folder whose content may become a version.
 
-        What killed programs left is removed; a folder whose program lives is left alone.
+        Afterwards the folder is removed, unless `add` has moved it. Folders that killed programs
+        left are removed, too; folders of running programs stay.
         """
         for path in self.base.glob(f"{_UNFINISHED}*"):
             with contextlib.suppress(OSError), open(path / _LOCK, "a") as lock:
@@ -56,12 +57,12 @@ class Versions:
         """Makes a folder the newest version, in one step.
 
         Args:
-            content: a folder with something in it, on the same file system; it moves.
-            number: which version; the next one by default.
-            above: the next one is larger than this, too.
+            content: a folder that is not empty, on the same file system; it is moved.
+            number: the number of the version; the next free one by default.
+            above: lower bound; the next free number is larger than this, too.
 
         Returns:
-            Its number. Of programs that do this at once each has a number of its own.
+            The number of the version. Programs that do this at the same time get different numbers.
 
         Raises:
             OSError: the number is taken.
@@ -70,7 +71,7 @@ class Versions:
         while True:
             wanted = number or max([above, *self.numbers()]) + 1
             try:
-                os.rename(content, self.base / str(wanted))  # fails where there is a version
+                os.rename(content, self.base / str(wanted))  # fails if that version exists
                 return wanted
             except OSError as error:
                 taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
@@ -78,11 +79,11 @@ class Versions:
                     raise
 
     def publish(self, write: Callable[[pathlib.Path], None], keep: int) -> pathlib.Path:
-        """Makes what `write` puts into a new folder the newest version.
+        """Lets `write` fill a new folder and makes it the newest version.
 
         Args:
-            write: called with the folder; where it fails, nothing is published.
-            keep: how many versions are kept.
+            write: called with the folder; if it raises an error, nothing is published.
+            keep: number of versions to keep; older ones are removed.
 
         Returns:
             The version's folder.
@@ -97,7 +98,8 @@ class Versions:
         """Removes the oldest versions until `keep` are left, and returns their numbers."""
         old = self.numbers()[:-keep]
         for number in old:
-            # No moment in which half a version is there; another export may be faster.
+            # Renamed before it is removed, so that no half version is ever visible. Another export
+            # may have removed it already.
             with self.unfinished() as gone, contextlib.suppress(FileNotFoundError):
                 os.rename(self.base / str(number), gone / str(number))
         return old

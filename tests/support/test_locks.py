@@ -12,7 +12,7 @@ from tailor_tf.support import locks
 
 HOLD = """
 import sys
-from tailor_tf import locks
+from tailor_tf.support import locks
 with locks.locked(sys.argv[1]):
     print("ready", flush=True)
     sys.stdin.read()

@@ -15,7 +15,7 @@ FILES = 30
 
 PUBLISH = textwrap.dedent("""
     import sys
-    from export.versions import Versions
+    from tailor_tf.support.versions import Versions
     versions = Versions(sys.argv[1])
     while True:
         with versions.unfinished() as content:

@@ -1,0 +1,92 @@
+"""Phases of a run, and their names in file names."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from tailor_tf.records.level import Level
+from tailor_tf.support.errors import TailorError
+
+# Stages of a run in their order, as flags name them, each with the kind of its phases.
+STAGES: Mapping[str, str] = {
+    "teacher": "teacher",
+    "student": "student",
+    "prune": "pruned",
+    "finetune": "finetuned",
+}
+
+_NAME = re.compile(r"([a-z]+(?:_[a-z]+)*)(?:_(\d+(?:_\d+)?))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One training or pruning of a run; its records, checkpoints and logs have its name.
+
+    Attributes:
+        kind: "teacher", "student", "pruned", "finetuned", or the name of a baseline.
+        level: the level of pruning; `None` for phases without pruning.
+
+    Example:
+
+    >>> finetuned(Level(8, proxies=6)).name
+    'finetuned_8_6'
+    """
+
+    kind: str
+    level: Level | None = None
+
+    @property
+    def name(self) -> str:
+        """The phase in file names, such as `teacher` or `finetuned_8_6`."""
+        return self.kind if self.level is None else f"{self.kind}_{self.level.name}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Phase":
+        """The inverse of `name`.
+
+        Raises:
+            TailorError: the name is not the name of a phase.
+        """
+        match = _NAME.fullmatch(name)
+        if not match:
+            raise TailorError(f"{name!r} is no phase; expected such as teacher or finetuned_8_6.")
+        return cls(match[1], Level.parse(match[2]) if match[2] else None)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the phase trains a network to compare with, not a step of tailoring."""
+        return self.kind not in STAGES.values()
+
+
+TEACHER = Phase("teacher")
+STUDENT = Phase("student")
+
+
+def pruned(level: Level) -> Phase:
+    """The pruning of the student to a level."""
+    return Phase("pruned", level)
+
+
+def finetuned(level: Level) -> Phase:
+    """The fine-tuning of the network that is pruned to a level."""
+    return Phase("finetuned", level)
+
+
+def stage_index(stage: str) -> int:
+    """Position of a stage among `STAGES`.
+
+    Raises:
+        TailorError: an unknown stage.
+    """
+    if stage not in STAGES:
+        raise TailorError(f"Unknown phase {stage!r}; known are {', '.join(STAGES)}.")
+    return list(STAGES).index(stage)
+
+
+def kinds_from(stage: str) -> tuple[str, ...]:
+    """Kinds of the phases of a stage and of all stages after it.
+
+    Raises:
+        TailorError: an unknown stage.
+    """
+    return tuple(STAGES.values())[stage_index(stage) :]

@@ -1,0 +1,119 @@
+"""Reading and writing the records of a working directory."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tailor_tf.network.latencies import Latencies
+from tailor_tf.records import workdir as names
+from tailor_tf.records.level import Level
+from tailor_tf.records.phase import Phase
+from tailor_tf.records.records import ExamplesRecord, PhaseRecord, RunRecord, SelectionRecord
+from tailor_tf.records.same_settings import check_same_settings
+from tailor_tf.records.workdir import Workdir
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import write_text
+
+LAYOUT = 2  # number of the records' layout; files of other layouts are refused
+
+_NAMES: Mapping[type, str] = {
+    RunRecord: names.RUN,
+    SelectionRecord: names.SELECTION,
+    Latencies: names.LATENCIES,
+    ExamplesRecord: names.EXAMPLES,
+}
+_Record = TypeVar("_Record")
+
+
+class Records:
+    """Records of one working directory; each record is written in one piece.
+
+    Args:
+        workdir: the run's working directory.
+    """
+
+    def __init__(self, workdir: Workdir):
+        self.workdir = workdir
+
+    def read(self, kind: type[_Record]) -> _Record | None:
+        """Reads the record of a kind, such as `RunRecord`; `None` if there is none.
+
+        Raises:
+            TailorError: the record is damaged or has another layout.
+        """
+        return _read(self.path(kind), kind)
+
+    def write(self, record: Any) -> None:
+        """Writes a record of a kind that `read` can read."""
+        _write(self.path(type(record)), record)
+
+    def path(self, kind: type) -> pathlib.Path:
+        """The file of the record of a kind."""
+        return self.workdir.record(_NAMES[kind])
+
+    def read_phase(self, phase: Phase) -> PhaseRecord | None:
+        """Reads the record of a phase; `None` if there is none.
+
+        Raises:
+            TailorError: the record is damaged or has another layout.
+        """
+        return _read(self.phase_path(phase), PhaseRecord)
+
+    def write_phase(self, phase: Phase, record: PhaseRecord) -> None:
+        """Writes the record of a phase."""
+        _write(self.phase_path(phase), record)
+
+    def phase_path(self, phase: Phase) -> pathlib.Path:
+        """The file of a phase's record."""
+        return self.workdir.record(phase.name)
+
+    def read_if_same(self, phase: Phase, settings: Mapping[str, Any]) -> PhaseRecord | None:
+        """Reads the record of a phase and checks its settings; `None` if there is none.
+
+        Raises:
+            SettingsChangedError: the phase had other settings; the message names them with both
+                values.
+            TailorError: the record is damaged or has another layout.
+        """
+        record = self.read_phase(phase)
+        if record is not None:
+            check_same_settings(self.phase_path(phase), record.settings, settings)
+        return record
+
+    def levels(self, kind: str) -> dict[Level, PhaseRecord]:
+        """The existing records of the phases of a kind, "pruned" or "finetuned", by level."""
+        phases = [phase for phase in self.workdir.phases() if phase.kind == kind]
+        found = {phase.level: self.read_phase(phase) for phase in phases}
+        return dict(sorted(found.items(), key=lambda item: item[0].leanness))
+
+    def baselines(self) -> dict[str, PhaseRecord]:
+        """The records of the baselines, networks to compare with, by method."""
+        phases = [phase for phase in self.workdir.phases() if phase.is_baseline]
+        own = [phase for phase in phases if _is_record(self.phase_path(phase))]
+        return {phase.name: self.read_phase(phase) for phase in own}
+
+
+def _is_record(path: pathlib.Path) -> bool:
+    """Whether a file in the folder of records is a record; users may keep other files there."""
+    return '"layout"' in path.read_text(encoding="utf-8", errors="replace")[:100]
+
+
+def _write(path: pathlib.Path, record: Any) -> None:
+    write_text(path, json.dumps({"layout": LAYOUT, **record.as_dict()}, indent=1) + "\n")
+
+
+def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        layout = data.get("layout")
+        if layout == LAYOUT:
+            return kind.from_dict(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TailorError(f"{path} is damaged: {error!r}. Remove it, and run again.") from error
+    raise TailorError(
+        f"{path} has layout {layout or 1} and this version reads layout {LAYOUT}; use the "
+        "version that wrote it, or another working directory."
+    )

@@ -1,0 +1,171 @@
+"""Paths of all files of a run; no other module spells a file name."""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Collection, Iterator
+
+from tailor_tf.records.phase import Phase
+from tailor_tf.support.errors import TailorError
+
+RUN = "run"
+SELECTION = "selection"
+LATENCIES = "latencies"
+EXAMPLES = "examples"
+RECORDS = (RUN, SELECTION, LATENCIES, EXAMPLES)  # records that do not belong to a phase
+
+SUMMARY = "summary.md"  # in the folder of an export's version
+
+
+@dataclasses.dataclass(frozen=True)
+class Exports:
+    """Folder of exported artifacts: of single tasks, and of many tasks together.
+
+    Attributes:
+        path: the folder; a string is accepted, too.
+    """
+
+    path: pathlib.Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", pathlib.Path(self.path))
+
+    def files(self, task: str) -> pathlib.Path:
+        """Folder of the versions of a task's TFLite and ONNX files, with record and summary."""
+        return self.path / "files" / task
+
+    @property
+    def serving(self) -> pathlib.Path:
+        """Folder of SavedModels, each in versions, and of TensorFlow Serving's configurations."""
+        return self.path / "serving"
+
+    def shared(self, name: str) -> pathlib.Path:
+        """Folder of the versions of the files of many tasks in one format."""
+        return self.path / name
+
+    def summaries(self) -> list[pathlib.Path]:
+        """The summary files of all versions of all tasks' artifacts, sorted."""
+        return sorted((self.path / "files").glob(f"*/*/{SUMMARY}"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Working directory of a run.
+
+    Attributes:
+        path: the directory, which need not exist; a string is accepted, too.
+    """
+
+    path: pathlib.Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", pathlib.Path(self.path))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def flags(self) -> pathlib.Path:
+        """File with the flags of the last start, as absl's `--flagfile` reads them."""
+        return self.path / "flags.txt"
+
+    @property
+    def task_pack(self) -> pathlib.Path:
+        """The task pack: the result of the run, with all weights that are stored per task."""
+        return self.path / "task_pack.safetensors"
+
+    @property
+    def records(self) -> pathlib.Path:
+        """Folder of the records."""
+        return self.path / "records"
+
+    def record(self, name: str) -> pathlib.Path:
+        """File of the record with this name."""
+        return self.records / f"{name}.json"
+
+    def checkpoint(self, phase: Phase) -> pathlib.Path:
+        """Newest checkpoint of a phase; the previous and the best one lie beside it."""
+        return self.path / "checkpoints" / f"{phase.name}.safetensors"
+
+    def logs(self, phase: Phase) -> pathlib.Path:
+        """Folder of a phase's TensorBoard logs."""
+        return self.path / "logs" / phase.name
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Folder of the report."""
+        return self.path / "report"
+
+    @property
+    def exports(self) -> Exports:
+        """Folder of the artifacts of this run's task."""
+        return Exports(self.path / "exports")
+
+    @property
+    def predictions(self) -> pathlib.Path:
+        """File of predictions for test images without labels, in the decathlon's format."""
+        return self.path / "predictions.json"
+
+    @property
+    def output(self) -> pathlib.Path:
+        """File with the output of the run's program, if several runs were started together."""
+        return self.path / "output.txt"
+
+    def phases(self) -> list[Phase]:
+        """The phases that have a record, sorted by name."""
+        names = sorted(path.stem for path in self.records.glob("*.json"))
+        found = [_phase(name) for name in names]
+        return [phase for phase in found if phase is not None]
+
+    def forget(self, kinds: Collection[str]) -> None:
+        """Removes records, checkpoints and logs of all phases of these kinds."""
+        for path in self._files_of_phases():
+            phase = _phase(path.name.lstrip(".").partition(".")[0])
+            if phase and phase.kind in kinds:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget_result(self) -> None:
+        """Removes the result of a run: the record of the selection and the task pack."""
+        for path in (self.record(SELECTION), self.task_pack):
+            path.unlink(missing_ok=True)
+
+    def _files_of_phases(self) -> Iterator[pathlib.Path]:
+        for folder in (self.records, self.path / "checkpoints", self.path / "logs"):
+            yield from sorted(folder.iterdir()) if folder.is_dir() else ()
+
+
+def _phase(name: str) -> Phase | None:
+    """The phase with this name; `None` for other records, and for files of other programs."""
+    try:
+        return None if name in RECORDS else Phase.parse(name)
+    except TailorError:
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceWorkdir:
+    """Working directory of a pre-training.
+
+    Attributes:
+        path: the directory, which need not exist; a string is accepted, too.
+    """
+
+    path: pathlib.Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", pathlib.Path(self.path))
+
+    @property
+    def universal(self) -> pathlib.Path:
+        """File of the universal network."""
+        return self.path / "universal.safetensors"
+
+    @property
+    def record(self) -> pathlib.Path:
+        """File with accuracy, cost and history."""
+        return self.path / "pretrain.json"
+
+    @property
+    def checkpoint(self) -> pathlib.Path:
+        """File of the newest checkpoint."""
+        return self.path / "checkpoint.safetensors"
