@@ -1,19 +1,25 @@
 """Networks of `keras.applications` and backbones of KerasHub as universal networks."""
 
 import inspect
+import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from tailor_tf.backbones.cutting import cut
+from tailor_tf.backbones.source import Source
+from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.network.graph import BlockGraph, Normalisation
+from tailor_tf.network.weights import WeightsError
 from tailor_tf.support.errors import TailorError
 
 _IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SYMMETRIC = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# Levels less their mean; the weights read blue, green, red, which `load` turns round.
+# Levels 0..255 minus their mean. The weights expect blue, green, red; `load` reverses the order.
 _CAFFE = Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
-# What the networks' published weights expect, by the start of their names; the longest one counts.
+# Normalisation of published weights, by the start of the network's name; the longest start counts.
 _NORMALISATION = {
     "ResNet": _CAFFE,
     "ResNet50V2": _SYMMETRIC,
@@ -29,7 +35,8 @@ _NORMALISATION = {
     "Xception": _SYMMETRIC,
     "NASNet": _SYMMETRIC,
 }
-HUB = "keras_hub:"  # what the names of KerasHub's backbones start with; a preset follows
+DOWNLOADED = "imagenet"  # Keras's name of the weights that it downloads
+HUB = "keras_hub:"  # start of the names of KerasHub's backbones; a preset follows
 
 
 def names() -> list[str]:
@@ -41,28 +48,29 @@ def names() -> list[str]:
 def load(
     name: str, *, image_size: int = 224, blocks: int | None = None, weights: str | None = None
 ) -> tuple[BlockGraph, dict[str, np.ndarray]]:
-    """Describes a network of `keras.applications` or KerasHub and gives its weights.
+    """Builds a network of `keras.applications` or KerasHub and cuts it into blocks.
 
     Args:
         name: one of `names`, such as "MobileNetV2", or `HUB` and a preset of KerasHub, such as
             "keras_hub:resnet_50_imagenet".
         image_size: side of its square input, pixels.
-        blocks: how many blocks to cut it into; by default as many as there are, but no more than
+        blocks: number of blocks; by default as many as possible, but at most
             `cutting.MOST_BLOCKS`.
-        weights: "imagenet", which downloads them, a file that Keras reads, or `None` for random
-            ones. Those of a preset are its own, whatever this says.
+        weights: "imagenet" to download weights, a file that Keras reads, or `None` for random
+            weights. For a preset, any value but `None` means the preset's own weights.
 
     Returns:
-        The description, and the weights by key.
+        The network's description, and its weights by key.
 
     Raises:
-        TailorError: the network cannot be cut so, or the weights do not fit.
+        TailorError: Keras cannot build the network, the weights do not fit, or the network cannot
+            be cut into so many blocks.
     """
     try:
         model = _hub_model if name.startswith(HUB) else _keras_model
         model = model(name, (image_size, image_size, 3), weights)
     except Exception as error:
-        # Both raise anything, plain exceptions among them, where they cannot download.
+        # Keras and KerasHub raise errors of any class, also `Exception`, if a download fails.
         weighted = f" with weights {weights!r}" if weights else ""
         raise TailorError(
             f"Keras cannot build {name} at {image_size} pixels{weighted}: {error}"
@@ -80,8 +88,8 @@ def load(
 def _keras_model(name: str, shape: tuple[int, int, int], weights: str | None) -> keras.Model:
     if name.startswith("EfficientNetB"):
         raise TailorError(
-            "its normalisation is a part of it and differs with its weights; take "
-            "EfficientNetV2B0 or another one of that kind"
+            "the normalisation of images is a part of this network and differs with its weights; "
+            "use EfficientNetV2B0 or another EfficientNetV2"
         )
     build = getattr(keras.applications, name)
     options = {"include_top": False, "weights": weights, "input_shape": shape}
@@ -102,5 +110,39 @@ def _hub_model(name: str, shape: tuple[int, int, int], weights: str | None) -> k
 
 
 def describe(name: str, *, image_size: int = 224, blocks: int | None = None) -> BlockGraph:
-    """The description alone; see `load`."""
+    """Only the description; see `load`."""
     return load(name, image_size=image_size, blocks=blocks)[0]
+
+
+def _load_by_keras(name: str, backbone: str | None, config: Mapping[str, Any]) -> Universal:
+    if backbone not in names():
+        raise WeightsError(
+            f"{name} needs a backbone of keras.applications, received {backbone}; known are "
+            f"{', '.join(names())}."
+        )
+    graph, tensors = load(backbone, weights=name, **config)
+    return universal_from_tensors(graph, tensors, origin=f"{backbone} of {name}")
+
+
+def _load_by_hub(name: str, backbone: str | None, config: Mapping[str, Any]) -> Universal:
+    del backbone  # the preset names it
+    graph, tensors = load(name, weights=name, **config)
+    return universal_from_tensors(graph, tensors, origin=name)
+
+
+def _is_keras_file(name: str) -> bool:
+    path = pathlib.Path(name)
+    return path.suffix == ".h5" and path.exists()
+
+
+KERAS_SOURCE = Source(
+    usage=f"{DOWNLOADED} or an .h5 file with a backbone of keras.applications",
+    accepts=lambda name: name == DOWNLOADED or _is_keras_file(name),
+    load=_load_by_keras,
+)
+
+HUB_SOURCE = Source(
+    usage=f"{HUB}PRESET",
+    accepts=lambda name: name.startswith(HUB),
+    load=_load_by_hub,
+)

@@ -1,8 +1,8 @@
-"""Any functional Keras image network as a universal network, cut where a single tensor passes.
+"""Cutting a functional Keras image network into blocks, so that it can be a universal network.
 
-The network is copied flat, without dropout, and every tensor found that all that comes later
-depends on alone. Between these tensors lie the candidates for blocks; neighbours are merged until
-the blocks cost nearly the same.
+The network is copied without dropout and without networks inside networks. It can be cut at every
+tensor that is the only input of all later layers. Neighbouring pieces are merged until the blocks
+cost nearly the same.
 """
 
 import dataclasses
@@ -23,9 +23,9 @@ from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import BlockGraph, Normalisation, chain
 from tailor_tf.support.errors import TailorError
 
-MOST_BLOCKS = 16  # unless told otherwise
+MOST_BLOCKS = 16  # by default; a larger number can be asked for
 FEWEST_BLOCKS = 3
-WIDE = 512  # proxies into more channels than that are bottlenecks
+WIDE = 512  # in networks with more channels than this, proxies are bottlenecks
 
 _DROPPED = (kl.Dropout, kl.SpatialDropout2D, kl.GaussianNoise, kl.GaussianDropout)
 _ACTIVATIONS = (kl.Activation, kl.ReLU, kl.LeakyReLU, kl.ELU, kl.PReLU)
@@ -46,23 +46,23 @@ def cut(
     Args:
         model: from images `[batch, height, width, 3]` to features `[batch, height, width,
             channels]`; not changed.
-        config: arguments that build the description again, its `name` among them.
-        blocks: how many blocks; by default as many as there are, but no more than `MOST_BLOCKS`.
-        normalisation: what the network's images go through.
+        config: arguments that build the description again, including `name`.
+        blocks: number of blocks; by default as many as possible, but at most `MOST_BLOCKS`.
+        normalisation: normalisation of the network's images.
 
     Returns:
-        The description, its `config` completed by `blocks`, and the weights by key.
+        The description, with `blocks` added to its `config`, and the weights by key.
 
     Raises:
-        TailorError: no single input and output of these shapes, a layer that is used twice, fewer
-            than `FEWEST_BLOCKS` places to cut, or fewer than `blocks`.
+        TailorError: the model does not have one input and one output of these shapes, uses a layer
+            twice, or has fewer than `FEWEST_BLOCKS` or fewer than `blocks` places to cut.
     """
     name = config["name"]
     flat = _flattened(model, name)
     ends = _choose(name, _candidates(flat), blocks)
     rectified = all(end.rectified for end in ends[1:])
     places = [(end.before if rectified and i else end.tensor) for i, end in enumerate(ends)]
-    # Segments are made last: each leaves a mark in the layers' own records of what calls them.
+    # Segments are made last: each adds nodes to the graphs of the layers in it.
     starts = [flat.input, *(end.tensor for end in ends)]
     segments = [keras.Model(a, b) for a, b in zip(starts, places, strict=False)]
     head = None if ends[-1].tensor is flat.output else keras.Model(ends[-1].tensor, flat.output)
@@ -83,7 +83,7 @@ def cut(
     for part, segment in zip(parts, [*segments, head], strict=True):
         for layer in segment.layers if segment else ():
             name = keys.within(part, layer.name)
-            if isinstance(layer, kl.BatchNormalization):  # which may lack scale or offset
+            if isinstance(layer, kl.BatchNormalization):  # it may have no scale or no offset
                 channels = layer.moving_mean.shape
                 tensors[f"{name}/gamma"] = np.ones(channels, np.float32)
                 tensors[f"{name}/beta"] = np.zeros(channels, np.float32)
@@ -94,15 +94,15 @@ def cut(
 
 
 def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callable]) -> Any:
-    """Calls a functional network's operations again, each replaced by what `copy` makes of it.
+    """Calls the operations of a functional network again, each one replaced by `copy`.
 
     Args:
-        model: with one input and one output.
-        x: what takes the place of its input.
-        copy: from an operation to a callable of the same arguments.
+        model: a network with one input and one output.
+        x: tensor that replaces the network's input.
+        copy: from an operation to its replacement, a callable with the same arguments.
 
     Returns:
-        What takes the place of its output.
+        The tensor that replaces the network's output.
     """
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
@@ -115,11 +115,11 @@ def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callabl
         return results[-1]
 
     keras.models.clone_model(model, input_tensors=x, clone_function=copy, call_function=call)
-    return results[-1]  # the output's operation is the deepest, which is called last
+    return results[-1]  # the operation of the output is the deepest and is called last
 
 
 def _flattened(model: keras.Model, name: str) -> keras.Model:
-    """A copy with its weights: no networks in networks, no fused activations, no dropout."""
+    """A copy with the weights: no networks inside networks, no fused activations, no dropout."""
     shapes = [tuple(tensor.shape) for tensor in tree.flatten([model.inputs, model.outputs])]
     if [len(shape) for shape in shapes] != [4, 4] or shapes[0][-1] != 3:
         raise TailorError(
@@ -145,15 +145,15 @@ def _flattened(model: keras.Model, name: str) -> keras.Model:
 
 
 def _once(fresh: keras.Operation, source: keras.Operation) -> Callable:
-    """Calls `fresh` with the weights of `source`, and refuses to do it again."""
+    """A function that calls `fresh` with the weights of `source`, and refuses a second call."""
     calls = []
 
     def call(*args, **kwargs):
         calls.append(args)
         if len(calls) > 1:
             raise TailorError(
-                f"The network uses its layer {source.name} more than once; one that shares weights "
-                "with itself cannot be cut."
+                f"The network uses its layer {source.name} more than once; a network that shares "
+                "weights between its parts cannot be cut."
             )
         y = fresh(*args, **kwargs)
         if isinstance(source, keras.Layer):
@@ -168,7 +168,7 @@ def _is_dropped(operation: keras.Operation) -> bool:
 
 
 def _copy(operation: keras.Operation, name: str) -> keras.Operation:
-    """The same without a fused activation, and with what was measured as settings."""
+    """A copy without fused activation; a `Normalization` keeps its mean and variance."""
     config = {**operation.get_config(), "name": name}
     if "activation" in config and not isinstance(operation, _ACTIVATIONS):
         config["activation"] = None
@@ -179,14 +179,14 @@ def _copy(operation: keras.Operation, name: str) -> keras.Operation:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _End:
-    """A tensor that alone passes to what follows: where a block may end.
+    """A possible end of a block: a tensor that is the only input of all later layers.
 
     Attributes:
         tensor: the tensor.
-        cost: multiply-adds of everything up to it.
-        kernels: layers with weights up to it, normalisation left out.
-        rectified: whether a plain ReLU makes it.
-        before: what that ReLU reads; the tensor itself otherwise.
+        cost: multiply-adds of all layers up to the tensor, for one image.
+        kernels: number of layers with weights up to the tensor, without normalisations.
+        rectified: whether the tensor is the output of a plain ReLU.
+        before: the input of that ReLU; if there is none, the tensor itself.
     """
 
     tensor: Any
@@ -197,7 +197,7 @@ class _End:
 
 
 def _candidates(flat: keras.Model) -> list[_End]:
-    """Where a block may end, in order; the last one ends all kernels."""
+    """Possible ends of blocks, in order; after the last one there are no kernels."""
     readers: dict[int, list] = {}
     for operation in flat.operations[1:]:
         for tensor in tree.flatten(operation.input):
@@ -228,7 +228,7 @@ def _has_kernel(operation: keras.Operation) -> bool:
 
 
 def _may_end(operation: keras.Operation, followers: Sequence[keras.Operation]) -> bool:
-    """Whether a block may end behind an operation: not before its normalisation or activation."""
+    """Whether a block may end after an operation: not before its normalisation or activation."""
     if isinstance(operation, kl.ZeroPadding2D):
         return False
     if followers and all(isinstance(follower, _POOLS) for follower in followers):
@@ -247,7 +247,7 @@ def _is_relu(operation: keras.Operation) -> bool:
 
 
 def _choose(name: str, ends: Sequence[_End], blocks: int | None) -> list[_End]:
-    """The end of the stem and of each block, their costs as equal as they can be."""
+    """Ends of the stem and of each block, chosen so that the blocks' costs are nearly equal."""
     ends = _narrow(ends)
     most = len(ends) - 1
     if most < FEWEST_BLOCKS:
@@ -266,7 +266,7 @@ def _choose(name: str, ends: Sequence[_End], blocks: int | None) -> list[_End]:
 
     @functools.cache
     def best(end: int, count: int) -> tuple[float, tuple[int, ...]]:
-        """Unevenness of `count` blocks up to candidate `end`, and where they begin and end."""
+        """Smallest squared error of `count` blocks' costs up to `end`, and their ends."""
         if count == 0:
             return (0.0 if end == 0 else math.inf), (end,)
         options = (
@@ -280,7 +280,7 @@ def _choose(name: str, ends: Sequence[_End], blocks: int | None) -> list[_End]:
 
 
 def _narrow(ends: Sequence[_End]) -> list[_End]:
-    """Without tensors inside of a block that widens its channels: a later end has half as many."""
+    """Leaves out ends inside a block that widens its channels: a later end has half as many."""
     channels = [end.tensor.shape[-1] for end in ends]
     fewest_later = [*itertools.accumulate(reversed(channels[1:]), min)][::-1]
     kept = [own < 2 * later for own, later in zip(channels, fewest_later, strict=False)]

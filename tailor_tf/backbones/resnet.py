@@ -5,13 +5,18 @@ from collections.abc import Sequence
 
 from keras import layers as kl
 
+from tailor_tf.backbones import torch_names
+from tailor_tf.backbones.backbone import Backbone
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import BlockGraph, chain
 from tailor_tf.support.errors import TailorError
 
 
 def _residual_blocks(block, widths: Sequence[int], depths: Sequence[int], first_stride: int):
-    """Build functions of all stages; each stage halves the resolution, the first by choice."""
+    """Build functions of all blocks; each stage after the first one halves the resolution.
+
+    The first stage halves it only if `first_stride` is 2.
+    """
     for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
         for index in range(depth):
             downsamples = index == 0 and (stage > 0 or first_stride == 2)
@@ -41,7 +46,17 @@ def _check_size(name: str, image_size: int, stride: int) -> None:
 
 
 def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) -> BlockGraph:
-    """ResNet in torchvision's layout: 7x7 stem, four stages from 64 channels (He et al. 2016)."""
+    """ResNet in torchvision's layout: 7x7 stem, then four stages (He et al. 2016).
+
+    Args:
+        name: the backbone's name.
+        block: `blocks.basic_block` or `blocks.bottleneck_block`.
+        depths: number of blocks in each stage.
+        image_size: side of the square input in pixels, a multiple of 32.
+
+    Raises:
+        TailorError: an image size that is not a positive multiple of 32.
+    """
     _check_size(name, image_size, 32)
     stem = functools.partial(_stem, filters=64, kernel_size=7, strides=2, pool=True)
     return chain(
@@ -56,7 +71,16 @@ def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) ->
 
 
 def cifar_resnet(name: str, depths: Sequence[int], *, image_size: int = 32) -> BlockGraph:
-    """CIFAR ResNet: three stages of basic blocks with 16, 32 and 64 channels (ibid., 4.2)."""
+    """CIFAR ResNet: three stages of basic blocks with 16, 32, 64 channels (He et al. 2016, 4.2).
+
+    Args:
+        name: the backbone's name.
+        depths: number of blocks in each stage.
+        image_size: side of the square input in pixels, a multiple of 4.
+
+    Raises:
+        TailorError: an image size that is not a positive multiple of 4.
+    """
     _check_size(name, image_size, 4)
     return chain(
         name,
@@ -68,15 +92,29 @@ def cifar_resnet(name: str, depths: Sequence[int], *, image_size: int = 32) -> B
     )
 
 
+def torchvision(name: str, block, depths: Sequence[int]) -> Backbone:
+    """A ResNet whose weights can be read from torchvision's; `depths` are blocks per stage."""
+    return Backbone(
+        functools.partial(resnet, name, block, depths), torch_names.staged_name(depths, "fc")
+    )
+
+
+def cifar(name: str, depths: Sequence[int]) -> Backbone:
+    """A CIFAR ResNet whose weights can be read from PyTorch's; `depths` are blocks per stage."""
+    return Backbone(
+        functools.partial(cifar_resnet, name, depths), torch_names.staged_name(depths, "linear")
+    )
+
+
 def wide_resnet26(*, image_size: int = 64, width: float = 1.0) -> BlockGraph:
     """The decathlon's wide ResNet: three stages of four blocks with 64, 128 and 256 channels.
 
     Args:
         image_size: side of the square input in pixels, a multiple of 8.
-        width: multiplier of all channel counts.
+        width: factor of all numbers of channels.
 
     Raises:
-        TailorError: an image size that the strides do not divide, or a width that gives no channel.
+        TailorError: an image size that is not a positive multiple of 8, or a width below 1/32.
     """
     _check_size("wide_resnet26", image_size, 8)
     stem_filters, *widths = (int(width * filters) for filters in (32, 64, 128, 256))

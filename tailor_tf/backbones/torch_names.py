@@ -1,10 +1,10 @@
-"""PyTorch names and layouts of the weights, both ways.
+"""Names and layouts of the weights in PyTorch programs.
 
 Three programs name the same weights differently: torchvision and the CIFAR networks
 (`layer2.0.downsample.1.running_mean`), the authors' wide network (`layers.4.bn2.weight`) and the
-authors' students (`layers.4.main.conv_res.weight`, `layers.4.proxies.0.conv.weight`). Kernels are
-`[out, in, height, width]` there and `[height, width, in, out]` here, dense kernels `[out, in]` and
-`[in, out]`.
+authors' students (`layers.4.main.conv_res.weight`, `layers.4.proxies.0.conv.weight`). Convolution
+kernels are `[out, in, height, width]` in PyTorch and `[height, width, in, out]` in Keras; dense
+kernels are `[out, in]` in PyTorch and `[in, out]` in Keras.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,20 +24,20 @@ _VARIABLES = {
 
 
 def _split(key: str) -> tuple[int, str, str]:
-    """Block number (0 outside of blocks), layer name without the block, and PyTorch's variable."""
+    """Block number (0 outside of blocks), layer name without the block, and variable in PyTorch."""
     block, layer, variable = keys.split(key)
     return block, layer, _VARIABLES.get(variable, variable)
 
 
 def staged_name(depths: Sequence[int], classifier: str) -> Callable[[str], str]:
-    """Names of torchvision's ResNets and of the CIFAR ones.
+    """Names of the weights of torchvision's ResNets and of CIFAR ResNets.
 
     Args:
-        depths: blocks per stage.
-        classifier: what the classifier is called, "fc" or "linear".
+        depths: number of blocks in each stage.
+        classifier: name of the classifier in PyTorch, "fc" or "linear".
 
     Returns:
-        A function from this project's key, such as `block3_shortcut_bn/gamma`, to PyTorch's.
+        A function from this project's key, such as `block3_shortcut_bn/gamma`, to PyTorch's name.
     """
     stages = [(s, i) for s, depth in enumerate(depths, start=1) for i in range(depth)]
     names = {"stem_conv": "conv1", "stem_bn": "bn1", "classifier": classifier}
@@ -63,7 +63,7 @@ def wide_name(key: str) -> str:
 def student_name(key: str) -> str:
     """Name of a weight in the authors' students: ResNet-18, 34, 50 and the wide ResNet.
 
-    Their proxies count from the nearest source, `x_{l-1}`, upwards.
+    Their proxies are numbered from the nearest source: 0 reads `x_{l-1}`, 1 reads `x_{l-2}`.
     """
     block, layer, variable = _split(key)
     if not block:
@@ -79,7 +79,7 @@ def student_name(key: str) -> str:
 
 
 def to_keras_layout(value: np.ndarray) -> np.ndarray:
-    """Turns a kernel from PyTorch's layout to Keras's; vectors stay as they are."""
+    """Transposes a kernel from PyTorch's layout to Keras's; vectors are returned unchanged."""
     axes = {2: (1, 0), 4: (2, 3, 1, 0)}
     return value.transpose(axes[value.ndim]) if value.ndim in axes else value
 
@@ -87,12 +87,12 @@ def to_keras_layout(value: np.ndarray) -> np.ndarray:
 def rename(
     tensors: Mapping[str, np.ndarray], keys: Sequence[str], name: Callable[[str], str]
 ) -> dict[str, np.ndarray]:
-    """Takes PyTorch-named tensors to this project's keys and layouts.
+    """Converts PyTorch tensors to this project's keys and layouts.
 
     Args:
-        tensors: arrays by PyTorch name; a leading `module.` is left out.
-        keys: the keys wanted; one whose tensor is missing is missing in the result.
-        name: one of the naming functions above.
+        tensors: arrays by PyTorch name; a leading `module.` in a name is ignored.
+        keys: the keys of the result; keys without a tensor are left out.
+        name: function from a key to the PyTorch name, such as `student_name`.
     """
     plain = {torch_key.removeprefix("module."): value for torch_key, value in tensors.items()}
     found = {key: plain[name(key)] for key in keys if name(key) in plain}

@@ -1,8 +1,8 @@
 """Batches of a split: a pure function of the split, the preprocessing, the seed and the epoch.
 
-All random choices of an epoch are drawn at once, one row per example, before any batch is made.
-An example is therefore augmented in the same way whatever the batch size, and an interrupted run
-continues with the batches that it would have seen.
+All random numbers of an epoch are drawn at once, one row per example, before any batch is made.
+The augmentation of an example therefore does not depend on the batch size, and an interrupted run
+continues with the same batches as without the interruption.
 """
 
 import dataclasses
@@ -16,18 +16,18 @@ from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.splits import Split
 
-_PARALLEL_BATCHES = min(os.cpu_count() or 1, 8)  # prepared at a time
-_READY_BATCHES = 4  # that wait for the training step
+_PARALLEL_BATCHES = min(os.cpu_count() or 1, 8)  # batches prepared at the same time
+_READY_BATCHES = 4  # finished batches that wait for the training step
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Which part of every batch a process reads: one slice for each of its replicas.
+    """Part of each batch that a process reads: one slice for each of its replicas.
 
     Attributes:
-        replicas: slices of equal size that a batch is cut into.
-        first: the first slice of this process.
-        own: how many slices it reads, one after the other.
+        replicas: number of slices of equal size in a batch.
+        first: index of the first slice that this process reads.
+        own: number of consecutive slices that this process reads.
     """
 
     replicas: int = 1
@@ -60,10 +60,10 @@ def training_batches(
         preprocessing: normalisation and augmentation.
         batch_size: examples per batch.
         seed: chooses order and augmentation, together with `epoch`; 0 or more.
-        epoch: number of the epoch, 0 or more.
-        skip: how many of the epoch's first batches to leave out.
-        share: which slices of each batch to give, each as a batch of its own; batches that are not
-            full are left out where there is more than one.
+        epoch: index of the epoch, 0 or more.
+        skip: number of batches to leave out at the start of the epoch.
+        share: the slices of each batch to return, each as a batch of its own. With several
+            replicas, a last batch that is not full is always left out.
         drop_remainder: whether to leave out the last batch if it is not full.
 
     Returns:
@@ -83,8 +83,9 @@ def training_batches(
         )
     if batch_size % share.replicas:
         raise DataError(
-            f"batch_size is {batch_size} and there are {share.replicas} replicas; expected a batch"
-            " size that they divide. It is that of all replicas together."
+            f"batch_size is {batch_size} and there are {share.replicas} replicas; expected a"
+            " multiple of the number of replicas. The batch size counts the examples of all"
+            " replicas together."
         )
     if seed < 0 or epoch < 0:
         raise DataError(f"seed is {seed} and epoch is {epoch}; expected 0 or more for both.")
@@ -106,7 +107,7 @@ def training_batches(
 def evaluation_batches(
     split: Split, preprocessing: Preprocessing, *, batch_size: int
 ) -> tf.data.Dataset:
-    """Normalised batches in the order of the split, their central windows, without augmentation.
+    """Batches for evaluation: normalised central windows in the order of the split.
 
     Args:
         split: the examples; each is seen once.
@@ -145,7 +146,7 @@ def _batches(
     drawn: dict[str, np.ndarray],
     drop_remainder: bool,
 ) -> tf.data.Dataset:
-    """Reads the examples of `order`, augmenting each with its row of `drawn` if there is any."""
+    """Batches of the examples at `order`, augmented with the random numbers `drawn` if any."""
     side, padding = preprocessing.image_size, preprocessing.crop_padding
     augmented = bool(drawn) and (preprocessing.flip or preprocessing.margin or padding)
 
@@ -162,12 +163,12 @@ def _batches(
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     dataset = dataset.map(prepare, _PARALLEL_BATCHES, deterministic=True).prefetch(_READY_BATCHES)
     options = tf.data.Options()
-    options.autotune.enabled = False  # ending an epoch would wait for its tuner, up to two seconds
+    options.autotune.enabled = False  # its thread delays the end of an epoch by up to two seconds
     return dataset.with_options(options)
 
 
 def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
-    """Fetches uint8 images `[batch, height, width, 3]` from wherever the split holds them."""
+    """Reads uint8 images `[batch, height, width, 3]` from memory or from files."""
     images = tf.numpy_function(
         lambda chosen: split.images[chosen], [positions], tf.uint8, stateful=False
     )
@@ -177,17 +178,18 @@ def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
 def central_window(images: Any, side: int) -> Any:
     """Cuts the central `side` x `side` pixels out of square images `[batch, height, width, 3]`.
 
-    A tensor gives a tensor, a NumPy array an array.
+    Returns:
+        Images `[batch, side, side, 3]`: a tensor for a tensor, a NumPy array for a NumPy array.
     """
     start = (images.shape[1] - side) // 2
     return images[:, start : start + side, start : start + side]
 
 
 def evaluation_input(images: Any, preprocessing: Preprocessing) -> tf.Tensor:
-    """What a network is given of uint8 images `[batch, resize, resize, 3]` in evaluation.
+    """Input of a network in evaluation, from uint8 images `[batch, resize, resize, 3]`.
 
     Returns:
-        The central window, normalised: float32 `[batch, image_size, image_size, 3]`.
+        The central windows, normalised: float32 `[batch, image_size, image_size, 3]`.
     """
     return preprocessing.normalise(central_window(images, preprocessing.image_size))
 

@@ -3,12 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
+from tailor_tf.data.source import Found, Source
 from tailor_tf.data.splits import Split
 
 _HIGHEST_LEVEL = 16
 
 
-def load_digits(image_size: int) -> tuple[tuple[str, ...], dict[str, Split]]:
+def load_digits(image_size: int) -> Found:
     """Reads 1,797 scanned digits of 8x8 pixels, grey levels 0..16.
 
     Args:
@@ -25,3 +26,12 @@ def load_digits(image_size: int) -> tuple[tuple[str, ...], dict[str, Split]]:
     levels = np.clip(np.rint(scaled.numpy()), 0, 255).astype(np.uint8)
     classes = tuple(str(digit) for digit in range(10))
     return classes, {"train": Split("train", labels.astype(np.int32), levels.repeat(3, axis=-1))}
+
+
+SOURCE = Source(
+    usage="'digits' (built in)",
+    load=lambda rest, image_size, data_dir: load_digits(image_size),
+    name=lambda rest: "digits",
+    mirrors=lambda rest: False,  # a mirrored digit is no digit
+    has_rest=False,
+)

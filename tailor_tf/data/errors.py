@@ -1,4 +1,4 @@
-"""The error of everything that can be wrong with a person's images."""
+"""Base class of errors in the images of a user."""
 
 from tailor_tf.support.errors import TailorError
 

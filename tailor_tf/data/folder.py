@@ -15,6 +15,7 @@ from tailor_tf.data.images import (
     decode_files,
     image_bytes,
 )
+from tailor_tf.data.source import Found, Source
 from tailor_tf.data.splits import Split
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -26,30 +27,36 @@ _NAMES_SHOWN = 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Listing:
-    """What a split's folder holds: class names, file paths (object) and labels `[examples]`."""
+    """Content of a split's folder.
+
+    Attributes:
+        classes: class names, sorted.
+        paths: file paths, object `[examples]`.
+        labels: positions in `classes`, int32 `[examples]`.
+    """
 
     classes: tuple[str, ...]
     paths: np.ndarray
     labels: np.ndarray
 
 
-def load_folder(path: str, image_size: int) -> tuple[tuple[str, ...], dict[str, Split]]:
-    """Reads the splits that a folder has.
+def load_folder(path: str, image_size: int) -> Found:
+    """Reads the splits of a folder of images.
 
-    The images are decoded at once where all of them fit in `images.MEMORY_BUDGET`, and stay in
-    their files otherwise.
+    The images are decoded at once if all of them fit in `images.MEMORY_BUDGET`. Otherwise they are
+    decoded whenever they are read.
 
     Args:
-        path: folder with `train`, and maybe `validation` (or `val`) and `test`, each with one
-            folder of images per class; or folder of class folders, taken as `train`. `~` stands
-            for the home folder.
+        path: folder with `train`, and optionally `validation` (or `val`) and `test`, each with one
+            folder of images per class; or a folder of class folders, which becomes `train`. `~`
+            is the home folder.
         image_size: side of the decoded images in pixels.
 
     Returns:
         The class names in sorted order, and the splits found, by name.
 
     Raises:
-        DataError: if the folder is missing or laid out otherwise, if a class has no images, if the
+        DataError: if the folder is missing or has another layout, if a class has no images, if the
             splits have different classes, or if an image cannot be decoded.
     """
     folders = _split_folders(Path(path).expanduser())
@@ -70,7 +77,7 @@ def _images(paths: np.ndarray, image_size: int, in_memory: bool) -> Images:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Finds the folder of each split; the root itself where it holds the classes."""
+    """The folder of each split; the root itself is `train` if it has no folders of splits."""
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
         raise DataError(
@@ -103,7 +110,7 @@ def _list_split(folder: Path) -> _Listing:
         skipped += others
     if skipped:
         logging.warning(
-            "Skipped %d file(s) or folder(s) in %s that are no images by their names (%s): %s",
+            "Skipped %d file(s) or folder(s) in %s that do not end like image files (%s): %s",
             len(skipped),
             folder,
             " ".join(IMAGE_SUFFIXES),
@@ -119,7 +126,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _list_class(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the images of a class and the entries that are none, each in sorted order."""
+    """Returns the images of a class and all other entries of its folder, each sorted."""
     entries = sorted(_visible(folder))
     images = [
         entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
@@ -142,9 +149,9 @@ def _check_class_count(folder: Path, names: Sequence[str]) -> None:
         )
     if len(names) == 1:
         raise DataError(
-            f"Folder {folder} has the single class {names[0]!r}; expected at least two classes, as"
-            " there is nothing to tell apart otherwise. Check that the path is not one level too"
-            " high or too low."
+            f"Folder {folder} has the single class {names[0]!r}; expected at least two classes,"
+            " because a network cannot learn to distinguish one class. Check that the path is not"
+            " one level too high or too low."
         )
 
 
@@ -161,3 +168,11 @@ def _first_names(names: Sequence[object]) -> str:
     shown = ", ".join(str(name) for name in names[:_NAMES_SHOWN]) or "none"
     more = len(names) - _NAMES_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+SOURCE = Source(
+    usage="'folder:PATH' (PATH/train/<class>/<image>, or PATH/<class>/<image>)",
+    load=lambda rest, image_size, data_dir: load_folder(rest, image_size),
+    name=lambda rest: Path(rest).expanduser().resolve().name,
+    mirrors=lambda rest: True,
+)

@@ -1,8 +1,8 @@
-"""Decoding and storing images: one decoder, one resizing rule, three ways to hold the result.
+"""Decoding and storing images: one decoder, one resizing rule, three classes that hold images.
 
-Whatever holds the images of a split is indexed with an array of positions and answers with uint8
-pixels `[positions, height, width, 3]`: a NumPy array (possibly memory-mapped), `ImageFiles`, which
-decodes when asked, or `ImageRows`, a selection out of one of these.
+The images of a split are a NumPy array (possibly memory-mapped), `ImageFiles`, which decodes images
+when they are read, or `ImageRows`, a selection of one of these. Each is indexed with an array of
+positions and returns uint8 pixels `[positions, height, width, 3]`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tailor_tf.data.errors import DataError
 
 MEMORY_BUDGET = 2 * 1024**3
-"""Bytes that the decoded images of all splits of a task may take in memory together."""
+"""Most bytes that the decoded images of all splits of a task together may take in memory."""
 
 _DECODING_BATCH = 256
 
@@ -27,11 +27,11 @@ def image_bytes(count: int, image_size: int) -> int:
 
 
 def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Decodes one encoded image and brings it to a square.
+    """Decodes one encoded image and makes it square.
 
-    JPEG goes through the accurate integer DCT, so that the pixels equal those of Pillow and of
-    other users of libjpeg's default; TensorFlow's own default is a faster, coarser transform. The
-    first frame of an animation is taken, and rotation tags of cameras are not followed.
+    JPEG files are decoded with the accurate integer DCT, so that the pixels are the same as from
+    Pillow and other programs with libjpeg's default; TensorFlow's default is faster and less
+    accurate. Of an animation, the first frame is taken. Rotation tags of cameras are ignored.
 
     Args:
         contents: string scalar, a JPEG, PNG, BMP, GIF or WebP file.
@@ -52,8 +52,8 @@ def decode_image(contents: tf.Tensor, image_size: int) -> tf.Tensor:
 def resize_and_crop(image: tf.Tensor, image_size: int) -> tf.Tensor:
     """Scales the shorter side to `image_size` and cuts out the centre.
 
-    Scaling is bilinear with antialiasing, rounded back to whole levels. An image that already is
-    `[image_size, image_size]` is returned as it is.
+    Scaling is bilinear with antialiasing; the result is rounded to whole levels. An image that
+    already has `image_size` x `image_size` pixels is returned unchanged.
 
     Args:
         image: uint8 `[height, width, 3]`, or `[batch, height, width, 3]`.
@@ -78,19 +78,20 @@ def _scaled_centre(image: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def empty_images(count: int, image_size: int, budget: int) -> np.ndarray:
-    """Allocates room for decoded images, on disk where they exceed the budget.
+    """Allocates an array for decoded images: in memory, or on disk if they exceed the budget.
 
     Args:
         count: number of images.
-        image_size: their side in pixels.
-        budget: bytes that may be taken in memory.
+        image_size: side of the images in pixels.
+        budget: largest number of bytes in memory.
 
     Returns:
-        uint8 `[count, image_size, image_size, 3]`; over the budget a `numpy.memmap` of a
-        temporary file that vanishes with the process.
+        uint8 `[count, image_size, image_size, 3]`; above the budget a `numpy.memmap` of a
+        temporary file, which is removed when the process ends.
 
     Raises:
-        DataError: if the images fit neither the budget nor the temporary directory.
+        DataError: if the images exceed both the budget and the free space of the temporary
+            directory.
     """
     shape, needed = (count, image_size, image_size, 3), image_bytes(count, image_size)
     if needed <= budget:
@@ -116,10 +117,10 @@ def fill_images(
     Args:
         images: uint8 `[examples, image_size, image_size, 3]`, overwritten.
         encoded: data set of `examples` string scalars, each an encoded image.
-        describe: gives a name for the example at a position, used in the error.
+        describe: from the position of an example to its name in error messages.
 
     Raises:
-        DataError: if an image cannot be decoded; names the image.
+        DataError: if an image cannot be decoded; the message names the image.
     """
     size = images.shape[1]
     decoded = encoded.map(lambda contents: decode_image(contents, size), tf.data.AUTOTUNE)
@@ -159,24 +160,24 @@ def decode_files(paths: Sequence[str], image_size: int) -> np.ndarray:
         uint8 `[files, image_size, image_size, 3]`, in the order of `paths`.
 
     Raises:
-        DataError: if a file cannot be read or decoded; names the file.
+        DataError: if a file cannot be read or decoded; the message names the file.
     """
     images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
     encoded = tf.data.Dataset.from_tensor_slices(list(paths)).map(tf.io.read_file)
     try:
         fill_images(images, encoded, lambda position: paths[position])
     except tf.errors.OpError as error:
-        # Reading failed, not decoding: TensorFlow's message starts with the file's name.
+        # The file could not be read at all; TensorFlow's message starts with its name.
         raise DataError(f"Cannot read an image file: {error.message.splitlines()[0]}") from error
     return images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images that stay in their files and are decoded whenever they are asked for.
+    """Images that stay in their files and are decoded each time they are read.
 
     Attributes:
-        paths: object `[examples]`, the file names.
+        paths: file names, object `[examples]`.
         image_size: side of the decoded images in pixels.
     """
 
@@ -197,11 +198,11 @@ class ImageFiles:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageRows:
-    """A selection of images that are too many to be copied.
+    """A selection of images without a copy, for images that are not in memory.
 
     Attributes:
-        images: where the images are; indexed with an array of positions.
-        rows: int `[examples]`, the chosen positions.
+        images: the images that the selection is made from.
+        rows: positions of the selected images, int `[examples]`.
     """
 
     images: "Images"
@@ -223,6 +224,6 @@ Images = np.ndarray | ImageFiles | ImageRows
 
 
 def select_images(images: Images, rows: np.ndarray) -> Images:
-    """Returns the images at `rows`: a copy in memory, a view otherwise."""
+    """Returns the images at positions `rows`: a copy if they are in memory, a view otherwise."""
     in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
     return images[rows] if in_memory else ImageRows(images, rows)

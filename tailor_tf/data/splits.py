@@ -1,14 +1,11 @@
-"""Splits of a task, and cutting the missing ones out of the training images."""
+"""Splits of a task, and cutting missing splits out of the training images."""
 
 import dataclasses
-import json
-from typing import Any
 
 import numpy as np
 
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.images import Images, select_images
-from tailor_tf.data.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,8 +15,11 @@ class Split:
     Attributes:
         name: `"train"`, `"validation"` or `"test"`.
         labels: int32 `[examples]`, positions in the task's classes.
-        images: indexed with an array of positions, gives uint8 `[positions, height, width, 3]`. A
-            NumPy array where the images fit in memory; decoded when asked for otherwise.
+        images: uint8 `[examples, height, width, 3]`, indexed with an array of positions. A NumPy
+            array if the images fit in memory; otherwise images are decoded when they are read.
+
+    Raises:
+        DataError: the split is empty, or images and labels differ in number.
     """
 
     name: str
@@ -47,60 +47,19 @@ class Split:
         return self.images.shape[1:]
 
     def select(self, positions: np.ndarray, name: str) -> "Split":
-        """Returns the examples at `positions` (int `[chosen]`) as a split called `name`."""
+        """Returns the examples at `positions`, int `[chosen]`, as a split with the name `name`."""
         return Split(name, self.labels[positions], select_images(self.images, positions))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Task:
-    """An image-classification task, ready for training.
-
-    Attributes:
-        name: short name that can serve as a file name.
-        classes: class names; a label is a position in them.
-        train: the images to learn from.
-        validation: the images to choose by.
-        test: the images to report on; None where their labels are withheld or none were asked for.
-        preprocessing: how images become the input of a network.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split | None
-    preprocessing: Preprocessing
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
-
-    @property
-    def image_counts(self) -> dict[str, int]:
-        """Images of each split there is."""
-        splits = (self.train, self.validation, self.test)
-        return {split.name: len(split) for split in splits if split is not None}
-
-    def settings(self) -> dict[str, Any]:
-        """What the result of a training on this task depends on, JSON-able."""
-        return {
-            "task": self.name,
-            "classes": list(self.classes),
-            "images": self.image_counts,
-            "preprocessing": json.loads(self.preprocessing.to_json()),
-        }
-
-
 def check_fractions(fractions: dict[str, float]) -> None:
-    """Checks the fractions of the splits that may be cut.
+    """Checks the fractions of the splits that may be cut out of the training images.
 
     Args:
-        fractions: name of the split to its fraction of the training images.
+        fractions: the fraction of the training images for each split, by the split's name.
 
     Raises:
-        DataError: if a fraction is outside 0..1, the validation fraction is 0 or nothing would be
-            left for training.
+        DataError: if a fraction is outside 0..1, if the validation fraction is 0, or if no image
+            would be left for training.
     """
     for name, fraction in fractions.items():
         lowest_allowed = name == "test"
@@ -121,21 +80,21 @@ def cut_splits(
 ) -> dict[str, Split]:
     """Cuts splits out of the training images, at random inside each class.
 
-    Of a class with `n` images, a split of fraction `f` receives `round(f n)`, at least one. The
-    choice depends on the seed and the class alone. Classes without any image are left alone: some
-    data sets declare more classes than they use.
+    From a class with `n` images, a split with fraction `f` receives `round(f n)` images, at least
+    one. The choice depends only on the seed and the class. Classes without images are skipped:
+    some data sets declare more classes than they use.
 
     Args:
         train: the images to cut from.
-        fractions: name of the split to its fraction of `train`; where empty, nothing is cut.
+        fractions: fraction of `train` for each split, by the split's name; nothing is cut if empty.
         classes: class names.
         seed: chooses the images.
 
     Returns:
-        The cut splits by name, and under `"train"` what is left, each in the order of `train`.
+        The cut splits by name, and the remaining images as `"train"`, each in the order of `train`.
 
     Raises:
-        DataError: if a class has fewer images than there are splits; names the class.
+        DataError: if a class has fewer images than there are splits; the message names the class.
     """
     if not fractions:
         return {"train": train}
@@ -166,7 +125,7 @@ def _check_class_size(class_name: str, count: int, fractions: dict[str, float]) 
 
 
 def _cut_counts(count: int, fractions: dict[str, float]) -> list[int]:
-    """Images per cut split; always leaves one for each later split and one for training."""
+    """Number of images for each cut split; at least one remains for each later split and train."""
     counts: list[int] = []
     for later, fraction in zip(reversed(range(len(fractions))), fractions.values(), strict=True):
         most = count - sum(counts) - later - 1

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,32 +19,37 @@ from tailor_tf.data.images import (
     fill_images,
     image_bytes,
 )
+from tailor_tf.data.source import Found, Source
 from tailor_tf.data.splits import Split
 
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 _WITHHELD = -1
 
+# Data sets of characters and traffic signs, which have another meaning when they are mirrored.
+_CHARACTER_NAMES = re.compile(
+    r"svhn\w*|[ek]?mnist|omniglot|gtsrb|visual_domain_decathlon/(gtsrb|omniglot|svhn)"
+)
 
-def load_tfds(
-    name: str, image_size: int, data_dir: str | None
-) -> tuple[tuple[str, ...], dict[str, Split | None]]:
-    """Reads the splits of a data set, preparing it first where that is still to be done.
 
-    Images are decoded by this package and not by TensorFlow Datasets, whose JPEG decoder is the
-    fast, coarse one. They are decoded at once: into memory where all of them fit in
-    `images.MEMORY_BUDGET`, into a temporary file otherwise.
+def load_tfds(name: str, image_size: int, data_dir: str | None) -> Found:
+    """Reads the splits of a data set, and prepares the data set if necessary.
+
+    Images are decoded by `images.decode_image`, because the JPEG decoder of TensorFlow Datasets is
+    less accurate. They are decoded at once: into memory if all of them fit in
+    `images.MEMORY_BUDGET`, otherwise into a temporary file.
 
     Args:
-        name: `NAME` or `NAME/CONFIG`, maybe with `:VERSION`.
+        name: `NAME` or `NAME/CONFIG`, optionally with `:VERSION`.
         image_size: side of the decoded images in pixels.
-        data_dir: where data sets are prepared; TensorFlow Datasets' default where None.
+        data_dir: folder of prepared data sets; TensorFlow Datasets' default if None.
 
     Returns:
         The class names, and the splits found, by name; a test split whose labels are withheld is
         None.
 
     Raises:
-        DataError: if the data set is unknown, cannot be prepared, or is no image classification.
+        DataError: if the data set is unknown, cannot be prepared, or is not for image
+            classification.
     """
     builder = _prepared(name, data_dir)
     splits = _find_splits(name, builder.info.splits)
@@ -57,7 +63,7 @@ def load_tfds(
 
 
 def _prepared(name: str, data_dir: str | None) -> Any:
-    """The builder of an image classification, its data on disk."""
+    """The builder of a data set for image classification, with its data prepared on disk."""
     builder = _builder(name, data_dir)
     _check_features(name, builder.info.features)
     _prepare(builder, name)
@@ -84,13 +90,13 @@ def _prepare(builder: Any, name: str) -> None:
     try:
         builder.download_and_prepare()
     except Exception as error:
-        # Anything may come out of the hundreds of downloaders behind this call.
+        # Hundreds of different downloaders run behind this call and raise errors of any class.
         raise DataError(
             f"Data set {name!r} is not prepared in {builder.data_dir} and could not be prepared"
-            f" now ({type(error).__name__}: {error}). Expected a prepared data set, or a network"
-            " and the packages that its download needs. Where there are, run"
-            f" 'tfds build {name} --data_dir={builder.data_dir_root}', and copy the folder if that"
-            " is another machine."
+            f" now ({type(error).__name__}: {error}). Expected a prepared data set, or an internet"
+            " connection and the packages that its download needs. On a machine that has both, run"
+            f" 'tfds build {name} --data_dir={builder.data_dir_root}', and copy the folder if it is"
+            " another machine."
         ) from error
 
 
@@ -118,12 +124,13 @@ def _check_features(name: str, features: Any) -> None:
     if features["label"].num_classes < 2:
         raise DataError(
             f"Data set {name!r} has {features['label'].num_classes} class(es); expected at least"
-            " two, as there is nothing to tell apart otherwise."
+            " two, because a network cannot learn to distinguish one class. Choose another data"
+            " set."
         )
 
 
 def _find_splits(name: str, available: Any) -> dict[str, str]:
-    """Returns the data set's own name of each split that it has."""
+    """Returns the name that the data set itself gives to each of its splits."""
     found = {
         split: source
         for split, sources in _SPLIT_NAMES.items()
@@ -144,16 +151,16 @@ def load_unlabelled_test(
     """Reads the images of a test split whose labels may be withheld.
 
     Args:
-        name: `NAME` or `NAME/CONFIG` of a prepared data set with a feature `name`, as the visual
-            domain decathlon's have.
+        name: `NAME` or `NAME/CONFIG` of a data set with a feature `name`, such as the data sets of
+            the visual domain decathlon.
         image_size: side of the decoded images in pixels.
-        data_dir: where data sets are prepared; TensorFlow Datasets' default where None.
+        data_dir: folder of prepared data sets; TensorFlow Datasets' default if None.
 
     Returns:
-        The images' names, and the images, uint8 `[examples, image_size, image_size, 3]`.
+        The names of the images, and the images, uint8 `[examples, image_size, image_size, 3]`.
 
     Raises:
-        DataError: if the data set cannot be used or has no such split or names.
+        DataError: if the data set cannot be used, or has no test split or no names of images.
     """
     builder = _prepared(name, data_dir)
     if "test" not in builder.info.splits or "name" not in builder.info.features:
@@ -184,7 +191,7 @@ def _load_split(
 
 @contextlib.contextmanager
 def _reading(builder: Any, source: str) -> Iterator[None]:
-    """Turns TensorFlow's errors of missing and damaged files into one that says what to do."""
+    """Context manager: turns TensorFlow's errors on damaged files into a `DataError`."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -198,7 +205,7 @@ def _reading(builder: Any, source: str) -> Iterator[None]:
 def _encoded(builder: Any, source: str) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
-    # Files in order, so that every pass sees the examples in the same order.
+    # The files are read in order, so that every pass sees the examples in the same order.
     return builder.as_dataset(
         split=source, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
     )
@@ -234,10 +241,23 @@ def _labels(dataset: tf.data.Dataset) -> np.ndarray:
 
 
 def _without_labels(name: str, split: str) -> None:
-    """A test split may come without labels; the others are of no use then."""
+    """Accepts a test split without labels; refuses other splits without labels."""
     if split != "test":
         raise DataError(
             f"Split {split!r} of data set {name!r} has examples without a label (-1); expected a"
             " class for each of them. Choose another data set."
         )
-    logging.info("The labels of the test split of %s are withheld; going on without it.", name)
+    logging.info("%s withholds the labels of its test split; the task has no test split.", name)
+
+
+def _is_about_characters(name: str) -> bool:
+    whole, collection = name.partition(":")[0], name.partition("/")[0].partition(":")[0]
+    return any(_CHARACTER_NAMES.fullmatch(part) for part in (whole, collection))
+
+
+SOURCE = Source(
+    usage="'tfds:NAME' or 'tfds:NAME/CONFIG' (TensorFlow Datasets)",
+    load=load_tfds,
+    name=lambda rest: re.sub(r"\W+", "_", rest),
+    mirrors=lambda rest: not _is_about_characters(rest),
+)

@@ -11,14 +11,15 @@ from keras import tree
 
 from tailor_tf import Recipe, backbones, compact
 from tailor_tf.backbones import cutting
-from tailor_tf.backbones.universal import load_universal, universal_from_tensors
+from tailor_tf.backbones.loading import load_universal
+from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.bundle import sharing
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
 from tailor_tf.network import blocks, costs, weights
 from tailor_tf.network.architecture import Architecture
-from tailor_tf.training import loop
-from tests import helpers
+from tailor_tf.training.loop import Trainer
+from tests import builders
 
 SIZE = 64
 FAST = ("MobileNetV3Small",)
@@ -44,7 +45,7 @@ def _random_original(name, rng):
     options = {"weights": None, "include_top": False, "input_shape": (SIZE, SIZE, 3)}
     if name.startswith(("MobileNetV3", "EfficientNetV2", "ConvNeXt")):
         options["include_preprocessing"] = False
-    return helpers.randomise(build(**options), rng)
+    return builders.randomise(build(**options), rng)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -91,16 +92,16 @@ def test_one_step_of_tailoring_and_compaction(networks):
     taught, expected = (tree.flatten(model(x, training=False)) for model in (folded, teacher))
     for a, b in zip(taught, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(b).max())
-    objective = distillation.StudentObjective(folded, full, shares)
-    trainer = loop.Trainer(learner, objective, Recipe(1, batch_size=2), steps_per_epoch=1)
+    objective = distillation.StudentObjective(learner, folded, shares)
+    trainer = Trainer(objective, Recipe(1, batch_size=2), steps_per_epoch=1)
     batches = tf.data.Dataset.from_tensors((_inputs(rng), np.array([0, 1], np.int32)))
     [figures] = trainer.fit(lambda epoch, skip, share: batches)
     assert np.isfinite(figures["loss"])
     assert weights.fingerprint(universal.model) == before
-    assert len(student.task_weights(learner)) < len(weights.variables(learner))
-    plain = compact(learner, graph, full)
+    assert len(learner.task_weights()) < len(weights.variables(learner.model))
+    plain = compact(learner)
     images = _inputs(rng)
-    expected = learner(images, training=False)["logits"].numpy()
+    expected = learner.model(images, training=False)["logits"].numpy()
     np.testing.assert_allclose(
         plain(images, training=False), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
@@ -181,7 +182,7 @@ def test_a_backbone_of_keras_hub(tmp_path):
         block_type="basic_block",
         image_shape=(SIZE, SIZE, 3),
     )
-    helpers.randomise(original, np.random.default_rng(7))
+    builders.randomise(original, np.random.default_rng(7))
     original.save_to_preset(str(tmp_path))
     universal = load_universal(f"keras_hub:{tmp_path}", image_size=SIZE)
     assert universal.graph.num_blocks == 4

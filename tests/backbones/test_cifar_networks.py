@@ -2,11 +2,12 @@
 
 import pytest
 
-from tailor_tf.backbones.universal import load_universal
-from tailor_tf.data import Preprocessing, evaluation_batches
+from tailor_tf.backbones.loading import load_universal
+from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.data.folder import load_folder
+from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.network.weights import WeightsError
-from tailor_tf.training import loop
+from tailor_tf.training import evaluation
 from tests.shared_data import image_set, shared_file
 
 IMAGENET = Preprocessing(
@@ -37,7 +38,7 @@ def accuracy(name, task):
     """Top-1 in percent; the folder of class folders is read as one split."""
     _, splits = load_folder(str(image_set(task, "test") / "test"), 32)
     batches = evaluation_batches(splits["train"], IMAGENET, batch_size=250)
-    return 100 * loop.evaluate(load(name).model, batches)
+    return 100 * evaluation.evaluate(load(name).model, batches)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import re
 
 import pytest
 
-from tailor_tf.backbones.universal import SHIPPED, load_universal
-from tailor_tf.data import evaluation_batches, load_task
+from tailor_tf.backbones.files import SHIPPED
+from tailor_tf.backbones.loading import load_universal
+from tailor_tf.data.batches import evaluation_batches
+from tailor_tf.data.sources import load_task
 from tailor_tf.network import costs
-from tailor_tf.training import loop
+from tailor_tf.training import evaluation
 from tests.shared_data import image_set
 
 PATH = SHIPPED["tiny_imagenet"]
@@ -41,6 +43,6 @@ def test_accuracy_on_held_out_images(shipped):
     folder = image_set("tiny_imagenet", "test", "train_a", "train_b")
     task = load_task(f"folder:{folder}", image_size=32, validation_fraction=0.02)
     batches = evaluation_batches(task.test, task.preprocessing, batch_size=250)
-    assert 100 * loop.evaluate(shipped.model, batches) == pytest.approx(
+    assert 100 * evaluation.evaluate(shipped.model, batches) == pytest.approx(
         card_figure("top-1 on held-out images"), abs=0.05
     )

@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf.data import (
-    DataError,
-    Preprocessing,
-    Split,
-    evaluation_batches,
-    load_task,
-    training_batches,
-)
 from tailor_tf.data import folder as folder_module
+from tailor_tf.data.batches import evaluation_batches, training_batches
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.sources import load_task
+from tailor_tf.data.splits import Split
 
 PLAIN = Preprocessing(8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), flip=False, crop_padding=0)
 AUGMENTED = dataclasses.replace(PLAIN, flip=True, crop_padding=2)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tailor_tf.data import DataError, load_task
+from tailor_tf.data.errors import DataError
 from tailor_tf.data.folder import load_folder
+from tailor_tf.data.sources import load_task
 
 COMPLETE = {
     f"{split}/{name}": count

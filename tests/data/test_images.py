@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tailor_tf.data import DataError, images
+from tailor_tf.data import images
+from tailor_tf.data.errors import DataError
 
 
 def smooth_image(width: int, height: int) -> Image.Image:

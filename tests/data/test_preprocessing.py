@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from tailor_tf.data import DataError, Preprocessing
-from tailor_tf.data.preprocessing import SMALLEST_STD, channel_statistics
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.statistics import SMALLEST_STD, channel_statistics
 
 GIVEN = Preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), flip=True, crop_padding=1)
 
@@ -36,14 +37,14 @@ def test_statistics_of_one_colour_can_be_divided_by():
 
 
 def test_json_round_trip():
-    assert Preprocessing.from_json(GIVEN.to_json()) == GIVEN
+    assert Preprocessing.from_dict(json.loads(json.dumps(GIVEN.as_dict()))) == GIVEN
 
 
 def test_json_with_other_fields():
-    data = json.loads(GIVEN.to_json())
+    data = GIVEN.as_dict()
     del data["mean"]
     with pytest.raises(DataError, match=r"received the fields \['crop_padding', .*expected"):
-        Preprocessing.from_json(json.dumps(data))
+        Preprocessing.from_dict(data)
 
 
 @pytest.mark.parametrize(

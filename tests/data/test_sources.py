@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from tailor_tf.data import DataError, load_task
-from tailor_tf.data.sources import _flips_by_default
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.sources import SOURCES, load_task
 
 
 def test_digits_have_stratified_splits():
@@ -93,4 +93,4 @@ def test_arguments_out_of_range(arguments: dict, message: str):
 )
 def test_characters_and_signs_are_not_mirrored(spec: str, flips: bool):
     kind, _, rest = spec.partition(":")
-    assert _flips_by_default(kind, rest) is flips
+    assert SOURCES[kind].mirrors(rest) is flips

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tailor_tf.data import DataError, Split
-from tailor_tf.data.splits import cut_splits
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.splits import Split, cut_splits
 
 CLASSES = ("a", "b", "c")
 FRACTIONS = {"validation": 0.15, "test": 0.2}

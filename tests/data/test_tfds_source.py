@@ -10,7 +10,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tailor_tf.data import DataError, evaluation_batches, load_task, tfds_source
+from tailor_tf.data import tfds_source
+from tailor_tf.data.batches import evaluation_batches
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.sources import load_task
 
 CLASSES = ("no", "yes")
 

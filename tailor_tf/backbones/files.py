@@ -1,0 +1,54 @@
+"""Universal networks from safetensors files of this project and of PyTorch programs."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tailor_tf import backbones
+from tailor_tf.backbones.source import Source
+from tailor_tf.backbones.universal import Universal, universal_from_tensors
+from tailor_tf.network import weights
+
+SHIPPED: Mapping[str, pathlib.Path] = {
+    "tiny_imagenet": pathlib.Path(__file__).with_name("shipped")
+    / "wide_resnet26_w0.5_32_tiny_imagenet.safetensors",
+}
+
+
+def load_file(path: str, backbone: str | None, config: Mapping[str, Any]) -> Universal:
+    """Reads a file of `save_universal`, or of a PyTorch program if `backbone` is given.
+
+    Args:
+        path: the safetensors file.
+        backbone: the backbone's name, required if the file does not name it.
+        config: settings of the backbone; they replace the settings in the file.
+
+    Raises:
+        weights.WeightsError: no backbone is named, or the file does not fit its backbone.
+        TailorError: an unknown backbone or setting.
+    """
+    tensors, metadata = weights.read(path)
+    described = metadata.get("backbone", {})
+    if not described and backbone is None:
+        raise weights.WeightsError(
+            f"{path} does not say which network it holds; name the backbone: one of "
+            f"{', '.join(backbones.BACKBONES)}."
+        )
+    if described and backbone not in (None, described["name"]):
+        raise weights.WeightsError(f"{path} holds a {described['name']}, not a {backbone}.")
+    graph = backbones.create(**{"name": backbone, **described, **config})
+    naming = None if described else backbones.torch_naming(graph.name)
+    return universal_from_tensors(graph, tensors, origin=str(path), torch_naming=naming)
+
+
+SHIPPED_SOURCE = Source(
+    usage=", ".join(SHIPPED),
+    accepts=SHIPPED.__contains__,
+    load=lambda name, backbone, config: load_file(str(SHIPPED[name]), backbone, config),
+)
+
+FILE_SOURCE = Source(
+    usage="the path of a weights file",
+    accepts=lambda name: pathlib.Path(name).exists(),
+    load=load_file,
+)

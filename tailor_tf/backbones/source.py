@@ -1,0 +1,23 @@
+"""Interface of sources of universal networks, such as files; each kind of source is one object."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tailor_tf.backbones.universal import Universal
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A kind of source of universal networks, registered in `loading.SOURCES`.
+
+    Attributes:
+        usage: form of the names of its networks, for error messages and the help of flags.
+        accepts: function of a name; returns whether the network comes from this source.
+        load: function of the name, the backbone's name or `None`, and settings of the backbone,
+            which replace the source's own; returns the network.
+    """
+
+    usage: str
+    accepts: Callable[[str], bool]
+    load: Callable[[str, str | None, Mapping[str, Any]], Universal]

@@ -1,0 +1,32 @@
+"""Interface of sources of images, such as folders; each kind of source is one object."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from tailor_tf.data.splits import Split
+
+# Class names, and the source's splits by name; a test split without labels is None.
+Found = tuple[tuple[str, ...], Mapping[str, Split | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A kind of source of images, registered in `sources.SOURCES` under its kind.
+
+    A task's images are named `KIND:REST`, such as `folder:flowers`, or `KIND` alone.
+
+    Attributes:
+        usage: form of such a name, for error messages and the help of flags.
+        load: function of REST, the side of the decoded images in pixels, and the folder of data
+            sets; returns classes and splits.
+        name: function of REST; returns the task's name.
+        mirrors: function of REST; returns whether mirrored images keep their class, so that
+            training mirrors them by default.
+        has_rest: whether REST is required; if not, it is not allowed.
+    """
+
+    usage: str
+    load: Callable[[str, int, str | None], Found]
+    name: Callable[[str], str]
+    mirrors: Callable[[str], bool]
+    has_rest: bool = True
