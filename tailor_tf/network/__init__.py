@@ -1,1 +1,1 @@
-"""What a network is, in Keras alone: graph, layers, blocks, weights, costs."""
+"""Description of networks in Keras alone: graph, layers, blocks, weights, costs."""

@@ -15,8 +15,13 @@ class Path:
 
     Attributes:
         target: the layer `l` that the path leads into, `1..L`.
-        source: the node that it reads, `0..L-1`; `target - 1` for a universal block.
-        universal: whether it is the universal block `G_l`.
+        source: the node that the path reads, `0..L-1`; `target - 1` for a universal block.
+        universal: whether the path is the universal block `G_l`.
+
+    Example:
+
+    >>> Path.block(3).name, Path.proxy(3, source=1).name
+    ('block3', 'block3_proxy1')
     """
 
     target: int
@@ -44,7 +49,7 @@ class Path:
         return self.target - self.source
 
     def as_list(self) -> list[int | bool]:
-        """Target, source and whether it is universal, as files hold a path."""
+        """Target, source and `universal`: the form of a path in files."""
         return [self.target, self.source, self.universal]
 
     @classmethod
@@ -60,12 +65,20 @@ def _gate_order(path: Path) -> tuple[int, bool, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Which paths of a student exist.
+    """The paths that exist in a student.
 
     Attributes:
         num_blocks: `L`, the number of layers of the universal network.
         paths: the paths, layer by layer: the universal block first, then the proxies from the
             nearest source to the farthest. That is also the order of a layer's gates.
+
+    Raises:
+        TailorError: a path cannot exist in a network of `num_blocks` blocks.
+
+    Example:
+
+    >>> [path.name for path in Architecture.full(2, max_skip=1).paths]
+    ['block1', 'block1_proxy0', 'block2', 'block2_proxy1']
     """
 
     num_blocks: int
@@ -83,11 +96,11 @@ class Architecture:
 
     @classmethod
     def full(cls, num_blocks: int, max_skip: int | None = 3) -> "Architecture":
-        """Every universal block, and a proxy from each of the last `max_skip` nodes.
+        """All universal blocks, and into each layer a proxy from each of the last `max_skip` nodes.
 
         Args:
             num_blocks: `L`.
-            max_skip: how many layers back a proxy may read; `None` for all (dense).
+            max_skip: largest number of layers that a proxy may cover; `None` for no limit (dense).
 
         Raises:
             TailorError: `max_skip` is below one.
@@ -132,7 +145,7 @@ class Architecture:
         return tuple(path for path in self.paths if not path.universal)
 
     def without(self, removed: Iterable[Path]) -> "Architecture":
-        """The architecture without some paths; nothing else is removed with them."""
+        """The architecture without some paths; all other paths stay."""
         gone = set(removed)
         return Architecture(self.num_blocks, tuple(p for p in self.paths if p not in gone))
 

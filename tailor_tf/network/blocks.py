@@ -1,7 +1,7 @@
 """Stems, universal blocks and proxies as functions from tensor to tensor.
 
-Every function takes the input `[batch, height, width, channels]`, the `name` that its layers' names
-start with, and a factory of layers (`network.layers`). Convolutions and max-pools pad the same
+Every function takes the input `[batch, height, width, channels]`, a `name` that starts the names of
+its layers, and a factory of layers (`network.factories`). Convolutions and max-pools pad the same
 number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2.
 """
 
@@ -12,7 +12,7 @@ BOTTLENECK_EXPANSION = 4  # output channels of a bottleneck block per inner chan
 
 
 def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, relu=True):
-    """Convolution padded by `kernel_size // 2`, batch norm and, unless told otherwise, ReLU."""
+    """Convolution padded by `kernel_size // 2`, batch norm and, by default, ReLU."""
     if kernel_size > 1:
         x = kl.ZeroPadding2D(kernel_size // 2)(x)
     x = layers.conv(conv_name, filters, kernel_size, strides)(x)
@@ -21,7 +21,7 @@ def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, rel
 
 
 def max_pool(x, kernel_size, strides, *, rectified=True):
-    """Max-pool padded by `kernel_size // 2`; zeros do as padding where `x` is never negative."""
+    """Max-pool padded by `kernel_size // 2`: with zeros if `x` is `rectified`, that is, >= 0."""
     side = kernel_size // 2
     if rectified:
         padded = kl.ZeroPadding2D(side)(x)
@@ -32,7 +32,7 @@ def max_pool(x, kernel_size, strides, *, rectified=True):
 
 
 def basic_residual(x, filters, strides, *, name, layers):
-    """The residual branch of a basic block: conv-bn-relu-conv-bn, 3x3 each (He et al. 2016)."""
+    """Residual branch of a basic block: conv-bn-relu-conv-bn, 3x3 each (He et al. 2016)."""
     for index, step in ((1, strides), (2, 1)):
         names = {"conv_name": f"{name}_conv{index}", "bn_name": f"{name}_bn{index}"}
         x = conv_bn(x, filters, 3, step, **names, layers=layers, relu=index == 1)
@@ -40,7 +40,7 @@ def basic_residual(x, filters, strides, *, name, layers):
 
 
 def projection_shortcut(x, filters, strides, *, name, layers):
-    """Option B: the input itself, or a strided 1x1 convolution and batch norm where it differs."""
+    """Option-B shortcut: the input if shapes agree, else a strided 1x1 convolution with bn."""
     if strides == 1 and x.shape[-1] == filters:
         return x
     names = {"conv_name": f"{name}_shortcut_conv", "bn_name": f"{name}_shortcut_bn"}
@@ -48,15 +48,15 @@ def projection_shortcut(x, filters, strides, *, name, layers):
 
 
 def basic_block(x, filters, strides, *, name, layers):
-    """Basic residual block of ResNet-18 and 34 before its last ReLU."""
+    """Basic residual block of ResNet-18 and 34, without its last ReLU."""
     shortcut = projection_shortcut(x, filters, strides, name=name, layers=layers)
     return kl.Add()([basic_residual(x, filters, strides, name=name, layers=layers), shortcut])
 
 
 def bottleneck_block(x, filters, strides, *, name, layers):
-    """Bottleneck block of ResNet-50 before its last ReLU, stride on the 3x3 convolution.
+    """Bottleneck block of ResNet-50 without its last ReLU, stride on the 3x3 convolution.
 
-    `filters` is the inner width; the output has four times as many channels.
+    `filters` is the number of inner channels; the output has four times as many.
     """
     outer = BOTTLENECK_EXPANSION * filters
     shortcut = projection_shortcut(x, outer, strides, name=name, layers=layers)
@@ -69,10 +69,10 @@ def bottleneck_block(x, filters, strides, *, name, layers):
 
 
 def cifar_block(x, filters, strides, *, name, layers):
-    """Basic block with an option-A shortcut before its last ReLU (He et al. 2016, section 4.2).
+    """Basic block with an option-A shortcut, without its last ReLU (He et al. 2016, section 4.2).
 
-    Where the stride is 2 the shortcut takes every second row and column; new channels are zero,
-    half of them before and half after the old ones.
+    If the stride is 2, the shortcut takes every second row and column. New channels are zero, half
+    of them before and half after the old ones.
     """
     shortcut = x[:, ::strides, ::strides, :] if strides > 1 else x
     new_channels = filters - x.shape[-1]
@@ -83,9 +83,10 @@ def cifar_block(x, filters, strides, *, name, layers):
 
 
 def wide_block(x, filters, strides, *, name, layers):
-    """Block of the decathlon's wide ResNet; its last ReLU belongs to it (Rebuffi et al. 2018).
+    """Block of the decathlon's wide ResNet, with its last ReLU (Rebuffi et al. 2018).
 
-    The shortcut is a 2x2 average pool where the stride is 2, with zero channels appended.
+    If the stride is 2, the shortcut is a 2x2 average pool. New channels are zero, after the old
+    ones.
     """
     shortcut = kl.AveragePooling2D(2)(x) if strides > 1 else x
     new_channels = filters - x.shape[-1]
@@ -98,17 +99,20 @@ def wide_block(x, filters, strides, *, name, layers):
 def proxy(x, target_shape, *, bottleneck, name, layers, rectified=True):
     """Task-specific path from one node to a later layer: max-pool, 1x1 convolution, batch norm.
 
-    The pool stands only where the resolution falls by a factor `s > 1`; it has kernel `s + 1`,
-    stride `s` and padding `s // 2`. A bottleneck proxy has a second 1x1 convolution and batch norm,
-    with a ReLU between and few channels there: `max(channels // 32, 16)`.
+    The pool exists only if the resolution falls by a factor `s > 1`; it has kernel `s + 1`, stride
+    `s` and padding `s // 2`. A bottleneck proxy has two 1x1 convolutions, each with batch norm, a
+    ReLU between them, and only `max(channels // 32, 16)` channels in the middle.
 
     Args:
-        x: the node that is read.
-        target_shape: height, width and channels of the layer that the path leads into.
-        bottleneck: whether to squeeze channels in between.
-        name: what the names of its layers start with.
-        layers: where layers come from.
+        x: the node that the proxy reads, `[batch, height, width, channels]`.
+        target_shape: height, width and channels of the layer that the proxy leads into.
+        bottleneck: whether the proxy has few channels in the middle.
+        name: start of the names of the proxy's layers.
+        layers: factory of layers.
         rectified: whether `x` is never negative.
+
+    Returns:
+        Tensor `[batch, *target_shape]`.
     """
     strides = -(-x.shape[1] // target_shape[0])
     channels = target_shape[-1]

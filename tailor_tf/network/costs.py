@@ -1,14 +1,13 @@
-"""Multiply-adds and parameters.
+"""Counts of multiply-adds and parameters.
 
-Conventions, once for the whole project. "FLOPs" in this literature are multiply-adds, and that is
-what is counted, for one image: a convolution costs `H_out * W_out * C_in * C_out * k * k`, a dense
-layer `C_in * C_out`, a normalisation 2 and a gate 1 per output element; pooling, activations,
-padding and the addition or multiplication of two tensors are free. Parameters are kernels, biases,
-scales, offsets and gate logits; moving statistics are no parameters of a network, but they are
-stored per task and count as task parameters.
+These are the conventions of the whole project. The papers of this field say "FLOPs" for
+multiply-adds; the project counts multiply-adds, for one image. A convolution costs
+`H_out * W_out * C_in * C_out * k * k`, a dense layer `C_in * C_out`, a normalisation 2 and a gate 1
+per output element. Pooling, activations, padding and the addition or multiplication of two tensors
+are free. Parameters are kernels, biases, scales, offsets and gate logits. Moving statistics are not
+parameters of a network, but they are stored per task and count as task parameters.
 """
 
-import dataclasses
 import functools
 import math
 
@@ -16,13 +15,12 @@ import keras
 
 from tailor_tf.network import keys
 from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.cost import Cost
 from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import BlockGraph, Part, follow
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import GatedSum, Shared
 from tailor_tf.support.errors import TailorError
-
-COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # of `Cost`, what E[C] may count
 
 
 def layer_multiply_adds(layer: keras.layers.Layer) -> int:
@@ -43,7 +41,7 @@ def layer_multiply_adds(layer: keras.layers.Layer) -> int:
         case keras.layers.Rescaling():
             return elements
         case GatedSum():
-            return elements * len(layer.initial_logits)
+            return elements * layer.num_paths
         case _:
             return 0
 
@@ -51,20 +49,20 @@ def layer_multiply_adds(layer: keras.layers.Layer) -> int:
 def multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of a functional model for one image, counted layer by layer.
 
-    The layers must belong to this model alone, or their output shapes are ambiguous.
+    The layers must belong to this model only; otherwise their output shapes are ambiguous.
     """
     return sum(layer_multiply_adds(layer) for layer in model.layers)
 
 
 def parameters(model: keras.Model) -> int:
-    """Parameters of a model, trainable or frozen, moving statistics left out."""
+    """Parameters of a model, trainable and frozen ones, moving statistics not included."""
     return sum(
         math.prod(weight.shape) for weight in model.weights if not keys.is_statistic(weight.path)
     )
 
 
 def statistics(model: keras.Model) -> int:
-    """Moving means and variances of a model, counted one by one."""
+    """Number of moving means and variances of a model, one per channel."""
     return sum(
         math.prod(weight.shape) for weight in model.weights if keys.is_statistic(weight.path)
     )
@@ -89,7 +87,7 @@ def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
 
 
 def path_multiply_adds(graph: BlockGraph, path: Path) -> int:
-    """Multiply-adds of a path into a layer, its gate included."""
+    """Multiply-adds of a path into a layer for one image, its gate included."""
     return multiply_adds(_path_model(graph, path)) + math.prod(graph.node_shape(path.target))
 
 
@@ -101,7 +99,19 @@ def path_parameters(graph: BlockGraph, path: Path) -> int:
 def universal_complexity(
     graph: BlockGraph, count: str = "multiply_adds", latencies: Latencies | None = None
 ) -> float:
-    """What stem and blocks have of one of `COMPLEXITIES`: what `E[C]` is a share of."""
+    """Complexity of the stem and the blocks together, the unit of `E[C]`.
+
+    Args:
+        graph: the universal network's description.
+        count: one of `COMPLEXITIES`.
+        latencies: the measured latencies, required for "latency_ms".
+
+    Returns:
+        Multiply-adds for one image, parameters, or milliseconds for one image.
+
+    Raises:
+        TailorError: `count` is "latency_ms" and there are no latencies.
+    """
     if count == "latency_ms":
         return _known(latencies).universal
     of_part = {"multiply_adds": multiply_adds, "parameters": parameters}[count]
@@ -114,7 +124,20 @@ def path_complexities(
     count: str = "multiply_adds",
     latencies: Latencies | None = None,
 ) -> dict[Path, float]:
-    """What every path has of one of `COMPLEXITIES`, its gate included."""
+    """Complexity of each path, its gate included.
+
+    Args:
+        graph: the universal network's description.
+        architecture: the paths.
+        count: one of `COMPLEXITIES`.
+        latencies: the measured latencies, required for "latency_ms".
+
+    Returns:
+        Multiply-adds for one image, parameters, or milliseconds for one image, by path.
+
+    Raises:
+        TailorError: `count` is "latency_ms" and there are no latencies.
+    """
     if count == "latency_ms":
         return {path: _known(latencies).path(path) for path in architecture.paths}
     of_path = {"multiply_adds": path_multiply_adds, "parameters": path_parameters}[count]
@@ -127,16 +150,16 @@ def path_shares(
     count: str = "multiply_adds",
     latencies: Latencies | None = None,
 ) -> dict[Path, float]:
-    """Complexity of every path as a share of the universal network's: `C` of eq. 5.
+    """Complexity of each path, divided by the universal network's: `C` of eq. 5.
 
     Args:
         graph: the universal network's description.
         architecture: the paths.
         count: one of `COMPLEXITIES`.
-        latencies: measured ones, which "latency_ms" needs.
+        latencies: the measured latencies, required for "latency_ms".
 
     Raises:
-        TailorError: latencies are asked for and none are given.
+        TailorError: `count` is "latency_ms" and there are no latencies.
     """
     total = universal_complexity(graph, count, latencies)
     complexities = path_complexities(graph, architecture, count, latencies)
@@ -146,36 +169,14 @@ def path_shares(
 def _known(latencies: Latencies | None) -> Latencies:
     if latencies is None:
         raise TailorError(
-            "Latency is asked for and none was measured; see export.latency.Meter, which "
+            "Latency is asked for and none was measured; see export.meter.Meter, which "
             "pipelines.tailor uses."
         )
     return latencies
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a network costs.
-
-    Attributes:
-        multiply_adds: for one image, classifier included.
-        parameters: of the whole network, moving statistics left out.
-        task_parameters: numbers stored for the task alone, moving statistics included.
-        universal_blocks: universal blocks that run.
-        proxies: proxies that run.
-        latency_ms: predicted latency of one image where it was measured of what the network is made
-            of, milliseconds.
-    """
-
-    multiply_adds: int
-    parameters: int
-    task_parameters: int
-    universal_blocks: int
-    proxies: int
-    latency_ms: float | None = None
-
-
 def network_cost(graph: BlockGraph, num_classes: int, latencies: Latencies | None = None) -> Cost:
-    """Cost of the network itself with a classifier of `num_classes`: a teacher's, all its own."""
+    """Cost of a teacher: the network of `graph` with a classifier, all weights its own."""
     classifier = graph.head.output_shape[-1] * num_classes
     parts = [_part_model(part) for part in (graph.stem, *graph.blocks, graph.head)]
     total = sum(parameters(part) for part in parts) + classifier + num_classes
@@ -190,7 +191,7 @@ def network_cost(graph: BlockGraph, num_classes: int, latencies: Latencies | Non
 
 
 def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
-    """Cost of a network over frozen universal kernels that runs all of its blocks."""
+    """Cost of a baseline: a network that runs all blocks over frozen universal kernels."""
     own = sum(math.prod(v.shape) for v in model.trainable_variables)
     return Cost(
         multiply_adds=multiply_adds(model),
@@ -208,11 +209,19 @@ def smallest(
     count: str,
     latencies: Latencies | None = None,
 ) -> float:
-    """The least that any way through a student's paths can have of a count of `Cost`."""
+    """Smallest cost of any chain of paths from the stem to the last layer of a student.
+
+    Args:
+        graph: the universal network's description.
+        architecture: the student's paths.
+        num_classes: number of classes.
+        count: the count to minimise, an attribute of `Cost`.
+        latencies: the measured latencies, required for "latency_ms".
+    """
 
     def of(*paths: Path) -> float:
         alone = Architecture(graph.num_blocks, paths)
-        return getattr(student_cost(graph, alone, num_classes, latencies), count)
+        return student_cost(graph, alone, num_classes, latencies)[count]
 
     least = {0: of()}
     for path in architecture.paths:  # layer by layer, so sources come before their targets
@@ -227,12 +236,12 @@ def student_cost(
     num_classes: int,
     latencies: Latencies | None = None,
 ) -> Cost:
-    """Cost of a student whose paths all run."""
+    """Cost of a student that runs all paths of `architecture`."""
     classifier = graph.head.output_shape[-1] * num_classes
     stem, head = _part_model(graph.stem), _part_model(graph.head)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]
-    own = [head, *proxies]  # the task's altogether; of the rest it owns the statistics
+    own = [head, *proxies]  # all weights are the task's; of the other parts, only the statistics
     task = sum(parameters(part) for part in own) + classifier + num_classes
     task += len(architecture.paths) + sum(statistics(part) for part in (stem, *blocks, *own))
     return Cost(

@@ -1,7 +1,7 @@
-"""Factories that blocks take their layers from: new ones, plain ones, or the universal network's.
+"""Factories of layers: new layers, stock Keras layers, or layers of the universal network.
 
-Blocks are functions that ask a factory for their layers by name, so that one description builds a
-trainable network, a frozen part of a student and a plain network alike.
+Blocks are functions that ask a factory for their layers by name. One description therefore builds
+a trainable network, a frozen part of a student or a plain network, depending on the factory.
 """
 
 import keras
@@ -10,10 +10,10 @@ from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, Shared
 
 
 class NewLayers:
-    """New trainable layers: for a source network, a teacher, and proxies."""
+    """Factory of new trainable layers: for a source network, a teacher, and proxies."""
 
     def conv(self, name, filters, kernel_size, strides):
-        """Returns a bias-free convolution without padding, He-initialised."""
+        """Returns a convolution without bias and padding, with He initialisation."""
         return keras.layers.Conv2D(
             filters,
             kernel_size,
@@ -28,14 +28,14 @@ class NewLayers:
         return BatchNorm(name=name, epsilon=epsilon)
 
     def copy(self, name, operation):
-        """Returns a layer or operation of the settings of another one, its weights its own."""
+        """Returns a layer or operation with the settings of another one and new weights."""
         if isinstance(operation, keras.layers.BatchNormalization):
             return self.batch_norm(name, operation.epsilon)
         return type(operation).from_config({**operation.get_config(), "name": name})
 
 
 class PlainLayers(NewLayers):
-    """Makes stock Keras layers only, so that the network needs no code of this project."""
+    """Factory of stock Keras layers only, so that the network needs no code of this project."""
 
     def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns Keras's own batch norm."""
@@ -43,22 +43,22 @@ class PlainLayers(NewLayers):
 
 
 class UniversalLayers(NewLayers):
-    """Takes kernels from the universal network and gives batch norms statistics of their own.
+    """Factory of layers over universal kernels; batch norms have statistics of their own.
 
     Args:
-        universal: the universal network's Keras model. Its kernel variables are used as they are,
-            so that any number of tasks holds one copy of them.
+        universal: the universal network's Keras model. Its kernel variables are not copied: any
+            number of tasks uses the same ones.
     """
 
     def __init__(self, universal: keras.Model):
         self.universal = universal
 
     def conv(self, name, filters, kernel_size, strides):
-        """Returns a frozen convolution over the universal network's kernel."""
+        """Returns a frozen convolution with the universal network's kernel."""
         return Shared(self.universal.get_layer(name))
 
     def batch_norm(self, name, epsilon=BN_EPSILON):
-        """Returns a new batch norm that starts as the universal one, scale and offset frozen."""
+        """Returns a new batch norm with the universal one's weights, scale and offset frozen."""
         return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=True))
 
     def _started(self, layer):
@@ -68,7 +68,7 @@ class UniversalLayers(NewLayers):
         return layer
 
     def copy(self, name, operation):
-        """Returns a layer over the universal one's weights; batch norms as `batch_norm` does."""
+        """Returns a layer with the universal one's weights; batch norms as from `batch_norm`."""
         is_norm = isinstance(operation, keras.layers.BatchNormalization)
         if is_norm or not getattr(operation, "weights", ()):
             return super().copy(name, operation)
@@ -76,19 +76,19 @@ class UniversalLayers(NewLayers):
 
 
 class AdapterLayers(UniversalLayers):
-    """Takes kernels from the universal network and puts a 1x1 adapter beside every 3x3 one."""
+    """Factory of layers over universal kernels with a 1x1 adapter beside each 3x3 convolution."""
 
     def conv(self, name, filters, kernel_size, strides):
-        """Returns a frozen convolution, summed with its adapter where the kernel is 3x3."""
+        """Returns a frozen convolution; if its kernel is 3x3, summed with its adapter."""
         shared = super().conv(name, filters, kernel_size, strides)
         return _adapted(shared) if kernel_size == 3 else shared
 
     def batch_norm(self, name, epsilon=BN_EPSILON):
-        """Returns a new batch norm that starts as the universal one, all of it trainable."""
+        """Returns a new batch norm with the universal one's weights, all trainable."""
         return self._started(BatchNorm(name=name, epsilon=epsilon))
 
     def copy(self, name, operation):
-        """Returns what `UniversalLayers` does, 3x3 convolutions summed with their adapters."""
+        """Returns the same as `UniversalLayers.copy`; 3x3 convolutions summed with adapters."""
         layer = super().copy(name, operation)
         source = getattr(layer, "source", None)
         if not isinstance(source, keras.layers.Conv2D) or source.kernel_size != (3, 3):
@@ -98,7 +98,7 @@ class AdapterLayers(UniversalLayers):
 
 
 def _adapted(shared):
-    """A 3x3 convolution as a function of its input, a 1x1 one beside it that starts at zero."""
+    """Function of a tensor: a 3x3 convolution plus a 1x1 one whose kernel starts at zero."""
     source = shared.source
     adapter = keras.layers.Conv2D(
         source.filters,
@@ -122,7 +122,7 @@ def _adapted(shared):
 
 
 def _pixels_before_centre(side, stride, padding):
-    """Pixels of the input before the centre of a 3x3 kernel at its first place."""
+    """Number of input pixels before the centre of a 3x3 kernel at its first position."""
     if padding == "valid":
         return 1
     padded = max((-(-side // stride) - 1) * stride + 3 - side, 0)  # TensorFlow's "same"

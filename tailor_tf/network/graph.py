@@ -1,4 +1,4 @@
-"""A network as stem, blocks and head, and how a Keras model is built of them."""
+"""Description of a network as stem, blocks and head, and the Keras model built from it."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]  # height, width, channels
 
 
 class Normalisation(NamedTuple):
-    """What a network's images went through: `(image / 255 - mean) / std`, red, green, blue."""
+    """Normalisation of a network's images: `(image / 255 - mean) / std`, red, green, blue."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -25,7 +25,7 @@ class Part:
     """A piece of a network with one input and one output tensor: the stem, a block or the head.
 
     Attributes:
-        name: what the names of its layers start with.
+        name: start of the names of its layers.
         build: function `(x, *, name, layers) -> y` that adds the piece to a functional model.
         input_shape: height, width and channels of `x`.
         output_shape: height, width and channels of `y`; channels alone for the head.
@@ -38,12 +38,12 @@ class Part:
 
     @classmethod
     def of(cls, name: str, build: Callable[..., Any], input_shape: Shape) -> "Part":
-        """Describes the piece that `build` makes of an input of `input_shape`."""
+        """Describes the piece that `build` makes, for an input of shape `input_shape`."""
         y = build(keras.Input(input_shape), name=name, layers=NewLayers())
         return cls(name, build, input_shape, tuple(y.shape[1:]))
 
     def __call__(self, x: Any, layers: NewLayers) -> Any:
-        """Adds the piece to a functional model, its layers taken from `layers`."""
+        """Adds the piece to a functional model, with layers of the factory `layers`."""
         return self.build(x, name=self.name, layers=layers)
 
 
@@ -51,9 +51,9 @@ class Part:
 class BlockGraph:
     """A universal network as stem, blocks `1..L` and head; frozen, without weights.
 
-    Node `x_0` is the stem's output and `x_l = ReLU(G_l(x_{l-1}))` that of layer `l`, where `G_l` is
-    `blocks[l - 1]`. The head turns `x_L` into a feature vector; the classifier stands behind it.
-    Networks whose blocks end otherwise have another activation in the place of the ReLU.
+    Node `x_0` is the output of the stem, and node `x_l = ReLU(G_l(x_{l-1}))` the output of layer
+    `l`, where `G_l` is `blocks[l - 1]`. The head turns `x_L` into a feature vector, which the
+    classifier reads. In networks whose blocks do not end with a ReLU, `activation` replaces it.
 
     Attributes:
         name: the backbone's name, such as "resnet34".
@@ -62,9 +62,9 @@ class BlockGraph:
         stem: from images to `x_0`.
         blocks: the universal blocks `G_1..G_L`, each before the layer's last ReLU.
         head: from `x_L` to features `[batch, channels]`.
-        bottleneck_proxies: whether proxies squeeze channels in between (ResNet-50 and deeper).
-        activation: "relu", or "linear" for none: what makes `x_l` of the layer's sum.
-        normalisation: what its images went through; `None` where each task's own statistics do.
+        bottleneck_proxies: whether proxies have few channels in the middle (ResNet-50 and deeper).
+        activation: function from the sum of a layer's paths to `x_l`: "relu", or "linear" for none.
+        normalisation: normalisation of its images; `None` if each task uses its own statistics.
     """
 
     name: str
@@ -83,7 +83,7 @@ class BlockGraph:
         return len(self.blocks)
 
     def activate(self, name: str) -> keras.layers.Layer:
-        """A new layer that makes a node of what arrives at it."""
+        """A new activation layer, from the sum of a layer's paths to the node."""
         if self.activation == "relu":
             return keras.layers.ReLU(name=name)
         return keras.layers.Activation(self.activation, name=name)
@@ -102,9 +102,16 @@ def chain(
     head: Callable[..., Any],
     **options: Any,
 ) -> BlockGraph:
-    """Describes a network from its build functions, each fed the shape that the last one gives.
+    """Describes a network that is a chain: each part reads the output of the part before it.
 
-    `options` are further attributes of `BlockGraph`.
+    Args:
+        name: the backbone's name.
+        config: arguments that build the same graph again; JSON values.
+        input_shape: height, width and channels of the images.
+        stem: build function of the stem, see `Part.build`.
+        blocks: build functions of the blocks, in order.
+        head: build function of the head.
+        **options: further attributes of `BlockGraph`.
     """
     parts = [Part.of(keys.STEM, stem, input_shape)]
     for index, build in enumerate(blocks, start=1):
@@ -120,8 +127,8 @@ def build_network(
 
     Args:
         graph: the description.
-        num_classes: width of the classifier.
-        layers: where layers come from; new trainable ones by default.
+        num_classes: number of classes.
+        layers: factory of layers; new trainable ones by default.
 
     Returns:
         A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
@@ -140,13 +147,23 @@ def build_network(
 
 
 def classifier(num_classes: int) -> keras.layers.Dense:
-    """A new classifier; under mixed precision its logits are float32."""
+    """A new classifier; its logits are float32 also in mixed-precision training."""
     precision = keras.config.dtype_policy().variable_dtype
     return keras.layers.Dense(num_classes, dtype=precision, name=keys.CLASSIFIER)
 
 
 def follow(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
-    """Adds a path, its universal block or its proxy, to a functional model; `x` is its source."""
+    """Adds a path, a universal block or a proxy, to a functional model.
+
+    Args:
+        graph: the universal network's description.
+        path: the path.
+        x: the node that the path reads, `[batch, height, width, channels]`.
+        layers: factory of layers.
+
+    Returns:
+        Tensor `[batch, height, width, channels]` of the shape of the path's target.
+    """
     if path.universal:
         return graph.blocks[path.target - 1](x, layers)
     return blocks.proxy(

@@ -1,9 +1,9 @@
-"""Names of layers and weights, and whose a weight is: the one place that makes and reads them.
+"""Names of layers and weights, and owners of weights; no other module makes or reads such names.
 
 A weight's key is `layer/variable`, such as `block3_conv1/kernel`. The name of a layer begins with
-the part of the network that it stands in: `stem_`, `block3_` or `head_`; the classifier alone has a
-name without a part. A student adds to layer 3 the proxies `block3_proxy1_...`, the gates
-`block3_gate` and the node `block3_output`.
+its part of the network: `stem_`, `block3_` or `head_`; only the classifier has a name without a
+part. A student adds to layer 3 the proxies `block3_proxy1_...`, the gates `block3_gate` and the
+node `block3_output`.
 """
 
 import enum
@@ -18,27 +18,27 @@ CLASSIFIER = "classifier"
 _STATISTICS = ("moving_mean", "moving_variance")
 _BLOCK = re.compile(r"block(\d+)_(.+)")
 _PROXY = re.compile(r"proxy(\d+)_((?:conv|bn)[12]?)")
-# What a student or a compact network calls layers that are no part of a universal block.
+# Names, without the block, of layers that a student or a compact network adds to a layer.
 _RESERVED = re.compile(r"(?:own_)*(?:proxy\d+_.*|gate|sum|output)")
 
 
 class Owner(enum.Enum):
-    """Whose a weight is: the universal network's, which all tasks share, or the task's."""
+    """Owner of a weight: the universal network, shared by all tasks, or a part of the task."""
 
     UNIVERSAL = "universal"
-    STATISTIC = "statistic"  # a universal batch norm's, re-estimated on the task
+    STATISTIC = "statistic"  # of a universal batch norm, re-estimated on the task
     PROXY = "proxy"
     GATE = "gate"
-    HEAD = "head"  # behind the last layer, the classifier included
+    HEAD = "head"  # after the last layer, the classifier included
 
 
 def block(layer: int) -> str:
-    """Name of universal block `layer`, and start of the names of its layers."""
+    """Name of the universal block of `layer`, and start of the names of its Keras layers."""
     return f"block{layer}"
 
 
 def proxy(layer: int, source: int) -> str:
-    """Start of the names of the layers of the proxy from node `source` into `layer`."""
+    """Name of the proxy from node `source` into `layer`, and start of its Keras layers' names."""
     return f"{block(layer)}_proxy{source}"
 
 
@@ -48,7 +48,7 @@ def gate(layer: int) -> str:
 
 
 def path_sum(layer: int) -> str:
-    """Name of the addition of the paths into `layer` where gates are constants."""
+    """Name of the sum of the paths into `layer` in networks whose gates are constants."""
     return f"{block(layer)}_sum"
 
 
@@ -58,37 +58,40 @@ def node(layer: int) -> str:
 
 
 def within(part: str, layer: str) -> str:
-    """Name of a layer of another network inside of a part of this one.
+    """Name of a layer of another network that becomes a layer of a part of this one.
 
-    A layer that is called what a student calls one of its own, such as `gate` or `proxy1_conv`,
-    gets another name; different layers have different names.
+    A layer whose name a student uses for its own layers, such as `gate` or `proxy1_conv`, gets
+    another name. Different layers get different names.
 
     Args:
         part: `stem`, `head` or a block's name.
-        layer: the layer's name in the network that it comes from.
+        layer: the layer's name in the other network.
     """
     return f"{part}_own_{layer}" if _RESERVED.fullmatch(layer) else f"{part}_{layer}"
 
 
 def split(key: str) -> tuple[int, str, str]:
-    """Block number (0 outside of blocks), the layer's name without its block, and the variable."""
+    """Block number (0 outside of blocks), name of the layer without its block, and the variable."""
     layer, _, variable = key.rpartition("/")
     match = _BLOCK.fullmatch(layer)
     return (int(match[1]), match[2], variable) if match else (0, layer, variable)
 
 
 def split_proxy(layer: str) -> tuple[int, str] | None:
-    """Source node of a proxy's layer and the layer's name in it, such as `conv`; `None` if none.
+    """Source node of a proxy and the layer's name inside the proxy, such as `conv`.
 
     Args:
-        layer: the layer's name without its block, as of `split`.
+        layer: the layer's name without its block, from `split`.
+
+    Returns:
+        `None` if the layer does not belong to a proxy.
     """
     match = _PROXY.fullmatch(layer)
     return (int(match[1]), match[2]) if match else None
 
 
 def owner(key: str) -> Owner:
-    """Whose a student's weight is."""
+    """Owner of a student's weight."""
     number, layer, variable = split(key)
     if number == 0 and (layer == CLASSIFIER or layer.startswith(f"{HEAD}_")):
         return Owner.HEAD
@@ -110,7 +113,7 @@ def is_gate(key: str) -> bool:
 
 
 def is_head(key: str) -> bool:
-    """Whether a weight stands behind the last layer, the classifier included."""
+    """Whether a weight belongs to the head, the classifier included."""
     return owner(key) is Owner.HEAD
 
 
@@ -125,7 +128,7 @@ def is_classifier(key: str) -> bool:
 
 
 def is_shared_layer(name: str) -> bool:
-    """Whether the kernel of a layer belongs to the universal network, going by the layer's name."""
+    """Whether the kernel of the layer with this name belongs to the universal network."""
     return owner(f"{name}/kernel") is Owner.UNIVERSAL
 
 
@@ -135,10 +138,14 @@ def trained_in(key: str, layer: int) -> bool:
 
 
 def stable(path: str, taken: Container[str]) -> str:
-    """The key of a variable: its Keras path, but for a name that Keras made up for want of one.
+    """Key of a variable: its Keras path, with another name if Keras made the name up.
 
-    Such names, `variable_72`, count all variables of the process. They become `variable`, and
-    `variable_1` where a layer has taken that already.
+    Keras names a variable without a name `variable_72`, by a count over the whole process. Such a
+    name becomes `variable`, or `variable_1` and so on if the layer has that key already.
+
+    Args:
+        path: the variable's Keras path.
+        taken: the keys that are in use.
     """
     made_up = re.fullmatch(r"(.*/variable)(_\d+)?", path)
     if not made_up:

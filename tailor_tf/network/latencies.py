@@ -1,4 +1,4 @@
-"""Latencies of the pieces that networks over one universal network are made of."""
+"""Latencies of stem, blocks, proxies and head, and the predicted latency of whole networks."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -10,18 +10,18 @@ from tailor_tf.network.architecture import Architecture, Path
 
 @dataclasses.dataclass(frozen=True)
 class Latencies:
-    """What was measured of a universal network and its proxies on one machine, one image at a time.
+    """Latencies of a universal network and its proxies, measured on one machine for one image.
 
-    Pieces are measured alone, where all that they need stays in the caches; `scale` carries that
-    over to pieces of a whole network.
+    Pieces are measured alone and are faster then, because their data stays in the processor's
+    caches. `scale` is the factor from a piece's latency alone to its latency inside a network.
 
     Attributes:
-        pieces: milliseconds by name: "stem", "head" (classifier included), every path's name, and
-            "block3_sum", what one more path into layer 3 adds beside itself.
+        pieces: milliseconds by name: "stem", "head" (classifier included), the name of each path,
+            and "block3_sum", the addition of one more path into layer 3.
         network: milliseconds of the universal network, measured as a whole.
-        call: milliseconds of a call of a network with nothing in it, contained in `network` only.
+        call: milliseconds of a call of an empty network, contained in `network` only.
         num_blocks: `L`.
-        measured_on: what they hold for: machine, runtime, precision, threads.
+        measured_on: conditions of the measurement: machine, runtime, precision, threads.
     """
 
     pieces: Mapping[str, float]
@@ -32,22 +32,22 @@ class Latencies:
 
     @property
     def scale(self) -> float:
-        """A piece's time within a network over its time alone."""
+        """Latency of a piece inside a network, divided by its latency alone."""
         blocks = map(keys.block, range(1, self.num_blocks + 1))
         return (self.network - self.call) / self._total([keys.STEM, *blocks, keys.HEAD])
 
     @property
     def universal(self) -> float:
-        """Milliseconds of stem and blocks."""
+        """Milliseconds of stem and blocks inside the universal network."""
         return self.network - self.call - self.scale * self.pieces[keys.HEAD]
 
     def path(self, path: Path) -> float:
-        """Milliseconds of a path into a layer; a proxy's sum with other paths included."""
+        """Milliseconds of a path into a layer; for a proxy with its addition to the other paths."""
         pieces = [path.name] if path.universal else [path.name, keys.path_sum(path.target)]
         return self.scale * self._total(pieces)
 
     def student(self, architecture: Architecture) -> float:
-        """Milliseconds that a compacted student is predicted to take."""
+        """Predicted milliseconds of a compacted student."""
         pieces = [keys.STEM, keys.HEAD, *(path.name for path in architecture.paths)]
         for layer in architecture.layers:
             pieces += [keys.path_sum(layer)] * (len(architecture.into(layer)) - 1)
@@ -56,7 +56,11 @@ class Latencies:
     def _total(self, names: Iterable[str]) -> float:
         return sum(self.pieces[name] for name in names)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return dataclasses.asdict(self)
+
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> "Latencies":
-        """The inverse of `dataclasses.asdict`; further entries are left out."""
-        return cls(**{field.name: record[field.name] for field in dataclasses.fields(cls)})
+    def from_dict(cls, data: Mapping[str, Any]) -> "Latencies":
+        """The inverse of `as_dict`; further entries are ignored."""
+        return cls(**{field.name: data[field.name] for field in dataclasses.fields(cls)})

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-BN_MOMENTUM = 0.9  # share of the old moving statistics kept per step; 0.1 in PyTorch's convention
+BN_MOMENTUM = 0.9  # weight of the old moving statistics per step; 0.1 in PyTorch's convention
 BN_EPSILON = 1e-5
 
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Layers that are made inside compute as they store, also where training mixes precisions."""
+    """Context manager: new layers compute in their variables' type, also in mixed precision."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy.variable_dtype)
     try:
@@ -22,7 +22,11 @@ def full_precision() -> Iterator[None]:
 
 
 def _fused_batch_norm(x, gamma, beta, epsilon):
-    """TensorFlow's fused training kernel, 1.2 to 1.3 times faster per step than Keras's own ops."""
+    """Batch norm in training by TensorFlow's fused kernel: 1.2 to 1.3 times faster steps than ops.
+
+    Returns:
+        The normalised tensor, and the batch's mean and unbiased variance, `[channels]` each.
+    """
     import tensorflow as tf
 
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -32,21 +36,21 @@ def _fused_batch_norm(x, gamma, beta, epsilon):
 
 
 def _synchronized_batch_norm(x, gamma, beta, epsilon):
-    """The same over the slices of all replicas of a `tf.distribute` strategy."""
+    """The same with the statistics of all replicas of a `tf.distribute` strategy together."""
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
     mean, variance = ops.moments(_at_least_float32(x), axes=(0, 1, 2))
     moments = ops.stack([mean, variance + mean * mean])  # one reduction instead of two
     mean, square = ops.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, moments), 2)
-    variance = ops.maximum(square - mean * mean, 0.0)  # which rounding may bring below
+    variance = ops.maximum(square - mean * mean, 0.0)  # rounding may make it negative
     y = ops.batch_normalization(_at_least_float32(x), mean, variance, -1, beta, gamma, epsilon)
     count = ops.cast(ops.size(x) // ops.size(mean), variance.dtype) * context.num_replicas_in_sync
     return ops.cast(y, x.dtype), mean, variance * count / ops.maximum(count - 1, 1)
 
 
 def _at_least_float32(x):
-    """A half-precision tensor widened, for what is summed or divided."""
+    """A tensor in float32 or wider: half precision is too coarse for sums and divisions."""
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
@@ -60,7 +64,7 @@ def _batch_norm(x, gamma, beta, epsilon):
 
 
 def _fused_affine(x, factor, offset):
-    """`factor * x + offset` as the one operation that TensorFlow joins with a convolution."""
+    """`factor * x + offset` as the operation that TensorFlow can fuse with a convolution."""
     import tensorflow as tf
 
     return tf.raw_ops.FusedBatchNormV3(
@@ -81,23 +85,23 @@ def _affine(x, factor, offset):
 
 @keras.saving.register_keras_serializable(package="tailor_tf")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Batch normalisation over channels whose scale and offset can be frozen on their own.
+    """Batch normalisation over channels; scale and offset can be frozen without the statistics.
 
     `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`. A universal block keeps `gamma` and
-    `beta` for all tasks while `mean` and `variance` are re-estimated per task, so freezing the
-    affine part must not switch the layer to inference mode as `trainable = False` does in Keras.
-    The moving variance collects the unbiased batch variance, as the authors' program does.
+    `beta` for all tasks, while `mean` and `variance` are re-estimated per task. Freezing `gamma`
+    and `beta` must therefore not switch the layer to inference mode, as `trainable = False` does in
+    Keras. The moving variance averages the unbiased batch variance, as in the authors' program.
 
     Args:
-        freeze_affine: whether `gamma` and `beta` are left out of the trainable variables.
-        momentum: share of the old moving statistics kept per training step.
+        freeze_affine: whether `gamma` and `beta` are not trainable.
+        momentum: weight of the old moving statistics per training step, 0..1.
         epsilon: added to the variance.
 
     Call arguments:
         inputs: tensor `[batch, height, width, channels]`.
         training: whether to normalise with the batch's statistics and update the moving ones.
 
-    Output shape: that of the input.
+    Output shape: `[batch, height, width, channels]`, as the input.
     """
 
     def __init__(self, *, freeze_affine=False, momentum=BN_MOMENTUM, epsilon=BN_EPSILON, **kwargs):
@@ -150,19 +154,24 @@ class GatedSum(keras.layers.Layer):
     def build(self, paths_shape):
         self.logits = self.add_weight(
             name="logits",
-            shape=(len(self.initial_logits),),
+            shape=(self.num_paths,),
             initializer=lambda shape, dtype: ops.convert_to_tensor(self.initial_logits, dtype),
             autocast=False,
         )
+
+    @property
+    def num_paths(self):
+        """Number of paths."""
+        return len(self.initial_logits)
 
     def gates(self):
         """Returns `alpha`, tensor `[paths]`, positive and summing to one."""
         return ops.exp(self.logits - ops.logsumexp(self.logits))
 
     def call(self, paths):
-        if len(paths) != len(self.initial_logits):
+        if len(paths) != self.num_paths:
             raise ValueError(
-                f"{self.name} has {len(self.initial_logits)} gate logits and was called with "
+                f"{self.name} has {self.num_paths} gate logits and was called with "
                 f"{len(paths)} paths; expected one path per logit."
             )
         gates = ops.unstack(ops.cast(self.gates(), paths[0].dtype), len(paths))
@@ -179,20 +188,22 @@ class GatedSum(keras.layers.Layer):
 
 
 class Shared(keras.layers.Layer):
-    """A layer over the weights of another one, which stay frozen.
+    """A frozen layer that computes with another layer, and so shares its weights.
 
-    Calling the other layer itself would share its weights, too, but every call leaves a node in a
-    layer's graph, so that a network that is dropped would live on as long as the universal one.
+    Calling the other layer itself would share its weights, too. But each call adds a node to a
+    layer's graph, so that a deleted network would stay in memory as long as the universal one.
 
     Args:
-        source: the other layer, built; this one takes its name.
+        source: the other layer, built; this layer takes its name.
+
+    Call arguments and output shape are the same as for `source`.
     """
 
     def __init__(self, source):
         super().__init__(name=source.name, dtype=source.dtype_policy)
         self._source = lambda: source  # hidden, or Keras would make the layer a part of this one
         self.shared = list(source.weights)
-        self.trainable = False  # that of the variables, too
+        self.trainable = False  # also makes the variables not trainable
         self.built = True
 
     @property
@@ -210,11 +221,11 @@ class Shared(keras.layers.Layer):
 class SharedConv(keras.layers.Layer):
     """A convolution with the kernel of another layer, then a factor and an offset of its own.
 
-    `y = factor * convolution(x, kernel) + offset`, per output channel: what a task's batch norm and
-    gate come to behind a convolution whose kernel is not the task's to change.
+    `y = factor * convolution(x, kernel) + offset`, per output channel. Factor and offset hold the
+    task's batch norm and gate, which cannot be folded into the kernel: all tasks share it.
 
     Args:
-        source: the other layer, built, a `Conv2D` or `DepthwiseConv2D`; this one takes its name,
+        source: the other layer, built, a `Conv2D` or `DepthwiseConv2D`; this layer takes its name,
             strides and dilation, not its bias and activation.
         padding: "valid" or "same".
         affine: array `[2, channels]`, factors and offsets.
@@ -222,7 +233,7 @@ class SharedConv(keras.layers.Layer):
     Call arguments:
         inputs: tensor `[batch, height, width, channels]`.
 
-    Output shape: that of the convolution.
+    Output shape: `[batch, height, width, channels]`, as the convolution's.
     """
 
     def __init__(self, source, padding, affine):

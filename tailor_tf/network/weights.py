@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors files whose keys are `layer/variable`.
+"""Reading and writing weights: safetensors files whose keys are `layer/variable`.
 
 A variable's key is its Keras path, such as `block3_conv1/kernel` or `stem_bn/moving_mean`. Arrays
 have Keras's layout: convolution kernels `[height, width, in, out]`, dense kernels `[in, out]`.
@@ -28,7 +28,7 @@ class WeightsError(TailorError):
 
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """The weights of `model` by key; random-number state left out."""
+    """The weights of `model` by key; without the states of random-number generators."""
     found: dict[str, keras.Variable] = {}
     for variable in model.weights:
         found[keys.stable(variable.path, found)] = variable
@@ -45,7 +45,7 @@ def write(
     tensors: Mapping[str, np.ndarray],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes tensors and JSON-able metadata to one safetensors file, in one piece.
+    """Writes tensors and metadata (JSON values) to one safetensors file, in one piece.
 
     Raises:
         OSError: the file cannot be written, as on a full disk.
@@ -71,12 +71,14 @@ def _opened(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads the tensors of a safetensors file, half precision widened to float32, and its metadata.
+    """Reads a safetensors file.
 
-    The metadata is empty for a file that another program wrote.
+    Returns:
+        The tensors by key, half precision converted to float32, and the metadata, which is empty
+        for a file of another program.
 
     Raises:
-        WeightsError: there is no such file, or it is no safetensors file.
+        WeightsError: there is no such file, or it is not a safetensors file.
     """
     with _opened(path) as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -86,7 +88,11 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads the metadata of a safetensors file alone, as `read` does."""
+    """Reads only the metadata of a safetensors file.
+
+    Raises:
+        WeightsError: there is no such file, or it is not a safetensors file.
+    """
     with _opened(path) as file:
         return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
 
@@ -98,15 +104,15 @@ def assign(
     origin: str,
     wanted: Callable[[str], bool] = lambda key: True,
 ) -> None:
-    """Sets the weights of `model` from tensors of the same keys.
+    """Sets the weights of `model` from tensors with the same keys.
 
-    Nothing is set unless everything fits.
+    If one tensor does not fit, no weight is set.
 
     Args:
         model: the model, changed in place.
-        tensors: arrays by key; keys that the model does not have are left alone.
-        origin: where the tensors come from, for the error.
-        wanted: which of the model's keys to set; all of them by default.
+        tensors: arrays by key; keys that the model does not have are ignored.
+        origin: name of the tensors' file or program, for the error message.
+        wanted: from a key of the model to whether to set that weight; all weights by default.
 
     Raises:
         WeightsError: names the first weight of the model that is missing or of another shape.

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tailor_tf.network.architecture import Architecture, Path
-from tests.helpers import random_subset
+from tests.builders import random_subset
 
 
 # Layer l of 6 has one universal block and min(l, max_skip) proxies.

@@ -8,10 +8,10 @@ import safetensors
 import tensorflow as tf
 
 from tailor_tf.method.compaction import compact
-from tailor_tf.method.student import build_student, task_weights
+from tailor_tf.method.student import build_student
 from tailor_tf.network import costs, weights
 from tailor_tf.network.architecture import Architecture, Path
-from tests.helpers import count_multiply_adds, random_architecture, small_graph
+from tests.builders import count_multiply_adds, random_architecture, small_graph
 
 CLASSES = 5
 
@@ -90,11 +90,11 @@ class TestStudent:
         graph = network.graph
         architecture = random_architecture(graph.num_blocks, np.random.default_rng(seed), 2)
         student = build_student(network, architecture, CLASSES)
-        plain = compact(student, graph, architecture)
+        plain = compact(student)
         cost = costs.student_cost(graph, architecture, CLASSES)
         assert cost.multiply_adds == count_multiply_adds(plain) == costs.multiply_adds(plain)
         gates = len(architecture.paths)  # constants of the compacted network, weights of a student
-        assert cost.parameters == costs.parameters(plain) + gates == costs.parameters(student)
+        assert cost.parameters == costs.parameters(plain) + gates == costs.parameters(student.model)
         assert cost.universal_blocks == len(architecture.universal_blocks)
         assert cost.proxies == gates - cost.universal_blocks
 
@@ -102,7 +102,7 @@ class TestStudent:
     def test_task_parameters_are_the_numbers_stored(self, network, seed, tmp_path):
         architecture = random_architecture(network.graph.num_blocks, np.random.default_rng(seed), 2)
         student = build_student(network, architecture, CLASSES)
-        tensors = {key: v.numpy() for key, v in task_weights(student).items()}
+        tensors = {key: v.numpy() for key, v in student.task_weights().items()}
         weights.write(tmp_path / "task.safetensors", tensors, {})
         with safetensors.safe_open(tmp_path / "task.safetensors", framework="numpy") as file:
             stored = sum(file.get_tensor(key).size for key in file.keys())  # noqa: SIM118

@@ -12,7 +12,7 @@ from tailor_tf.network.architecture import Path
 from tailor_tf.network.blocks import cifar_block, wide_block
 from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import build_network
-from tests.helpers import small_graph
+from tests.builders import small_graph
 
 SNAPSHOTS = pathlib.Path(__file__).with_name("snapshots")
 

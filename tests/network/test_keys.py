@@ -6,11 +6,11 @@ from keras import layers as kl
 
 from tailor_tf.backbones.cutting import cut
 from tailor_tf.backbones.universal import universal_from_tensors
-from tailor_tf.method.student import build_student, task_weights
+from tailor_tf.method.student import build_student
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.keys import Owner
-from tests import helpers
+from tests import builders
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,12 @@ def test_a_layer_called_like_a_proxy_stays_universal(rng):
     universal = universal_from_tensors(graph, tensors, origin="the network")
     architecture = Architecture.full(graph.num_blocks, 2)
     student = build_student(universal, architecture, 5)
-    kernels = {key for key in task_weights(student) if key.endswith("/kernel")}
+    kernels = {key for key in student.task_weights() if key.endswith("/kernel")}
     proxies = {f"{path.name}_conv/kernel" for path in architecture.proxies}
     assert kernels == proxies | {"classifier/kernel"}
-    shared = {v.path for v in student.weights} - {v.path for v in student.trainable_weights}
-    assert "block1_mid_proxy3/kernel" in shared
-    x = helpers.images(graph, rng)
-    assert student(x, training=False)["logits"].shape == (2, 5)
+    trained = {v.path for v in student.model.trainable_weights}
+    assert "block1_mid_proxy3/kernel" not in trained
+    assert "block1_mid_proxy3/kernel" in weights.variables(student.model)
+    x = builders.images(graph, rng)
+    assert student.model(x, training=False)["logits"].shape == (2, 5)
     assert weights.fingerprint(universal.model)

@@ -4,11 +4,12 @@ import pytest
 import safetensors.numpy
 
 from tailor_tf import backbones
-from tailor_tf.backbones.universal import load_universal, save_universal
+from tailor_tf.backbones.loading import load_universal
+from tailor_tf.backbones.universal import save_universal
 from tailor_tf.network import keys, weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.weights import WeightsError
-from tests.helpers import images, randomise
+from tests.builders import images, randomise
 
 
 @pytest.fixture
