@@ -1,1 +1,1 @@
-"""NetTailor, a chapter of the paper a file."""
+"""The NetTailor method: one file for each chapter of the paper."""

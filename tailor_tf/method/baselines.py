@@ -1,7 +1,7 @@
-"""What else one can do with a universal network: the methods that NetTailor is compared with.
+"""Baselines: other methods with a universal network, which NetTailor is compared with.
 
-Full fine-tuning is the teacher (`student.build_teacher`). The two here share the universal kernels
-between tasks, as a student does, but every task runs the whole network.
+Full fine-tuning is the teacher (`student.build_teacher`). The two baselines here share the
+universal kernels between tasks, as a student does, but every task runs the whole network.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ from tailor_tf.network.graph import build_network
 
 
 def build_linear(universal: Universal, num_classes: int) -> keras.Model:
-    """Builds a new classifier on frozen features; batch-norm statistics become the task's.
+    """Builds a network that trains only a classifier, and re-estimates batch-norm statistics.
 
-    Outputs are those of `graph.build_network`.
+    It has the same outputs as a network of `graph.build_network`.
     """
     return build_network(universal.graph, num_classes, layers=UniversalLayers(universal.model))
 
@@ -24,9 +24,10 @@ def build_linear(universal: Universal, num_classes: int) -> keras.Model:
 def build_residual_adapters(universal: Universal, num_classes: int) -> keras.Model:
     """Builds a network with parallel residual adapters (Rebuffi et al., CVPR 2018).
 
-    Every 3x3 convolution of the universal network gets a 1x1 convolution beside it that reads the
-    same tensor, the sum of both goes on, and every batch norm belongs to the task altogether. It
-    starts as the universal network: adapters are zero. Outputs are those of `graph.build_network`.
+    Each 3x3 convolution of the universal network gets a 1x1 convolution beside it, the adapter,
+    which reads the same tensor. Both outputs are added. All weights of batch norms belong to the
+    task. Adapters start at zero, so that the network starts as the universal network. It has the
+    same outputs as a network of `graph.build_network`.
     """
     return build_network(universal.graph, num_classes, layers=AdapterLayers(universal.model))
 

@@ -1,7 +1,7 @@
 """Expected complexity of a student, E[C] (NetTailor, eq. 5-10).
 
-A path is a random event: it exists with the probability that its gate says. The functions below use
-nothing but arithmetic, so gates may be numbers or tensors of any backend.
+Each path is a random event: its gate is the probability that it exists. The functions below use
+only arithmetic, so gates may be numbers or tensors of any backend.
 """
 
 import math
@@ -16,17 +16,17 @@ Gates = Mapping[Path, Any]
 
 
 def _none_of(probabilities) -> Any:
-    """Probability that none of several independent events happens; 1 where there are none."""
+    """Probability that none of several independent events happens; 1 for no events."""
     return math.prod(1 - probability for probability in probabilities)
 
 
 def paper(gates: Gates, architecture: Architecture, costs: Mapping[Path, float]) -> Any:
-    """E[C] as the paper writes it (eq. 8-10).
+    """E[C] as in the paper (eq. 8-10).
 
-    `E[C_i^j] = C_i^j (1 - r_i^j - P(inp_i) - P(out_j))` with `r = 1 - alpha`, where `P(inp_i)` is
-    the product of `r` over the paths into node `i` (0 for the stem) and `P(out_j)` that over the
-    paths that leave node `j` (0 for the last layer). The three events are added as if they
-    excluded each other: with gates near 0 a path's term can be negative.
+    `E[C_i^j] = C_i^j (1 - r_i^j - P(inp_i) - P(out_j))` with `r = 1 - alpha`. `P(inp_i)` is the
+    product of `r` over the paths into node `i`, 0 for the stem. `P(out_j)` is the product of `r`
+    over the paths out of node `j`, 0 for the last layer. The three events are added as if they
+    excluded each other, so a path's term can be negative if gates are near 0.
 
     Args:
         gates: gate `alpha` of each path.
@@ -52,13 +52,13 @@ def paper(gates: Gates, architecture: Architecture, costs: Mapping[Path, float])
 
 
 def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, float]) -> Any:
-    """E[C] with gates as independent events along the graph; exact where all gates are 0 or 1.
+    """E[C] with gates as independent events along the graph; exact if all gates are 0 or 1.
 
-    Node `j` is fed with probability `f_j = 1 - prod(1 - alpha f_i)` over the paths from `i` into
-    it, and read with `b_j = 1 - prod(1 - alpha b_k)` over the paths that leave it for `k`. A path
-    costs `C alpha f_i b_j`. Never negative.
+    Node `j` has an input with probability `f_j = 1 - prod(1 - alpha f_i)`, over the paths from `i`
+    into it. It is read with probability `b_j = 1 - prod(1 - alpha b_k)`, over the paths from it to
+    `k`. A path from `i` to `j` costs `C alpha f_i b_j`, which is never negative.
 
-    Args and return value are those of `paper`.
+    Args and return value are the same as for `paper`.
     """
     last = architecture.num_blocks
     fed = {0: 1.0}
@@ -74,27 +74,28 @@ def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, 
 
 
 class DrivenWeight:
-    """`gamma1` as a multiplier that drives E[C] down to a target, not a number chosen by hand.
+    """`gamma1` as a weight that is adjusted after each step, until E[C] reaches a target.
 
-    The logarithm of the multiplier of the constraint `E[C] = target` is what a controller,
-    proportional and integral, gives for the relative distance from the target: gradient ascent,
-    damped. It is never negative: a student that needs less than the target ends below it. Not in
-    the paper.
+    The weight is the multiplier of the constraint `E[C] = target`. With the relative distance
+    `d = E[C] / target - 1`, limited to -1..1, its logarithm is `integral + d`, where `integral`
+    begins at `log(start)` and grows by `10 d / steps` in each step. This is a proportional-integral
+    controller, that is, damped gradient ascent. The weight is never negative, so a student that
+    needs less than the target ends below it. Not in the paper.
 
     Args:
         start: the weight at the start.
-        target: E[C] to end at, in the unit of the costs.
-        steps: steps that the training has.
+        target: the E[C] to reach, in the unit of the costs.
+        steps: number of steps of the training.
 
     Attributes:
         variable: the weight.
-        state: the variables that it depends on, by name, to be saved with a training.
+        state: the variables that the weight depends on, by name, saved with a training.
     """
 
-    _PACE = 10.0  # e-folds over a whole training at E[C] twice the target or more
-    _DAMPING = 1.0  # e-folds at once, likewise
+    _PACE = 10.0  # growth of the logarithm over a whole training, if E[C] is twice the target
+    _DAMPING = 1.0  # part of the logarithm that is proportional to the distance, likewise
 
-    def __init__(self, start: float, target: float, steps: int):
+    def __init__(self, start: float, target: float, *, steps: int):
         self.variable = keras.Variable(start, trainable=False, name="complexity_weight")
         self._integral = keras.Variable(math.log(start), trainable=False, name="integral")
         self.state = {"complexity_weight": self.variable, "integral": self._integral}
@@ -102,7 +103,7 @@ class DrivenWeight:
         self._rate = self._PACE / steps
 
     def update(self, expected: float) -> None:
-        """Takes one step, going by the E[C] of a training step."""
+        """Adjusts the weight by the E[C] of a training step."""
         distance = min(max(expected / self.target - 1, -1.0), 1.0)
         self._integral.assign_add(self._rate * distance)
         self.variable.assign(math.exp(float(self._integral) + self._DAMPING * distance))

@@ -1,4 +1,4 @@
-"""What a student is trained for: labels, the teacher's activations, low cost (eq. 11-12)."""
+"""Objective of a student: labels, the teacher's activations, low complexity (eq. 11-12)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,19 @@ import keras
 from keras import ops
 
 from tailor_tf.method import complexity
+from tailor_tf.method.complexity import DrivenWeight
 from tailor_tf.method.losses import accuracy, cross_entropy
-from tailor_tf.method.student import gates, layer_weights
-from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.method.student import Student
+from tailor_tf.network.architecture import Path
 from tailor_tf.support.errors import TailorError
 
 TEACHER_GRADIENTS = ("local", "end_to_end")
 
 
 def mean_squared_error(a, b):
-    """Mean over all elements of the squared difference of two tensors of one shape.
+    """Mean over all elements of the squared difference of two tensors with the same shape.
 
-    Half precision is widened to float32.
+    Tensors of half precision are converted to float32 first.
     """
     precision = keras.backend.result_type(a.dtype, "float32")
     return ops.mean(ops.square(ops.cast(a, precision) - ops.cast(b, precision)))
@@ -36,12 +37,13 @@ def teacher_loss(
     """Distance of a student from its teacher, Ω (eq. 11, scaled as in the authors' program).
 
     Args:
-        student_nodes: `x_l` of the student's layers, `[batch, height, width, channels]`
-        teacher_nodes: `x_l^t` of the same layers.
+        student_nodes: `x_l` of the student's layers, each `[batch, height, width, channels]`.
+        teacher_nodes: `x_l^t` of the same layers of the teacher, of the same shapes.
         student_logits: `[batch, classes]`.
         teacher_logits: `[batch, classes]`.
         num_layers: `L` of the universal network.
-        own_weights: per node, the weights that its error is to train; all before it by default.
+        own_weights: for each node, the weights that its error trains; by default all weights
+            before it.
 
     Returns:
         The mean squared errors of all nodes and of the logits, summed and divided by `num_layers`.
@@ -53,15 +55,15 @@ def teacher_loss(
 
 
 def _training_only(variables: Sequence[keras.Variable], error: Any) -> Any:
-    """The value of `error`, its gradient that with respect to `variables` and no others.
+    """The value of `error`, with gradients for `variables` only.
 
-    The layers before are not passed through a second time: only the way back from `error` to
-    `variables` is.
+    The gradients are computed here, so that the backward pass runs from `error` to `variables`
+    only, not through the layers before them.
     """
-    import tensorflow as tf  # in a `tf.function` alone, which the training step is
+    import tensorflow as tf  # `tf.gradients` works only in a `tf.function`, as the training step
 
     values = [variable.value for variable in variables]
-    scale = 2.0**10  # or the elements' small shares of a mean would vanish in float16
+    scale = 2.0**10  # otherwise the small gradients of a mean would become 0 in float16
     gradients = tf.gradients(error * scale, values)
     zero = sum(
         ops.sum((value - ops.stop_gradient(value)) * ops.stop_gradient(gradient / scale))
@@ -72,26 +74,32 @@ def _training_only(variables: Sequence[keras.Variable], error: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class StudentObjective:
-    """`L = cross-entropy + gamma1 E[C] + gamma2 Ω` (eq. 12); an objective of `training`.
+    """Objective of a student, for `training.loop`: `L = cross-entropy + gamma1 E[C] + gamma2 Ω`.
+
+    Equation 12 of the paper.
 
     Attributes:
-        teacher: the fine-tuned teacher, used in inference mode; folded, it is faster.
-        architecture: the student's paths.
-        costs: complexity of each path as a share of the universal network's, see
+        student: the student to train.
+        teacher: the fine-tuned teacher, in inference mode; a folded one is faster.
+        costs: complexity of each path, divided by the universal network's, see
             `costs.path_shares`.
-        complexity_weight: `gamma1`, a number or a variable.
+        complexity_weight: `gamma1`, a number or a `DrivenWeight`.
         teacher_weight: `gamma2`.
-        estimator: "paper" or "reachability", how E[C] is computed.
-        teacher_gradient: "end_to_end" lets a node's distance from the teacher's train all layers
-            before it, as the paper's text has it; with "local" it trains the proxies and gates of
-            its own layer only, as the authors' program does. Values are the same.
-        label_smoothing: probability mass of the target spread over all classes.
+        estimator: estimator of E[C], "paper" or "reachability".
+        teacher_gradient: layers that the distance of a node from the teacher's trains. With
+            "end_to_end", all layers before the node, as in the paper's text; with "local", only
+            the proxies and gates of the node's own layer, as in the authors' program. The value of
+            the loss is the same.
+        label_smoothing: probability that is spread evenly over all classes, 0..1.
+
+    Raises:
+        TailorError: an unknown `estimator` or `teacher_gradient`.
     """
 
+    student: Student
     teacher: keras.Model
-    architecture: Architecture
     costs: Mapping[Path, float]
-    complexity_weight: float | keras.Variable = 0.3
+    complexity_weight: float | DrivenWeight = 0.3
     teacher_weight: float = 10.0
     estimator: str = "paper"
     teacher_gradient: str = "end_to_end"
@@ -105,31 +113,52 @@ class StudentObjective:
             if given not in known:
                 raise TailorError(f"Unknown {what} {given!r}; known are {', '.join(known)}.")
 
-    def __call__(self, student, images, labels):
-        """Returns the loss of one batch and its terms."""
+    @property
+    def model(self) -> keras.Model:
+        """The student's model."""
+        return self.student.model
+
+    @property
+    def state(self) -> Mapping[str, keras.Variable]:
+        """The variables of a driven complexity weight, by name."""
+        return self.complexity_weight.state if self._is_driven else {}
+
+    @property
+    def _is_driven(self) -> bool:
+        return isinstance(self.complexity_weight, DrivenWeight)
+
+    def after_step(self, figures: Mapping[str, float]) -> None:
+        """Adjusts a driven complexity weight by the E[C] of the step."""
+        if self._is_driven:
+            self.complexity_weight.update(figures["complexity"])
+
+    def __call__(self, images, labels):
+        """Returns the loss of one batch, a scalar, and its terms by name."""
+        architecture = self.student.architecture
         taught = self.teacher(images, training=False)
-        learned = student(images, training=True)
+        learned = self.model(images, training=True)
         classification = cross_entropy(labels, learned["logits"], self.label_smoothing)
-        layers, own_weights = self.architecture.layers, None
+        layers, own_weights = architecture.layers, None
         if self.teacher_gradient == "local":
-            own_weights = [layer_weights(student, layer) for layer in layers]
+            own_weights = [self.student.layer_weights(layer) for layer in layers]
         distance = teacher_loss(
             learned["nodes"],
             [taught["nodes"][layer - 1] for layer in layers],
             learned["logits"],
             taught["logits"],
-            self.architecture.num_blocks,
+            architecture.num_blocks,
             own_weights,
         )
         expected = complexity.ESTIMATORS[self.estimator](
-            gates(student, self.architecture), self.architecture, self.costs
+            self.student.gates(), architecture, self.costs
         )
-        loss = classification + self.complexity_weight * expected + self.teacher_weight * distance
         figures = {
             "accuracy": accuracy(labels, learned["logits"]),
             "teacher_loss": distance,
             "complexity": expected,
         }
-        if isinstance(self.complexity_weight, keras.Variable):
-            figures["complexity_weight"] = ops.convert_to_tensor(self.complexity_weight)
-        return loss, figures
+        weight = self.complexity_weight
+        if self._is_driven:
+            weight = weight.variable
+            figures["complexity_weight"] = ops.convert_to_tensor(weight)
+        return classification + weight * expected + self.teacher_weight * distance, figures

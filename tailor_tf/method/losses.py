@@ -4,7 +4,10 @@ from keras import ops
 
 
 def cross_entropy(labels, logits, label_smoothing=0.0):
-    """Mean cross-entropy of logits `[batch, classes]` against integer labels `[batch]`, in nats."""
+    """Mean cross-entropy of logits `[batch, classes]` and integer labels `[batch]`, in nats.
+
+    `label_smoothing` is the probability that is spread evenly over all classes, 0..1.
+    """
     classes = logits.shape[-1]
     targets = ops.one_hot(labels, classes, dtype=logits.dtype)
     targets = targets * (1 - label_smoothing) + label_smoothing / classes
@@ -12,6 +15,6 @@ def cross_entropy(labels, logits, label_smoothing=0.0):
 
 
 def accuracy(labels, logits):
-    """Share of the batch whose largest logit is the label's."""
+    """Share of the batch whose largest logit is at the label: labels `[batch]`, result 0..1."""
     hits = ops.equal(ops.argmax(logits, axis=-1), ops.cast(labels, "int32"))
     return ops.mean(ops.cast(hits, "float32"))

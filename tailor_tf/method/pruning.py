@@ -1,4 +1,4 @@
-"""Which paths to remove (NetTailor, section 3.4)."""
+"""Pruning: the choice of paths to remove (NetTailor, section 3.4)."""
 
 import dataclasses
 import math
@@ -12,12 +12,12 @@ PROXY_THRESHOLD = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Pruning:
-    """What pruning left.
+    """Result of pruning.
 
     Attributes:
-        architecture: the surviving paths; they connect the stem to the classifier.
-        restored: paths that had to stay against their gates because nothing connected the stem to
-            the classifier without them.
+        architecture: the remaining paths; they connect the stem to the classifier.
+        restored: paths that stay in spite of small gates, because without them nothing would
+            connect the stem to the classifier.
     """
 
     architecture: Architecture
@@ -36,19 +36,20 @@ def prune(
 
     Args:
         architecture: the student's paths.
-        gates: their gates.
-        num_blocks: how many universal blocks to remove, those with the smallest gates.
-        num_proxies: how many proxies to keep at most, those with the largest gates of what the
-            rest of the pruning leaves; `None` for all of these.
-        proxy_threshold: proxies with a smaller gate go.
+        gates: gate of each path, 0..1.
+        num_blocks: number of universal blocks to remove; the smallest gates are removed first.
+        num_proxies: largest number of proxies to keep. They are chosen last, by the size of their
+            gates, among the proxies that the other rules keep. `None` for all of these.
+        proxy_threshold: proxies with a smaller gate are removed.
 
     Returns:
-        What is left, closed over the exclusion rules. If that connects the stem to the classifier
-        no more, the strongest chain of paths between them stays as well: one without the removed
-        blocks where the proxies allow it, so that `num_blocks` means what it says.
+        The remaining paths, after the exclusion rules of `close`. If they do not connect the stem
+        to the classifier any more, the strongest chain of paths is kept, too. If possible, that
+        chain does not contain the removed blocks, so that `num_blocks` blocks are removed.
 
     Raises:
-        TailorError: more blocks are to be removed than there are, or a threshold outside 0..1.
+        TailorError: `num_blocks` is larger than the number of blocks, or the threshold is outside
+            0..1.
     """
     blocks = sorted((p for p in architecture.paths if p.universal), key=lambda p: gates[p])
     if not 0 <= num_blocks <= len(blocks):
@@ -76,9 +77,9 @@ def prune(
 def close(architecture: Architecture) -> Architecture:
     """Applies the exclusion rules until nothing changes.
 
-    A path is gone if its source has no path into it (the stem always counts), or if its target is
-    read by nobody (the classifier reads the last layer). What is left are the paths on some way
-    from the stem to the classifier; nothing if there is no such way.
+    A path is removed if no path leads into its source (the stem needs none), or if no path reads
+    its target (the classifier reads the last layer). The paths that remain lie on a chain from the
+    stem to the classifier; if there is no such chain, no path remains.
     """
     paths = set(architecture.paths)
     while True:
@@ -91,10 +92,10 @@ def close(architecture: Architecture) -> Architecture:
 
 
 def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> Sequence[Path]:
-    """The way from the stem to the classifier with the largest product of gates.
+    """The chain of paths from the stem to the classifier with the largest product of gates.
 
     Raises:
-        TailorError: the architecture has no way from the stem to the classifier.
+        TailorError: the architecture has no chain from the stem to the classifier.
     """
     best: dict[int, tuple[float, tuple[Path, ...]]] = {0: (0.0, ())}
     for path in architecture.paths:  # layer by layer, so sources come before their targets

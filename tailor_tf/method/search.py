@@ -1,20 +1,20 @@
-"""Which of several pruned networks to take (NetTailor, section 3.4), and which to try."""
+"""Search for the best of several pruned networks (NetTailor, section 3.4)."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from tailor_tf.records.records import Level
+from tailor_tf.records.level import Level
 
-Accuracy = Callable[[Level], float]  # tunes a level; its validation accuracy, 0..1
+Accuracy = Callable[[Level], float]  # trains a level's network; its validation accuracy, 0..1
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What was tried and taken.
+    """Result of a search: the levels tried and the level chosen.
 
     Attributes:
-        accuracies: of the levels tried, in the order tried.
-        chosen: the level taken.
+        accuracies: validation accuracies, 0..1, of the levels tried, in the order tried.
+        chosen: the level chosen.
         within_tolerance: whether its accuracy reaches the goal.
     """
 
@@ -24,12 +24,17 @@ class Selection:
 
     @property
     def tried(self) -> tuple[Level, ...]:
-        """The levels tried, in their order."""
+        """The levels tried, in the order tried."""
         return tuple(self.accuracies)
 
 
 def choose(accuracies: Mapping[Level, float], goal: float) -> Selection:
-    """Takes the leanest level that reaches a goal; the most accurate one if none does."""
+    """Selects the leanest level that reaches a goal; the most accurate level if none does.
+
+    Args:
+        accuracies: validation accuracies by level, 0..1.
+        goal: validation accuracy to reach, 0..1.
+    """
     within = [level for level, accuracy in accuracies.items() if accuracy >= goal]
     if within:
         chosen = max(within, key=lambda level: level.leanness)
@@ -38,12 +43,12 @@ def choose(accuracies: Mapping[Level, float], goal: float) -> Selection:
     return Selection(accuracies, chosen, bool(within))
 
 
-def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Selection:
-    """Takes the first level that is accurate enough; the most accurate one if there is none.
+def first_within(levels: Sequence[Level], accuracy: Accuracy, *, goal: float) -> Selection:
+    """Selects the first level that is accurate enough; the most accurate level if none is.
 
     Args:
-        levels: from the leanest network on.
-        accuracy: called in order, until a level reaches the goal.
+        levels: levels from the leanest network to the largest.
+        accuracy: called in this order, until a level reaches the goal.
         goal: validation accuracy to reach, 0..1.
     """
     reached: dict[Level, float] = {}
@@ -54,29 +59,30 @@ def first_within(levels: Sequence[Level], accuracy: Accuracy, goal: float) -> Se
     return choose(reached, goal)
 
 
-def search(
+def bisect(
     levels: Sequence[Level],
     accuracy: Accuracy,
+    *,
     goal: float,
     margin: float = 0.0,
     most: int | None = None,
 ) -> Selection:
-    """Takes the leanest level that is accurate enough, as bisection finds it.
+    """Selects the leanest level that is accurate enough, by bisection.
 
-    It begins at a third of the levels instead of the middle: a leaner level goes on from the
-    weights of a larger one, and not the other way round. A level that misses the goal by no more
-    than the margin may have done so by chance, so that leaner ones are tried as if it had not. If
-    no level tried reaches the goal, the most accurate one is taken.
+    The search begins at a third of the levels, not in the middle, because only a leaner level can
+    start from the weights of a larger one. A level may miss the goal by chance. If it misses the
+    goal by no more than the margin, leaner levels are tried, as if it had reached the goal. If no
+    level tried reaches the goal, the most accurate one is selected.
 
     Args:
-        levels: from the largest network to the leanest; one at least.
-        accuracy: called for about `log2(len(levels))` of them.
+        levels: levels from the largest network to the leanest, at least one.
+        accuracy: called for about `log2(len(levels))` levels.
         goal: validation accuracy to reach, 0..1.
-        margin: of the accuracies, such as their standard error.
-        most: how many levels to try at most; `None` for as many as it takes.
+        margin: tolerance for chance, 0..1, such as the standard error of the accuracies.
+        most: largest number of levels to try; `None` for no limit.
     """
     reached: dict[Level, float] = {}
-    largest, leanest = -1, len(levels)  # between these the leanest that is accurate enough lies
+    largest, leanest = -1, len(levels)  # the searched level lies between these positions
     position = len(levels) // 3
     while largest < position < leanest and len(reached) != most:
         reached[levels[position]] = accuracy(levels[position])
@@ -89,25 +95,25 @@ def search(
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
-    """Tries all levels and takes the most accurate one, of several the leanest."""
+    """Tries all levels and selects the most accurate one; of equally accurate ones the leanest."""
     reached = {level: accuracy(level) for level in levels}
     return choose(reached, max(reached.values()))
 
 
 def hopeless(
-    curve: Sequence[float], others: Sequence[Sequence[float]], goal: float, margin: float
+    curve: Sequence[float], others: Sequence[Sequence[float]], *, goal: float, margin: float
 ) -> bool:
-    """Whether a level will not reach the goal, going by the levels that were trained to their end.
+    """Whether a level is not expected to reach the goal, judged by the levels trained to the end.
 
     Args:
-        curve: its validation accuracy after each epoch so far.
-        others: those of the levels that were trained to their end.
-        goal: the accuracy to reach.
-        margin: what is allowed for chance.
+        curve: the level's validation accuracy after each epoch so far, 0..1.
+        others: the same for the levels that were trained to the end.
+        goal: validation accuracy to reach, 0..1.
+        margin: tolerance for chance, 0..1.
 
     Returns:
-        Whether, after a third of the epochs, it is further below the goal than any of the others
-        has gained from this epoch on.
+        True if at least a third of the epochs are over and the accuracy plus `margin` is further
+        below the goal than any of the other levels gained from this epoch on.
     """
     done = len(curve)
     gains = [max(other[done:]) - max(other[:done]) for other in others if len(other) > done]

@@ -1,5 +1,6 @@
 """The student: frozen universal blocks, proxies that skip ahead, and gates (NetTailor, eq. 2-4)."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,8 +15,68 @@ from tailor_tf.network.graph import BlockGraph, build_network, classifier, follo
 from tailor_tf.network.layers import GatedSum
 from tailor_tf.support.errors import TailorError
 
-UNIVERSAL_LOGIT = 2.0  # gate logits at the start
+UNIVERSAL_LOGIT = 2.0  # gate logits before training
 PROXY_LOGIT = -2.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Student:
+    """A student: a universal network, the paths over it, and the Keras model of both.
+
+    Layer `l` computes `x_l = ReLU(sum_i alpha_i * path_i)` over the paths into it, with
+    `alpha = softmax(gate logits)` (NetTailor, eq. 2-4). The three parts are always passed together,
+    so that they cannot be mixed up.
+
+    Attributes:
+        universal: the universal network; its kernels are shared, not copied.
+        architecture: the paths that exist.
+        model: functional, from images `[batch, height, width, 3]` to a dictionary of `"logits"`
+            `[batch, num_classes]` and `"nodes"`, the list of `x_l` for `l` in
+            `architecture.layers`.
+    """
+
+    universal: Universal
+    architecture: Architecture
+    model: keras.Model
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.model.output["logits"].shape[-1]
+
+    def gates(self) -> dict[Path, Any]:
+        """The gate of each path as a scalar tensor, 0..1 (eq. 3); differentiable."""
+        return self._of_paths(lambda layer: ops.unstack(layer.gates(), layer.num_paths))
+
+    def gate_values(self) -> dict[Path, float]:
+        """The gate of each path as a number, 0..1."""
+        return {path: float(gate) for path, gate in self.gates().items()}
+
+    def gate_logits(self) -> dict[Path, float]:
+        """The gate logit of each path as a number."""
+        return self._of_paths(lambda layer: ops.convert_to_numpy(layer.logits).tolist())
+
+    def _of_paths(self, values: Callable[[GatedSum], Any]) -> dict[Path, Any]:
+        """Values by path; `values` returns one value per path for the gates of each layer."""
+        return {
+            path: value
+            for layer in self.architecture.layers
+            for path, value in zip(
+                self.architecture.into(layer),
+                values(self.model.get_layer(keys.gate(layer))),
+                strict=True,
+            )
+        }
+
+    def task_weights(self) -> Mapping[str, keras.Variable]:
+        """The weights that are stored per task, by key."""
+        found = weights.variables(self.model)
+        return {key: variable for key, variable in found.items() if keys.is_task(key)}
+
+    def layer_weights(self, layer: int) -> list[keras.Variable]:
+        """The trainable weights of the proxies and gates of `layer`."""
+        trained = self.model.trainable_variables
+        return [variable for variable in trained if keys.trained_in(variable.path, layer)]
 
 
 def initial_logit(path: Path) -> float:
@@ -26,10 +87,9 @@ def initial_logit(path: Path) -> float:
 def build_teacher(universal: Universal, num_classes: int) -> keras.Model:
     """Builds a trainable copy of a universal network with a new classifier."""
     teacher = build_network(universal.graph, num_classes)
-    source = weights.arrays(universal.model)
     weights.assign(
         teacher,
-        source,
+        weights.variables(universal.model),
         origin="the universal network",
         wanted=lambda key: not keys.is_classifier(key),
     )
@@ -42,23 +102,19 @@ def build_student(
     num_classes: int,
     *,
     logits: Callable[[Path], float] = initial_logit,
-) -> keras.Model:
+) -> Student:
     """Builds a student over a universal network.
 
     Args:
-        universal: the universal network. Its kernels are used in place and stay frozen; its batch
-            norms are copied, scale and offset frozen, so that their statistics become the task's.
+        universal: the universal network. Its kernels are shared and stay frozen. Its batch norms
+            are copied, with frozen scale and offset, so that each task has statistics of its own.
         architecture: the paths that exist.
-        num_classes: width of the classifier.
-        logits: gate logit of each path at the start.
-
-    Returns:
-        A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
-        `[batch, num_classes]` and `"nodes"`, the list of `x_l` for `l` in `architecture.layers`.
+        num_classes: number of classes.
+        logits: from a path to its gate logit before training.
 
     Raises:
-        TailorError: another number of blocks than the universal network has, or a path whose
-            source node does not exist.
+        TailorError: the architecture has another number of blocks than the universal network, a
+            path reads a node that does not exist, or no path leads into the last layer.
     """
     graph = universal.graph
     _check(graph, architecture)
@@ -78,14 +134,14 @@ def build_student(
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
     }
-    student = keras.Model(images, outputs, name="student")
+    model = keras.Model(images, outputs, name="student")
     weights.assign(
-        student,
+        model,
         weights.variables(universal.model),
         origin="the universal network",
         wanted=lambda key: keys.is_head(key) and not keys.is_classifier(key),
     )
-    return student
+    return Student(universal, architecture, model)
 
 
 def _check(graph: BlockGraph, architecture: Architecture) -> None:
@@ -102,71 +158,21 @@ def _check(graph: BlockGraph, architecture: Architecture) -> None:
         raise TailorError("No path leads into the last layer; the classifier has nothing to read.")
 
 
-def gates(student: keras.Model, architecture: Architecture) -> dict[Path, Any]:
-    """The gate of every path of a student as a scalar tensor (eq. 3); differentiable."""
-    return {
-        path: gate
-        for layer in architecture.layers
-        for path, gate in zip(
-            architecture.into(layer),
-            ops.unstack(student.get_layer(keys.gate(layer)).gates(), len(architecture.into(layer))),
-            strict=True,
-        )
-    }
-
-
-def gate_values(student: keras.Model, architecture: Architecture) -> dict[Path, float]:
-    """The gate of every path of a student as a number."""
-    return {path: float(gate) for path, gate in gates(student, architecture).items()}
-
-
-def gate_logits(student: keras.Model, architecture: Architecture) -> dict[Path, float]:
-    """The gate logit of every path of a student as a number."""
-    return {
-        path: float(logit)
-        for layer in architecture.layers
-        for path, logit in zip(
-            architecture.into(layer),
-            ops.convert_to_numpy(student.get_layer(keys.gate(layer)).logits),
-            strict=True,
-        )
-    }
-
-
-def layer_weights(student: keras.Model, layer: int) -> list[keras.Variable]:
-    """What is trained in `layer` itself: its proxies and its gates."""
-    return [v for v in student.trainable_variables if keys.trained_in(v.path, layer)]
-
-
-def task_weights(student: keras.Model) -> Mapping[str, keras.Variable]:
-    """The weights of a student that belong to its task, by key."""
-    return {key: v for key, v in weights.variables(student).items() if keys.is_task(key)}
-
-
-def prune_student(
-    student: keras.Model, universal: Universal, before: Architecture, after: Architecture
-) -> keras.Model:
-    """Builds the student that is left after pruning, with the weights it had.
+def prune_student(student: Student, kept: Architecture) -> Student:
+    """Builds the pruned student, with the weights of the student before.
 
     Args:
-        student: the student before, unchanged.
-        universal: its universal network.
-        before: its paths.
-        after: the paths to keep.
+        student: the student before pruning; not changed.
+        kept: the paths that remain.
 
     Returns:
-        A student whose gates are the softmax of the old logits over the surviving paths.
+        A student whose gates are the softmax of the old logits over the remaining paths.
     """
-    old: dict[Path, float] = gate_logits(student, before)
-    pruned = build_student(
-        universal,
-        after,
-        student.output["logits"].shape[-1],
-        logits=old.__getitem__,
-    )
+    logits = student.gate_logits()
+    pruned = build_student(student.universal, kept, student.num_classes, logits=logits.__getitem__)
     weights.assign(
-        pruned,
-        weights.variables(student),
+        pruned.model,
+        weights.variables(student.model),
         origin="the student",
         wanted=lambda key: keys.is_task(key) and not keys.is_gate(key),
     )

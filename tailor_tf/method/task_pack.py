@@ -1,4 +1,4 @@
-"""What is stored per task: everything but the universal weights, in one safetensors file."""
+"""Task packs: files with everything that is stored per task, all but the universal weights."""
 
 import dataclasses
 import hashlib
@@ -7,109 +7,148 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.data import Preprocessing
-from tailor_tf.method.student import build_student, task_weights
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.student import Student, build_student
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 2
-CHECKSUM = "checksum"  # packs of earlier programs have none
+_VERSION = "task_pack"
+_CHECKSUM = "checksum"  # missing in packs of earlier versions of this project
 
 
 class TaskPackError(TailorError):
-    """A task pack that cannot be read, was altered, or is for another universal network."""
+    """The task pack cannot be read, was altered, or is for another universal network."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tailored:
-    """A task over a universal network, ready to predict.
+class TailoredTask:
+    """A task and its student, ready to predict: the content of a task pack.
 
     Attributes:
-        name: the task's name.
-        classes: class names, in the order of the logits.
-        preprocessing: what images go through before the network.
-        architecture: the paths of the student.
-        student: functional model from images to `"logits"` and `"nodes"`; its universal kernels
-            are those of the universal network, shared in memory.
-        universal: that network.
+        info: the task's name, classes and preprocessing.
+        student: the network; it shares the universal network's kernels in memory.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    info: TaskInfo
+    student: Student
+
+
+@dataclasses.dataclass(frozen=True)
+class PackHeader:
+    """Header of a task pack: its content without the weights.
+
+    Attributes:
+        info: the task's name, classes and preprocessing.
+        architecture: the paths of the student.
+        backbone: settings of the backbone of the universal network that the pack belongs to.
+        fingerprint: SHA-256 of that network's weights.
+    """
+
+    info: TaskInfo
     architecture: Architecture
-    student: keras.Model
-    universal: Universal
+    backbone: Mapping[str, Any]
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            **self.info.as_dict(),
+            "architecture": self.architecture.as_dict(),
+            "universal": {"backbone": dict(self.backbone), "fingerprint": self.fingerprint},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "PackHeader":
+        """The inverse of `as_dict`; further entries are ignored."""
+        universal = data["universal"]
+        return cls(
+            TaskInfo.from_dict(data),
+            Architecture.from_dict(data["architecture"]),
+            universal["backbone"],
+            universal["fingerprint"],
+        )
 
 
-def save_task_pack(path: str | os.PathLike, tailored: Tailored) -> None:
-    """Writes gates, proxies, statistics, classifier and what is needed to use them."""
-    metadata = {
-        "task_pack": FORMAT_VERSION,
-        "name": tailored.name,
-        "classes": list(tailored.classes),
-        "preprocessing": json.loads(tailored.preprocessing.to_json()),
-        "architecture": tailored.architecture.as_dict(),
-        "universal": {
-            "backbone": dict(tailored.universal.graph.config),
-            "fingerprint": tailored.universal.fingerprint,
-        },
-    }
-    tensors = {key: v.numpy() for key, v in task_weights(tailored.student).items()}
-    weights.write(path, tensors, {**metadata, CHECKSUM: _checksum(tensors, metadata)})
+def save_task_pack(path: str | os.PathLike, task: TailoredTask) -> None:
+    """Writes a task pack: gates, proxies, statistics, head and classifier, and the header."""
+    student = task.student
+    graph, fingerprint = student.universal.graph, student.universal.fingerprint
+    header = PackHeader(task.info, student.architecture, graph.config, fingerprint)
+    metadata = {_VERSION: FORMAT_VERSION, **header.as_dict()}
+    tensors = {key: variable.numpy() for key, variable in student.task_weights().items()}
+    weights.write(path, tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
 
 
-def load_task_pack(path: str | os.PathLike, universal: Universal) -> Tailored:
-    """Reads a task pack onto the universal network that it was made for.
+def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTask:
+    """Reads a task pack and builds its student over the universal network.
+
+    Args:
+        path: the task pack.
+        universal: the universal network that the pack was made for.
 
     Raises:
-        TaskPackError: the file is no task pack of this version, was altered since it was written,
-            or belongs to another universal network.
+        TaskPackError: the file is not a task pack of this version, was altered, or belongs to
+            another universal network.
         weights.WeightsError: the file cannot be read, or a tensor is missing.
     """
     tensors, metadata = weights.read(path)
-    if metadata.get("task_pack") != FORMAT_VERSION:
+    header = _header(path, metadata)
+    received = metadata.pop(_CHECKSUM, None)
+    if received not in (None, _checksum(tensors, metadata)):
+        raise TaskPackError(
+            f"{os.fspath(path)} was altered: its content does not match its checksum "
+            f"{received[:16]}. Use the file that pipelines.tailor wrote, or run it again to write "
+            "a new one."
+        )
+    _check_universal(path, header, universal)
+    student = build_student(universal, header.architecture, header.info.num_classes)
+    weights.assign(student.model, tensors, origin=os.fspath(path), wanted=keys.is_task)
+    return TailoredTask(header.info, student)
+
+
+def read_header(path: str | os.PathLike) -> PackHeader:
+    """Reads the header of a task pack, without a check of the checksum.
+
+    Raises:
+        TaskPackError: the file is not a task pack of this version.
+        weights.WeightsError: the file cannot be read.
+    """
+    return _header(path, weights.read_metadata(path))
+
+
+def _header(path: str | os.PathLike, metadata: Mapping[str, Any]) -> PackHeader:
+    if metadata.get(_VERSION) != FORMAT_VERSION:
         raise TaskPackError(
             f"{os.fspath(path)} is no task pack of version {FORMAT_VERSION}; expected a file that "
             "pipelines.tailor wrote."
         )
-    received = metadata.pop(CHECKSUM, None)
-    if received not in (None, _checksum(tensors, metadata)):
+    try:
+        return PackHeader.from_dict(metadata)
+    except (KeyError, TypeError, AttributeError) as error:
         raise TaskPackError(
-            f"{os.fspath(path)} was altered: it is not what its checksum {received[:16]} was made "
-            "of. Take the file that pipelines.tailor wrote, or let its run write it again."
-        )
-    _check_universal(path, metadata["universal"], universal)
-    architecture = Architecture.from_dict(metadata["architecture"])
-    student = build_student(universal, architecture, len(metadata["classes"]))
-    weights.assign(student, tensors, origin=os.fspath(path), wanted=keys.is_task)
-    return Tailored(
-        name=metadata["name"],
-        classes=tuple(metadata["classes"]),
-        preprocessing=Preprocessing.from_json(json.dumps(metadata["preprocessing"])),
-        architecture=architecture,
-        student=student,
-        universal=universal,
-    )
+            f"{os.fspath(path)} is damaged: a field of its header is missing or not valid "
+            f"({error}). Use the file that pipelines.tailor wrote, or run it again to write a new "
+            "one."
+        ) from error
 
 
 def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
-    """Of all that a pack says, whatever the order of its keys."""
+    """SHA-256 of the weights and the header of a pack, independent of the order of keys."""
     text = json.dumps(metadata, sort_keys=True)
     return hashlib.sha256(f"{weights.checksum(tensors)}{text}".encode()).hexdigest()
 
 
-def _check_universal(path: Any, expected: dict[str, Any], universal: Universal) -> None:
+def _check_universal(path: Any, header: PackHeader, universal: Universal) -> None:
     config = dict(universal.graph.config)
-    # The same weights can make a network for another size of images, or of other blocks.
-    if expected != {"backbone": config, "fingerprint": universal.fingerprint}:
+    # The same weights can also be a network for other image sizes, or with other blocks.
+    if (header.backbone, header.fingerprint) != (config, universal.fingerprint):
         raise TaskPackError(
-            f"{os.fspath(path)} belongs to the universal network {expected['backbone']} with "
-            f"fingerprint {expected['fingerprint'][:16]}; received {config} with fingerprint "
+            f"{os.fspath(path)} belongs to the universal network {header.backbone} with "
+            f"fingerprint {header.fingerprint[:16]}; received {config} with fingerprint "
             f"{universal.fingerprint[:16]}. Load it with the network that it was trained on."
         )

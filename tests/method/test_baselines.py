@@ -10,7 +10,7 @@ from tailor_tf.network import costs, keys, weights
 from tailor_tf.network.factories import AdapterLayers
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.layers import Shared
-from tests import helpers
+from tests import builders
 
 CLASSES = 5
 
@@ -19,14 +19,14 @@ CLASSES = 5
 def universal(request):
     sizes = {"wide_resnet26": {"image_size": 16, "width": 0.125}, "resnet50": {"image_size": 32}}
     graph = backbones.create(request.param, **sizes[request.param])
-    return helpers.universal(graph, np.random.default_rng(0))
+    return builders.universal(graph, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("method", baselines.BASELINES)
 def test_it_starts_as_the_universal_network_and_shares_its_kernels(universal, method):
     rng = np.random.default_rng(1)
     model = baselines.BASELINES[method](universal, CLASSES)
-    images = helpers.images(universal.graph, rng)
+    images = builders.images(universal.graph, rng)
     nodes, expected = (m(images, training=False)["nodes"] for m in (model, universal.model))
     np.testing.assert_allclose(nodes[-1], expected[-1], rtol=1e-5, atol=1e-5)
     kernels = {v.path: v for v in universal.model.weights if v.path.endswith("conv1/kernel")}
@@ -38,7 +38,7 @@ def test_a_linear_classifier_is_all_that_is_trained(universal):
     model = baselines.build_linear(universal, CLASSES)
     assert {v.path for v in model.trainable_variables} == {"classifier/kernel", "classifier/bias"}
     statistics = {v.path: v.numpy() for v in model.weights if keys.is_statistic(v.path)}
-    model(helpers.images(universal.graph, np.random.default_rng(2)), training=True)
+    model(builders.images(universal.graph, np.random.default_rng(2)), training=True)
     assert all(
         (v.numpy() != statistics[v.path]).any() for v in model.weights if v.path in statistics
     )
@@ -47,7 +47,7 @@ def test_a_linear_classifier_is_all_that_is_trained(universal):
 def test_an_adapter_adds_to_the_centre_of_its_kernel(universal):
     """A 3x3 convolution with a parallel 1x1 one is one convolution with the sum in its centre."""
     rng = np.random.default_rng(3)
-    model = helpers.randomise(baselines.build_residual_adapters(universal, CLASSES), rng)
+    model = builders.randomise(baselines.build_residual_adapters(universal, CLASSES), rng)
     by_path = weights.variables(model)
     merged = build_network(universal.graph, CLASSES)
     values = weights.arrays(model)
@@ -60,7 +60,7 @@ def test_an_adapter_adds_to_the_centre_of_its_kernel(universal):
         values[kernel] = values[kernel].copy()
         values[kernel][1, 1] += by_path[path].numpy()[0, 0]
     weights.assign(merged, values, origin="the adapters")
-    images = helpers.images(universal.graph, rng)
+    images = builders.images(universal.graph, rng)
     logits, expected = (m(images, training=False)["logits"] for m in (model, merged))
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 

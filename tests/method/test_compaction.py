@@ -5,10 +5,10 @@ import pytest
 from tailor_tf import backbones
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import prune
-from tailor_tf.method.student import gate_values, prune_student
+from tailor_tf.method.student import prune_student
 from tailor_tf.network import weights
 from tailor_tf.network.architecture import Architecture
-from tests.helpers import images, random_architecture, random_student, universal
+from tests.builders import images, random_architecture, random_student, universal
 
 CLASSES = 5
 
@@ -25,7 +25,7 @@ NETWORKS = {
 
 
 def _assert_same(student, plain, x):
-    expected = student(x, training=False)["logits"].numpy()
+    expected = student.model(x, training=False)["logits"].numpy()
     error = np.abs(plain(x, training=False).numpy() - expected).max()
     assert error <= 1e-5 * max(1.0, np.abs(expected).max())
 
@@ -58,11 +58,11 @@ def test_pruned_student_of_every_backbone(name, rng):
     before = random_architecture(graph.num_blocks, rng, 2)
     student = random_student(network, before, rng, CLASSES)
     blocks = len(before.universal_blocks) // 3
-    gates = gate_values(student, before)
+    gates = student.gate_values()
     after = prune(before, gates, num_blocks=blocks, proxy_threshold=0.2).architecture
     assert set(after.paths) < set(before.paths)
-    pruned = prune_student(student, network, before, after)
-    plain = compact(pruned, graph, after)
+    pruned = prune_student(student, after)
+    plain = compact(pruned)
     _assert_same(pruned, plain, images(graph, rng))
     assert all(type(layer).__module__.split(".")[0] == "keras" for layer in _all_layers(plain))
 
@@ -72,13 +72,13 @@ def test_random_architecture(small, seed):
     rng = np.random.default_rng(seed)
     architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])
     student = random_student(small, architecture, rng, CLASSES)
-    plain = compact(student, small.graph, architecture)
+    plain = compact(student)
     _assert_same(student, plain, images(small.graph, rng))
 
 
 def test_only_what_survived_is_in_it(small, rng):
     architecture = random_architecture(4, rng, 3)
-    plain = compact(random_student(small, architecture, rng, CLASSES), small.graph, architecture)
+    plain = compact(random_student(small, architecture, rng, CLASSES))
     names = {layer.name for layer in plain.layers}
     paths = Architecture.full(4, None).paths
     present = {path for path in paths if f"{path.name}_conv" in names}
@@ -89,22 +89,22 @@ def test_only_what_survived_is_in_it(small, rng):
 def test_student_and_its_compacted_network_share_nothing(small, rng):
     architecture = Architecture.full(4, 3)
     student = random_student(small, architecture, rng, CLASSES)
-    plain = compact(student, small.graph, architecture)
+    plain = compact(student)
     x = images(small.graph, rng)
     expected = plain(x).numpy()
-    assert not {id(v) for v in plain.weights} & {id(v) for v in student.weights}
-    before = weights.arrays(student)
+    assert not {id(v) for v in plain.weights} & {id(v) for v in student.model.weights}
+    before = weights.arrays(student.model)
     for variable in plain.weights:
         variable.assign(variable + 1.0)
     assert not np.allclose(plain(x), expected)
-    for key, value in weights.arrays(student).items():
+    for key, value in weights.arrays(student.model).items():
         np.testing.assert_array_equal(value, before[key])
 
 
 def test_file_needs_no_code_of_the_project(small, rng, tmp_path):
     architecture = random_architecture(4, rng, 3)
     student = random_student(small, architecture, rng, CLASSES)
-    plain = compact(student, small.graph, architecture)
+    plain = compact(student)
     plain.save(tmp_path / "plain.keras")
     again = keras.saving.load_model(tmp_path / "plain.keras")
     x = images(small.graph, rng)

@@ -7,10 +7,10 @@ import tensorflow as tf
 from tailor_tf.method import complexity
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import close
-from tailor_tf.method.student import build_student, gates
+from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture, Path
-from tests.helpers import (
+from tests.builders import (
     count_multiply_adds,
     random_architecture,
     random_gates,
@@ -160,7 +160,7 @@ class TestReachability:
         on = {*left.paths, dead_end}
         setting = {path: float(path in on) for path in full.paths}
         kept = close(Architecture(4, tuple(on)))
-        plain = compact(build_student(small, kept, 5), small.graph, kept)
+        plain = compact(build_student(small, kept, 5))
         stem = 8 * 8 * 3 * 3 * 3 * 3 + 2 * 8 * 8 * 3
         head = 2 * 2 * 2 * 8 + 8 * 5
         received = complexity.reachability(setting, full, path_costs)
@@ -234,9 +234,9 @@ def test_students_logits_get_a_gradient(small, name):
     architecture = Architecture.full(4, 3)
     student = build_student(small, architecture, 5)
     path_costs = costs.path_shares(small.graph, architecture)
-    logits = [v for v in student.trainable_variables if v.path.endswith("_gate/logits")]
+    logits = [v for v in student.model.trainable_variables if v.path.endswith("_gate/logits")]
     with tf.GradientTape() as tape:
-        total = complexity.ESTIMATORS[name](gates(student, architecture), architecture, path_costs)
+        total = complexity.ESTIMATORS[name](student.gates(), architecture, path_costs)
     gradients = tape.gradient(total, [v.value for v in logits])
     assert len(gradients) == 4
     assert all(np.isfinite(g).all() and np.any(g) for g in gradients)
@@ -251,7 +251,7 @@ class TestDrivenWeight:
     @pytest.mark.parametrize("target", [0.1, 0.3, 0.7])
     @pytest.mark.parametrize("steps", [200, 2000])
     def test_it_ends_at_the_target(self, target, steps):
-        driven = complexity.DrivenWeight(0.3, target, steps)
+        driven = complexity.DrivenWeight(0.3, target, steps=steps)
         expected = 1.0
         for _ in range(steps):
             # The gates follow the weight slowly.

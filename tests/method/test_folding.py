@@ -12,7 +12,7 @@ from tailor_tf.method.folding import fold
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.layers import SharedConv
-from tests.helpers import (
+from tests.builders import (
     images,
     random_architecture,
     random_student,
@@ -24,7 +24,7 @@ from tests.method.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, sl
 
 def _compacted(network, architecture, rng):
     student = random_student(network, architecture, rng, CLASSES)
-    return compact(student, network.graph, architecture)
+    return compact(student)
 
 
 def _kinds(model):

@@ -5,7 +5,7 @@ import pytest
 
 from tailor_tf.method.pruning import close, prune, strongest_chain
 from tailor_tf.network.architecture import Architecture, Path
-from tests.helpers import random_architecture, random_gates, random_subset, surviving, walks
+from tests.builders import random_architecture, random_gates, random_subset, surviving, walks
 
 SKIPS = [1, 2, 3, None]
 

@@ -6,12 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from tailor_tf.method import selection
+from tailor_tf.method import search
 from tailor_tf.method.pruning import close, prune
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.costs import smallest, student_cost
-from tailor_tf.records.records import Level, standard_error
-from tests import helpers
+from tailor_tf.records.level import Level
+from tailor_tf.support.statistics import standard_error
+from tests import builders
 
 LEVELS = tuple(Level(number) for number in range(13))
 
@@ -32,7 +33,7 @@ def test_search_finds_the_leanest_level_in_a_logarithm_of_tries(leanest):
     last = -1 if leanest is None else leanest
     accuracies = {level: 0.9 if level.blocks <= last else 0.5 for level in LEVELS}
     accuracy, asked = _counted(accuracies)
-    found = selection.search(LEVELS, accuracy, 0.8)
+    found = search.bisect(LEVELS, accuracy, goal=0.8)
     assert found.within_tolerance == (leanest is not None)
     assert leanest is None or found.chosen == Level(leanest)
     assert found.tried == tuple(asked)
@@ -53,7 +54,7 @@ def test_search_finds_the_leanest_level_in_a_logarithm_of_tries(leanest):
 )
 def test_a_miss_within_the_margin_may_be_chance(accuracies, tried, chosen):
     accuracies = {Level(number): value for number, value in accuracies.items()}
-    found = selection.search(LEVELS, accuracies.__getitem__, 0.8, margin=0.05)
+    found = search.bisect(LEVELS, accuracies.__getitem__, goal=0.8, margin=0.05)
     assert [level.blocks for level in found.tried] == list(tried)
     assert found.chosen == Level(chosen)
     assert found.within_tolerance == (accuracies[Level(chosen)] >= 0.8)
@@ -62,7 +63,7 @@ def test_a_miss_within_the_margin_may_be_chance(accuracies, tried, chosen):
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_search_ends_after_so_many_tries(most):
     accuracy, asked = _counted({level: 0.9 - 0.01 * level.blocks for level in LEVELS})
-    found = selection.search(LEVELS, accuracy, 0.8, most=most)
+    found = search.bisect(LEVELS, accuracy, goal=0.8, most=most)
     assert len(asked) == most and found.chosen in asked
 
 
@@ -70,36 +71,38 @@ def test_search_ends_after_so_many_tries(most):
 def test_search_takes_what_was_measured_to_be_within(seed):
     rng = np.random.default_rng(seed)
     accuracies = {level: rng.uniform() for level in LEVELS}
-    found = selection.search(LEVELS, accuracies.__getitem__, 0.5)
+    found = search.bisect(LEVELS, accuracies.__getitem__, goal=0.5)
     reached = {level: accuracies[level] for level in found.tried}
     if found.within_tolerance:
-        assert found.chosen == max(level for level, value in reached.items() if value >= 0.5)
+        assert found.chosen.blocks == max(
+            level.blocks for level, value in reached.items() if value >= 0.5
+        )
     else:
         assert reached[found.chosen] == max(reached.values()) < 0.5
 
 
 def test_first_within_stops_there():
     accuracy, asked = _counted({Level(8): 0.7, Level(6): 0.85, Level(4): 0.9})
-    found = selection.first_within([Level(8), Level(6), Level(4)], accuracy, 0.8)
+    found = search.first_within([Level(8), Level(6), Level(4)], accuracy, goal=0.8)
     assert (found.chosen, found.tried, found.within_tolerance) == (
         Level(6),
         (Level(8), Level(6)),
         True,
     )
     assert asked == [Level(8), Level(6)]
-    none = selection.first_within([Level(8), Level(6)], accuracy, 0.99)
+    none = search.first_within([Level(8), Level(6)], accuracy, goal=0.99)
     assert (none.chosen, none.within_tolerance) == (Level(6), False)
 
 
 def test_most_accurate_tries_all():
     accuracies = {Level(2): 0.8, Level(3, 4): 0.9, Level(4): 0.85}
-    found = selection.most_accurate(list(accuracies), accuracies.__getitem__)
+    found = search.most_accurate(list(accuracies), accuracies.__getitem__)
     assert (found.chosen, found.tried) == (Level(3, 4), tuple(accuracies))
 
 
 @pytest.mark.parametrize("level", [Level(0), Level(12), Level(6, 0), Level(6, 11)])
 def test_levels_have_names(level):
-    assert Level.of(level.name) == level
+    assert Level.parse(level.name) == level
 
 
 def test_a_level_in_words():
@@ -110,8 +113,8 @@ def test_a_level_in_words():
 @pytest.mark.parametrize(("accuracy", "images"), [(0.5, 100), (0.9, 140), (0.97, 500)])
 def test_standard_error_is_the_deviation_of_many_draws(accuracy, images):
     draws = np.random.default_rng(0).binomial(images, accuracy, 100_000) / images
-    assert standard_error(accuracy, images) == pytest.approx(draws.std(), rel=0.1)
-    assert 0 < standard_error(1.0, images) < 0.02
+    assert standard_error(accuracy, images=images) == pytest.approx(draws.std(), rel=0.1)
+    assert 0 < standard_error(1.0, images=images) < 0.02
 
 
 CURVES = [[0.2, 0.5, 0.7, 0.75, 0.8, 0.82]]  # gains 0.12 from the third epoch on
@@ -128,11 +131,11 @@ CURVES = [[0.2, 0.5, 0.7, 0.75, 0.8, 0.82]]  # gains 0.12 from the third epoch o
     ],
 )
 def test_hopeless(curve, expected):
-    assert selection.hopeless(curve, CURVES, 0.82, margin=0.02) == expected
+    assert search.hopeless(curve, CURVES, goal=0.82, margin=0.02) == expected
 
 
 def test_nothing_is_hopeless_before_a_level_was_trained_to_its_end():
-    assert not selection.hopeless([0.1] * 5, [], 0.9, margin=0.0)
+    assert not search.hopeless([0.1] * 5, [], goal=0.9, margin=0.0)
 
 
 @pytest.fixture
@@ -159,11 +162,11 @@ def test_as_many_proxies_as_asked_for_are_kept_the_strongest(gates, blocks, prox
 
 @pytest.mark.parametrize("count", ["multiply_adds", "parameters", "task_parameters"])
 def test_the_smallest_network_is_that_of_brute_force(count):
-    graph, full = helpers.small_graph(), Architecture.full(4, 2)
+    graph, full = builders.small_graph(), Architecture.full(4, 2)
     possible = (
         close(Architecture(4, chosen))
         for number in range(1, 5)
         for chosen in itertools.combinations(full.paths, number)
     )
-    costs = [getattr(student_cost(graph, a, 5), count) for a in possible if a.paths]
+    costs = [student_cost(graph, a, 5)[count] for a in possible if a.paths]
     assert smallest(graph, full, 5, count) == min(costs)

@@ -1,35 +1,27 @@
-import functools
-
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.method import distillation
 from tailor_tf.method.student import (
     build_student,
     build_teacher,
-    gate_logits,
-    gate_values,
     initial_logit,
-    layer_weights,
     prune_student,
-    task_weights,
 )
 from tailor_tf.network import blocks, keys, weights
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import build_network
-from tests.helpers import images, random_architecture, random_student, universal
+from tests.builders import images, random_architecture, random_student, universal
 
 CLASSES = 5
 EPSILON = 1e-5
 
 
 class _NumpyStudent:
-    """Forward pass of a student of `helpers.small_graph` in NumPy (eq. 2 to 4), inference mode."""
+    """Forward pass of a student of `builders.small_graph` in NumPy (eq. 2 to 4), inference mode."""
 
     STRIDES = (1, 2, 1, 2)
 
@@ -85,8 +77,8 @@ class TestForward:
         architecture = Architecture.full(4, max_skip)
         student = random_student(small, architecture, rng, CLASSES)
         x = images(small.graph, rng)
-        logits, nodes = _NumpyStudent(student)(x, architecture)
-        outputs = student(x, training=False)
+        logits, nodes = _NumpyStudent(student.model)(x, architecture)
+        outputs = student.model(x, training=False)
         np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-4)
         for received, expected in zip(outputs["nodes"], nodes, strict=True):
             np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
@@ -95,13 +87,13 @@ class TestForward:
         # layer 2 is gone: x_0 => x_1 -> x_3 => x_4
         architecture = Architecture.full(4, 3)
         architecture = architecture.without([*architecture.into(2), *architecture.out_of(2)])
-        outputs = build_student(small, architecture, CLASSES)(images(small.graph, rng))
+        outputs = build_student(small, architecture, CLASSES).model(images(small.graph, rng))
         shapes = [tuple(node.shape[1:]) for node in outputs["nodes"]]
         assert shapes == [(8, 8, 4), (4, 4, 6), (2, 2, 8)]
 
     def test_starts_close_to_the_universal_network(self, small):
         student = build_student(small, Architecture.full(4, 3), CLASSES)
-        gates = gate_values(student, Architecture.full(4, 3))
+        gates = student.gate_values()
         # softmax of +2 for the universal block and -2 for each of n proxies
         for path, proxies in ((Path.block(1), 1), (Path.block(3), 3)):
             expected = np.exp(2) / (np.exp(2) + proxies * np.exp(-2))
@@ -109,70 +101,14 @@ class TestForward:
         assert initial_logit(Path.proxy(3, source=0)) == -2.0
 
 
-def _own_layer(path, layer):
-    """Whether a variable is a proxy's or a gate of `layer`."""
-    return path.startswith((f"block{layer}_proxy", f"block{layer}_gate/"))
-
-
-def _gradients(student, architecture, x, loss):
-    """Gradient of a function of the student's nodes and logits, by variable; `None` for none."""
-
-    @tf.function
-    def gradients():
-        with tf.GradientTape() as tape:
-            value = loss(**student(x, training=True))
-        return tape.gradient(value, {v.path: v.value for v in student.trainable_variables})
-
-    return gradients()
-
-
-class TestTeacherGradient:
-    @pytest.fixture
-    def case(self, small, rng):
-        architecture = Architecture.full(4, 3)
-        student = random_student(small, architecture, rng, CLASSES)
-        return student, architecture, images(small.graph, rng, 4)
-
-    @pytest.mark.parametrize("local", [False, True])
-    def test_a_node_trains_its_layer_alone_or_all_before(self, case, local):
-        student, architecture, x = case
-        own_weights = [layer_weights(student, layer) for layer in architecture.layers]
-
-        def distance(nodes, logits):
-            targets = [*nodes[:2], tf.ones_like(nodes[2]), nodes[3]]
-            weights = own_weights if local else None
-            return distillation.teacher_loss(nodes, targets, logits, logits, 4, weights)
-
-        def error(nodes, logits):
-            return distillation.mean_squared_error(nodes[2], tf.ones_like(nodes[2])) / 4
-
-        expected = _gradients(student, architecture, x, error)
-        for path, gradient in _gradients(student, architecture, x, distance).items():
-            reached = any(_own_layer(path, layer) for layer in ([3] if local else [1, 2, 3]))
-            wanted = expected[path] if reached else np.zeros(gradient.shape)
-            np.testing.assert_allclose(gradient, wanted, rtol=1e-3, atol=1e-6, err_msg=path)
-
-    def test_modes_have_the_same_values(self, case, small):
-        student, architecture, x = case
-        teacher, shares = build_teacher(small, CLASSES), dict.fromkeys(architecture.paths, 0.1)
-        found = []
-        for mode in distillation.TEACHER_GRADIENTS:
-            objective = distillation.StudentObjective(
-                teacher, architecture, shares, teacher_gradient=mode
-            )
-            values = tf.function(functools.partial(objective, student))(x, np.arange(4))
-            found.append(tf.nest.flatten(values))
-        np.testing.assert_allclose(*found, rtol=1e-5)
-
-
 class TestUniversalWeights:
     def test_kernels_are_the_universal_networks_and_frozen(self, tiny):
         student = build_student(tiny, Architecture.full(12, 3), CLASSES)
-        trainable = {id(variable) for variable in student.trainable_variables}
+        trainable = {id(variable) for variable in student.model.trainable_variables}
         kernels = [v for v in tiny.model.weights if v.path.endswith("_conv/kernel")]
         kernels += [v for v in tiny.model.weights if v.path.split("/")[0][-6:-1] == "_conv"]
         assert len(kernels) == 1 + 2 * 12
-        own = weights.variables(student)
+        own = weights.variables(student.model)
         for kernel in kernels:
             assert own[kernel.path] is kernel
             assert id(kernel) not in trainable
@@ -180,27 +116,27 @@ class TestUniversalWeights:
     def test_kernels_of_a_trainable_network_are_frozen_as_well(self, small):
         source = Universal(small.graph, build_network(small.graph, 7))
         student = build_student(source, Architecture.full(4, 3), CLASSES)
-        trainable = {variable.path for variable in student.trainable_variables}
+        trainable = {variable.path for variable in student.model.trainable_variables}
         assert "stem_conv/kernel" not in trainable
         assert not [path for path in trainable if not keys.is_task(path)]
 
     def test_task_trains_proxies_gates_head_and_classifier(self, tiny):
         student = build_student(tiny, Architecture.full(12, 3), CLASSES)
-        for variable in student.trainable_variables:
+        for variable in student.model.trainable_variables:
             assert keys.is_task(variable.path), variable.path
-        kinds = {variable.path for variable in student.trainable_variables}
+        kinds = {variable.path for variable in student.model.trainable_variables}
         assert {"head_bn/gamma", "head_bn/beta", "classifier/kernel", "classifier/bias"} <= kinds
         universal_affine = {"stem_bn/gamma", "block1_bn1/gamma", "block12_bn2/beta"}
-        assert universal_affine <= {v.path for v in student.non_trainable_variables}
+        assert universal_affine <= {v.path for v in student.model.non_trainable_variables}
         proxies = [path for path in kinds if "_proxy" in path]
         assert len(proxies) == 3 * len(Architecture.full(12, 3).proxies)  # kernel, gamma, beta
 
     def test_a_training_call_moves_statistics_and_nothing_else(self, tiny, rng):
         architecture = Architecture.full(12, 3)
         student = random_student(tiny, architecture, rng, CLASSES)
-        before, universal_before = weights.arrays(student), weights.arrays(tiny.model)
-        student(images(tiny.graph, rng, batch=4), training=True)
-        for key, value in weights.arrays(student).items():
+        before, universal_before = weights.arrays(student.model), weights.arrays(tiny.model)
+        student.model(images(tiny.graph, rng, batch=4), training=True)
+        for key, value in weights.arrays(student.model).items():
             moved = key.endswith(("/moving_mean", "/moving_variance"))
             assert np.array_equal(value, before[key]) != moved, key
         for key, value in weights.arrays(tiny.model).items():
@@ -209,18 +145,19 @@ class TestUniversalWeights:
     def test_stem_statistics_after_one_call(self, small, rng):
         student = random_student(small, Architecture.full(4, 3), rng, CLASSES)
         x = images(small.graph, rng, batch=4)
-        mean = student.get_layer("stem_bn").moving_mean.numpy()
-        kernel = student.get_layer("stem_conv").weights[0].numpy()
+        mean = student.model.get_layer("stem_bn").moving_mean.numpy()
+        kernel = student.model.get_layer("stem_conv").weights[0].numpy()
         windows = _NumpyStudent.windows(x, 3, 1)
         batch = np.einsum("bhwcij,ijco->bhwo", windows, kernel).mean((0, 1, 2))
-        student(x, training=True)
-        received = student.get_layer("stem_bn").moving_mean.numpy()
+        student.model(x, training=True)
+        received = student.model.get_layer("stem_bn").moving_mean.numpy()
         np.testing.assert_allclose(received, 0.9 * mean + 0.1 * batch, rtol=1e-4, atol=1e-6)
 
     def test_two_students_share_kernels_and_nothing_else(self, small):
         a, b = (build_student(small, Architecture.full(4, 3), CLASSES) for _ in range(2))
-        shared = {id(v) for v in a.weights} & {id(v) for v in b.weights}
-        names = {v.path for v in a.weights if id(v) in shared}
+        ours, theirs = (student.model.weights for student in (a, b))
+        shared = {id(v) for v in ours} & {id(v) for v in theirs}
+        names = {v.path for v in ours if id(v) in shared}
         assert names == {
             "stem_conv/kernel",
             *(f"block{layer}_conv/kernel" for layer in range(1, 5)),
@@ -245,7 +182,8 @@ class TestBottleneckProxies:
         path = Path.proxy(4, source=3)  # from 8x8x256 to 4x4x512
         architecture = Architecture(16, (*(Path.block(j) for j in range(1, 17)), path))
         student = build_student(universal(graph, rng), architecture, CLASSES)
-        shapes = {v.path: tuple(v.shape) for v in student.weights if v.path.startswith(path.name)}
+        variables = weights.variables(student.model).items()
+        shapes = {key: tuple(v.shape) for key, v in variables if key.startswith(path.name)}
         assert shapes["block4_proxy3_conv1/kernel"] == (1, 1, 256, 16)
         assert shapes["block4_proxy3_conv2/kernel"] == (1, 1, 16, 512)
         assert len(shapes) == 2 + 2 * 4
@@ -268,13 +206,13 @@ class TestPruneStudent:
         rng = np.random.default_rng(seed)
         before, after = Architecture.full(4, None), random_architecture(4, rng)
         student = random_student(small, before, rng, CLASSES)
-        values = weights.arrays(student)
-        pruned = prune_student(student, small, before, after)
+        values = weights.arrays(student.model)
+        pruned = prune_student(student, after)
 
-        for key, variable in weights.variables(pruned).items():
+        for key, variable in weights.variables(pruned.model).items():
             if not key.endswith("_gate/logits"):
                 np.testing.assert_array_equal(variable, values[key], err_msg=key)
-        old, new = gate_values(student, before), gate_values(pruned, after)
+        old, new = student.gate_values(), pruned.gate_values()
         assert set(new) == set(after.paths)
         for layer in after.layers:
             total = sum(old[path] for path in after.into(layer))
@@ -284,16 +222,16 @@ class TestPruneStudent:
     def test_student_before_is_unchanged(self, small, rng):
         before = Architecture.full(4, 3)
         student = random_student(small, before, rng, CLASSES)
-        values = weights.arrays(student)
-        pruned = prune_student(student, small, before, random_architecture(4, rng, 3))
-        pruned(images(small.graph, rng, 4), training=True)
-        for key, value in weights.arrays(student).items():
+        values = weights.arrays(student.model)
+        pruned = prune_student(student, random_architecture(4, rng, 3))
+        pruned.model(images(small.graph, rng, 4), training=True)
+        for key, value in weights.arrays(student.model).items():
             np.testing.assert_array_equal(value, values[key], err_msg=key)
 
     def test_logits_by_path(self, small, rng):
         architecture = Architecture.full(4, 3)
         student = random_student(small, architecture, rng, CLASSES)
-        logits, gates = gate_logits(student, architecture), gate_values(student, architecture)
+        logits, gates = student.gate_logits(), student.gate_values()
         for layer in architecture.layers:
             exponentials = {path: np.exp(logits[path]) for path in architecture.into(layer)}
             for path, value in exponentials.items():
@@ -302,18 +240,13 @@ class TestPruneStudent:
 
 def test_task_weights_and_universal_weights_are_everything(small):
     student = build_student(small, Architecture.full(4, 3), CLASSES)
-    rest = set(weights.variables(student)) - set(task_weights(student))
+    rest = set(weights.variables(student.model)) - set(student.task_weights())
     kinds = {key.split("/")[-1] for key in rest}
     assert kinds == {"kernel", "gamma", "beta"}
     assert rest <= set(weights.variables(small.model))
 
 
 class TestErrors:
-    def test_unknown_teacher_gradient(self, small):
-        message = r"Unknown teacher_gradient 'global'; known are local, end_to_end"
-        with pytest.raises(ValueError, match=message):
-            distillation.StudentObjective(None, None, {}, teacher_gradient="global")
-
     def test_another_number_of_blocks(self, small):
         message = r"The architecture is for 5 blocks and small has 4"
         with pytest.raises(ValueError, match=message):

@@ -7,16 +7,24 @@ import safetensors
 
 from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.data import Preprocessing
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.student import build_student
-from tailor_tf.method.task_pack import Tailored, TaskPackError, load_task_pack, save_task_pack
+from tailor_tf.method.task_pack import (
+    TailoredTask,
+    TaskPackError,
+    load_task_pack,
+    read_header,
+    save_task_pack,
+)
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.weights import WeightsError
-from tests.helpers import images, random_architecture, random_student, randomise
+from tests.builders import images, random_architecture, random_student, randomise
 
 CLASSES = ("airplane", "ship", "tram", "vélo")
 PREPROCESSING = Preprocessing(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), flip=True, crop_padding=2)
+INFO = TaskInfo("vehicles", CLASSES, PREPROCESSING)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +32,7 @@ def tailored(tiny):
     rng = np.random.default_rng(4)
     architecture = random_architecture(12, rng, 3)
     student = random_student(tiny, architecture, rng, len(CLASSES))
-    return Tailored("vehicles", CLASSES, PREPROCESSING, architecture, student, tiny)
+    return TailoredTask(INFO, student)
 
 
 @pytest.fixture
@@ -46,18 +54,19 @@ def _copy(network):
 
 def test_round_trip_gives_the_same_logits(pack, tailored, tiny, rng):
     again = load_task_pack(pack, tiny)
-    for field in ("name", "classes", "preprocessing", "architecture"):
-        assert getattr(again, field) == getattr(tailored, field)
-    assert again.universal is tiny
+    assert again.info == tailored.info == INFO
+    assert again.student.architecture == tailored.student.architecture
+    assert again.student.universal is tiny
     x = images(tiny.graph, rng)
-    expected, received = tailored.student(x), again.student(x)
+    expected, received = tailored.student.model(x), again.student.model(x)
     np.testing.assert_array_equal(received["logits"], expected["logits"])
 
 
 def test_universal_network_with_the_same_weights_will_do(pack, tailored, tiny, rng):
     again = load_task_pack(pack, _copy(tiny))
     x = images(tiny.graph, rng)
-    np.testing.assert_array_equal(again.student(x)["logits"], tailored.student(x)["logits"])
+    expected, received = tailored.student.model(x), again.student.model(x)
+    np.testing.assert_array_equal(received["logits"], expected["logits"])
 
 
 def test_loaded_student_holds_no_kernels_of_its_own(pack, tiny):
@@ -65,14 +74,14 @@ def test_loaded_student_holds_no_kernels_of_its_own(pack, tiny):
     kernel = tiny.model.get_layer("block5_conv1").kernel
     assert all(
         variable is kernel
-        for variable in again.student.weights
+        for variable in again.student.model.weights
         if variable.path == "block5_conv1/kernel"
     )
 
 
 def test_file_holds_the_task_and_nothing_universal(pack, tailored, tiny):
     sizes = _keys(pack)
-    in_student = set(weights.variables(tailored.student))
+    in_student = set(weights.variables(tailored.student.model))
     shared = {
         key
         for key in set(weights.variables(tiny.model)) & in_student
@@ -92,11 +101,25 @@ def test_pack_of_a_pruned_block_does_not_store_its_statistics(tiny, rng, tmp_pat
     last = max(path for path in full.paths if path.universal and len(full.into(path.target)) > 1)
     left = full.without([last])
     student = build_student(tiny, left, len(CLASSES))
-    save_task_pack(tmp_path / "pack", Tailored("task", CLASSES, PREPROCESSING, left, student, tiny))
+    save_task_pack(tmp_path / "pack", TailoredTask(INFO, student))
     assert not [key for key in _keys(tmp_path / "pack") if key.startswith(f"{last.name}_bn")]
 
 
+def test_header_says_all_but_the_weights(pack, tailored, tiny):
+    header = read_header(pack)
+    assert header.info == INFO and header.architecture == tailored.student.architecture
+    assert (header.backbone, header.fingerprint) == (tiny.graph.config, tiny.fingerprint)
+
+
 class TestErrors:
+    @pytest.mark.parametrize("field", ["classes", "universal", "architecture"])
+    def test_description_that_lacks_something(self, pack, tiny, field):
+        tensors, metadata = weights.read(pack)
+        del metadata[field]
+        weights.write(pack, tensors, metadata)
+        with pytest.raises(ValueError, match=r"is damaged|expected name, classes"):
+            load_task_pack(pack, tiny)
+
     def test_another_universal_network(self, pack, tiny):
         other = _copy(tiny)
         randomise(other.model, np.random.default_rng(99))
@@ -147,7 +170,7 @@ class TestErrors:
         tensors, metadata = weights.read(pack)
         del metadata["checksum"]
         weights.write(pack, tensors, metadata)
-        assert load_task_pack(pack, tiny).classes == CLASSES
+        assert load_task_pack(pack, tiny).info.classes == CLASSES
 
     def test_same_weights_for_another_size_of_images(self, pack, tiny):
         graph = backbones.create("wide_resnet26", image_size=32, width=0.125)
@@ -168,7 +191,7 @@ class TestErrors:
             load_task_pack(pack, tiny)
 
     def test_number_of_classes_and_classifier_must_agree(self, tailored, tiny, tmp_path):
-        fewer = dataclasses.replace(tailored, classes=CLASSES[:-1])
+        fewer = dataclasses.replace(tailored, info=dataclasses.replace(INFO, classes=CLASSES[:-1]))
         save_task_pack(tmp_path / "pack", fewer)
         with pytest.raises(WeightsError, match=r"classifier/kernel should have shape \(32, 3\)"):
             load_task_pack(tmp_path / "pack", tiny)
