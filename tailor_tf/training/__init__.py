@@ -1,1 +1,1 @@
-"""One training loop for every network, resumable."""
+"""Training: one loop for all networks, which continues after an interruption."""

@@ -1,4 +1,4 @@
-"""States of a training on disk: the newest, the one before it, and the best."""
+"""Checkpoints of a training on disk: the newest, the previous and the best state."""
 
 import os
 import pathlib
@@ -14,11 +14,11 @@ from tailor_tf.support.errors import TailorError
 
 
 class Checkpoints:
-    """The last states of one training. Whenever the program is killed, a whole one is left.
+    """The checkpoints of one training. If the program is killed, a complete one is always left.
 
     Args:
-        path: the newest state's file, `NAME.safetensors`; beside it lie `NAME.previous.safetensors`
-            and `NAME.best.safetensors`.
+        path: file of the newest state, `NAME.safetensors`. `NAME.previous.safetensors` and
+            `NAME.best.safetensors` lie beside it.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -29,10 +29,15 @@ class Checkpoints:
     def save(
         self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any], *, best: bool
     ) -> None:
-        """Writes a state as the newest, and as the best if it is.
+        """Writes a state as the newest one.
+
+        Args:
+            tensors: the state's arrays by key.
+            metadata: further parts of the state, JSON values.
+            best: whether it is also the best state so far.
 
         Raises:
-            TailorError: the file cannot be written, as on a full disk; what was there stays.
+            TailorError: the file cannot be written, as on a full disk; the state before it is kept.
         """
         fresh = self.newest.with_suffix(".next.safetensors")
         try:
@@ -45,12 +50,12 @@ class Checkpoints:
         except OSError as error:
             raise TailorError(
                 f"Cannot write the checkpoint {self.newest}: {error}. The state before it is kept; "
-                "make room and start again."
+                "make room on the disk and start again."
             ) from error
 
     @staticmethod
     def _link(source: pathlib.Path, target: pathlib.Path) -> None:
-        """Gives a file a second name, or copies it where there are no hard links."""
+        """Makes a hard link to a file, or a copy if the file system has no hard links."""
         temporary = target.with_suffix(".link")
         temporary.unlink(missing_ok=True)
         try:
@@ -60,22 +65,26 @@ class Checkpoints:
         os.replace(temporary, target)
 
     def finish(self) -> None:
-        """Removes the state before the newest, and what killed programs left half written."""
+        """Removes the previous state, and unfinished files of killed programs."""
         self.previous.unlink(missing_ok=True)
         self.best.with_suffix(".link").unlink(missing_ok=True)
         for path in self.newest.parent.glob(f".{self.newest.stem}.*"):
             path.unlink()
 
     def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest state that can be read, tensors and metadata; `None` if there never was one.
+        """The newest state that can be read, tensors and metadata; `None` if there is no state.
 
         Raises:
-            TailorError: there are states and none can be read.
+            TailorError: there are states, but none can be read.
         """
         return self._first_readable(weights.read)
 
     def read_metadata(self) -> dict[str, Any] | None:
-        """The metadata of the state that `read` gives."""
+        """The metadata of the state that `read` returns.
+
+        Raises:
+            TailorError: there are states, but none can be read.
+        """
         return self._first_readable(weights.read_metadata)
 
     def _first_readable(self, read) -> Any:
@@ -86,9 +95,9 @@ class Checkpoints:
                     return read(path)
                 except weights.WeightsError as error:
                     problems.append(str(error))
-                    logging.warning("%s Looking for the state before it.", error)
+                    logging.warning("%s Trying the state before it.", error)
         if problems:
             raise TailorError(
-                f"No state of {self.newest} can be read; delete it to begin anew. {problems[0]}"
+                f"No state of {self.newest} can be read; delete it to start again. {problems[0]}"
             )
         return None

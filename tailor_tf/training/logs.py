@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 class ScalarLogs(keras.callbacks.Callback):
-    """Writes the figures of every epoch for TensorBoard.
+    """Keras callback that writes the figures of each epoch for TensorBoard.
 
     Args:
         logdir: folder of the event files.
@@ -19,7 +19,7 @@ class ScalarLogs(keras.callbacks.Callback):
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._writer is None:  # opened late: a finished phase leaves no empty file
+        if self._writer is None:  # opened here, so that a finished phase writes no empty file
             self._writer = tf.summary.create_file_writer(self.logdir)
         with self._writer.as_default(step=epoch):
             for name, value in (logs or {}).items():

@@ -13,13 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines import common
+from pipelines.common import devices, program
 from tailor_tf.method import distillation, student
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture
-from tailor_tf.training import loop
-from tailor_tf.training.loop import Recipe
-from tests import helpers
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.objective import Classification
+from tailor_tf.training.options import TrainingOptions
+from tailor_tf.training.recipe import Recipe
+from tests import builders
 
 STEPS = 20
 BATCH = 8
@@ -52,20 +54,19 @@ def losses(strategy, sync_batch_norm):
     """Losses of teacher and student after every step, and the sum of all trained weights."""
     keras.utils.set_random_seed(0)
     result = {}
-    with common.strategy_scope(strategy):
-        universal = helpers.universal(helpers.small_graph(), np.random.default_rng(0))
+    with devices.strategy_scope(strategy):
+        universal = builders.universal(builders.small_graph(), np.random.default_rng(0))
         teacher = student.build_teacher(universal, 5)
         full = Architecture.full(4, 3)
         learner = student.build_student(universal, full, 5)
         shares = costs.path_shares(universal.graph, full)
-        for name, model, objective in (
-            ("teacher", teacher, loop.classification(RECIPE)),
-            ("student", learner, distillation.StudentObjective(teacher, full, shares)),
+        options = TrainingOptions(sync_batch_norm=sync_batch_norm)
+        for name, objective in (
+            ("teacher", Classification(teacher)),
+            ("student", distillation.StudentObjective(learner, teacher, shares)),
         ):
-            figures = []
-            trainer = loop.Trainer(
-                model, objective, RECIPE, STEPS // 2, sync_batch_norm=sync_batch_norm
-            )
+            figures, model = [], objective.model
+            trainer = Trainer(objective, RECIPE, STEPS // 2, options=options)
             trainer.fit(batches, callbacks=[Losses(figures)])
             statistics = [v for v in model.weights if "moving" in v.path]
             result[name] = {
@@ -94,7 +95,7 @@ if __name__ == "__main__":
         from pipelines import tailor
 
         del sys.argv[1]
-        common.run(tailor.main)
+        program.run(tailor.main)
     else:
         if sys.argv[1] == "mirrored":
             two_devices()

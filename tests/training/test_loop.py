@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tailor_tf import Recipe
+from tailor_tf import Recipe, TrainingOptions
+from tailor_tf.method.student import build_student
 from tailor_tf.network import weights
-from tailor_tf.records.records import SettingsChangedError
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.records.same_settings import SettingsChangedError
 from tailor_tf.training import loop
 from tailor_tf.training.checkpoints import Checkpoints
+from tailor_tf.training.objective import Classification
+from tests import builders
 
 RECIPE = Recipe(3, batch_size=4, learning_rate=0.05, decay_epochs=1)
 STEPS = 5
@@ -36,9 +40,12 @@ def build():
     return keras.Model(images, {"logits": keras.layers.Dense(2, name="out")(hidden)})
 
 
-def trainer(path=None, **options):
-    model, objective = build(), loop.classification(RECIPE)
-    return loop.Trainer(model, objective, RECIPE, STEPS, path, checkpoint_seconds=0, **options)
+def trainer(path=None, objective=None, **options):
+    """A trainer that goes on where the last one at `path` was stopped."""
+    objective, often = objective or Classification(build()), TrainingOptions(checkpoint_seconds=0)
+    made = loop.Trainer(objective, RECIPE, STEPS, checkpoint=path, options=often, **options)
+    made.restore()
+    return made
 
 
 @pytest.fixture
@@ -143,11 +150,14 @@ def test_the_best_state_is_kept(tmp_path):
 def test_further_state_is_kept_with_the_model(tmp_path):
     path = tmp_path / "state.safetensors"
 
+    class Counting(Classification):
+        def after_step(self, figures):
+            self.state["counted"].assign_add(figures["accuracy"])
+
     def with_state():
-        counted = keras.Variable(0.0, trainable=False)
-        options = {"state": {"counted": counted}}
-        options["after_step"] = lambda figures: counted.assign_add(figures["accuracy"])
-        return counted, trainer(path, **options)
+        objective, counted = Counting(build()), keras.Variable(0.0, trainable=False)
+        objective.state["counted"] = counted
+        return counted, trainer(path, objective)
 
     counted, first = with_state()
     history = first.fit(batches, observe=lambda: {"seen": [float(counted)]})
@@ -164,7 +174,7 @@ def test_other_settings_and_other_networks_are_named(tmp_path):
     images = keras.Input((6,))
     other = keras.Model(images, {"logits": keras.layers.Dense(2, name="hidden")(images)})
     with pytest.raises(ValueError, match=r"hidden/kernel should have shape \(6, 2\), received"):
-        loop.Trainer(other, loop.classification(RECIPE), RECIPE, STEPS, path, {"seed": 0})
+        trainer(path, Classification(other), settings={"seed": 0})
 
 
 @pytest.fixture
@@ -210,6 +220,59 @@ def test_metadata_is_plain_json(tmp_path, every_step):
     path = tmp_path / "state.safetensors"
     _stopped(path, 3)
     assert json.loads(json.dumps(weights.read_metadata(path)))["epoch"]["steps"] == 2
+
+
+def test_gate_logits_do_not_decay_and_everything_else_does(small):
+    """One step on a loss whose gradients are zero changes what decays, by rate times penalty."""
+    student = build_student(small, Architecture.full(4, 3), 5)
+    builders.randomise(student.model, np.random.default_rng(0))
+
+    class Zero(Classification):
+        def __call__(self, images, labels):
+            total = sum(tf.reduce_sum(v.value) for v in self.model.trainable_variables)
+            return 0.0 * total, {}
+
+    before = weights.arrays(student.model)
+    recipe = Recipe(1, learning_rate=0.1, weight_decay=0.01)
+    loop.Trainer(Zero(student.model), recipe, 1).step(tf.zeros([1]), tf.zeros([1]))
+    trained = {v.path for v in student.model.trainable_variables}
+    gates = {f"block{layer}_gate/logits" for layer in range(1, 5)}
+    assert gates < trained
+    for key, value in weights.arrays(student.model).items():
+        decayed = key in trained - gates
+        expected = before[key] * (1 - 0.1 * 0.01) if decayed else before[key]
+        np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=key)
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_no_result(tmp_path):
+    """The loss of a step is that before it: nothing but the state itself tells."""
+    path = tmp_path / "state.safetensors"
+    run = trainer(path)
+
+    class Break(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if self.steps == 3 * STEPS:
+                run.model.get_layer("out").bias.assign([np.nan, 0])
+
+    with pytest.raises(loop.NonFiniteLossError, match="nan at step 15 with learning rate"):
+        run.fit(batches, callbacks=[Break()])
+    assert progress(path) < 3 * STEPS
+    tensors, _ = weights.read(path)
+    assert all(np.isfinite(value).all() for value in tensors.values())
+
+
+def test_making_a_trainer_reads_and_writes_nothing(tmp_path):
+    path = tmp_path / "state.safetensors"
+    trainer(path).fit(batches)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    made = loop.Trainer(Classification(build()), RECIPE, STEPS, checkpoint=path)
+    assert made.history == []
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_a_state_that_is_not_finite_is_not_written(tmp_path, every_step):

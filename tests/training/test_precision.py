@@ -7,13 +7,15 @@ import tensorflow as tf
 
 from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
-from tailor_tf.method.student import build_student, build_teacher, gates
+from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.network import costs, weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.layers import BatchNorm
-from tailor_tf.training import loop
-from tailor_tf.training.loop import Recipe
-from tests import helpers
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.objective import Classification
+from tailor_tf.training.options import TrainingOptions
+from tailor_tf.training.recipe import Recipe
+from tests import builders
 
 HALF = ("mixed_bfloat16", "mixed_float16")
 CLASSES = 5
@@ -30,17 +32,17 @@ def restored_policy():
 
 def _network():
     keras.utils.set_random_seed(0)
-    return helpers.universal(helpers.small_graph(), np.random.default_rng(0))
+    return builders.universal(builders.small_graph(), np.random.default_rng(0))
 
 
-def _student(universal):
-    """A student and its objective, the same whatever the precision."""
+def _objective(universal):
+    """A student's objective, the same whatever the precision."""
     shares = costs.path_shares(universal.graph, FULL)
     keras.utils.set_random_seed(1)  # of the classifiers
     teacher = build_teacher(universal, CLASSES)
     teacher.trainable = False
-    objective = distillation.StudentObjective(fold(teacher), FULL, shares)
-    return build_student(universal, FULL, CLASSES), objective
+    student = build_student(universal, FULL, CLASSES)
+    return distillation.StudentObjective(student, fold(teacher), shares)
 
 
 def _batch():
@@ -50,19 +52,21 @@ def _batch():
 
 def _losses(policy="float32", steps=5, **options):
     keras.config.set_dtype_policy(policy)
-    trainer = loop.Trainer(*_student(_network()), RECIPE, steps, **options)
+    options = TrainingOptions(**options)
+    trainer = Trainer(_objective(_network()), RECIPE, steps, options=options)
     return [float(trainer.step(*_batch())["loss"]) for _ in range(steps)]
 
 
 @pytest.mark.parametrize("policy", HALF)
 def test_what_stays_float32(policy):
     keras.config.set_dtype_policy(policy)
-    student, objective = _student(_network())
+    objective = _objective(_network())
+    student = objective.student
     images, labels = _batch()
-    loss, figures = objective(student, images, labels)
-    outputs = student(images)
-    assert {v.dtype for v in student.weights} == {"float32"}
-    assert {gate.dtype for gate in gates(student, FULL).values()} == {tf.float32}
+    loss, figures = objective(images, labels)
+    outputs = student.model(images)
+    assert {v.dtype for v in student.model.weights} == {"float32"}
+    assert {gate.dtype for gate in student.gates().values()} == {tf.float32}
     assert {loss.dtype, outputs["logits"].dtype, *(v.dtype for v in figures.values())} == {
         tf.float32
     }
@@ -96,6 +100,18 @@ def test_statistics_whose_squares_half_precision_cannot_hold(rng, policy, synchr
     np.testing.assert_allclose(y, expected, atol=0.03)
 
 
+class _Scaled(Classification):
+    """A classification whose loss is multiplied by a factor."""
+
+    def __init__(self, model, factor):
+        super().__init__(model)
+        object.__setattr__(self, "factor", factor)
+
+    def __call__(self, images, labels):
+        loss, figures = super().__call__(images, labels)
+        return self.factor * loss, figures
+
+
 def _after_one_step(policy, factor, recipe):
     """By how much one step on a loss times `factor` changes the weights, and what they were."""
     keras.config.set_dtype_policy(policy)
@@ -103,11 +119,7 @@ def _after_one_step(policy, factor, recipe):
     model = build_teacher(_network(), CLASSES)
     before = weights.arrays(model)
 
-    def objective(model, images, labels):
-        loss, figures = loop.classification(recipe)(model, images, labels)
-        return factor * loss, figures
-
-    trainer = loop.Trainer(model, objective, recipe, 1)
+    trainer = Trainer(_Scaled(model, factor), recipe, 1)
     trainer.step(*_batch())
     trained = {v.path: np.array(v) - before[v.path] for v in model.trainable_variables}
     return trained, before
@@ -133,13 +145,7 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved():
     keras.config.set_dtype_policy("mixed_float16")
     model = build_teacher(_network(), CLASSES)
     before = weights.arrays(model)
-    recipe = Recipe(1)
-
-    def objective(model, images, labels):
-        loss, figures = loop.classification(recipe)(model, images, labels)
-        return 1e38 * loss, figures
-
-    trainer = loop.Trainer(model, objective, recipe, 1)
+    trainer = Trainer(_Scaled(model, 1e38), Recipe(1), 1)
     scale = float(trainer.optimizer.dynamic_scale)
     trainer.step(*_batch())
     assert float(trainer.optimizer.dynamic_scale) == scale / 2

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from tailor_tf import load_task
-from tailor_tf.data import DataError, Share, training_batches
+from tailor_tf.data.batches import Share, training_batches
+from tailor_tf.data.errors import DataError
 from tests.programs import ROOT
 
 

@@ -1,0 +1,42 @@
+"""Predictions, accuracy and confusion matrix of a trained model."""
+
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@functools.lru_cache(maxsize=4)
+def inference(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The compiled forward pass of a model: images `[batch, ...]` to logits `[batch, classes]`."""
+    images = tf.TensorSpec(model.input.shape, model.input.dtype)
+    return tf.function(
+        lambda images: model(images, training=False)["logits"], input_signature=[images]
+    )
+
+
+def predict(model: keras.Model, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Logits `[examples, classes]` and labels `[examples]` of all batches, in order.
+
+    One of the model's outputs must be `"logits"`.
+    """
+    infer = inference(model)
+    pairs = [(infer(images).numpy(), labels.numpy()) for images, labels in batches]
+    logits, labels = zip(*pairs, strict=True)
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate(model: keras.Model, batches: tf.data.Dataset) -> float:
+    """Top-1 accuracy, 0..1, of a model with an output `"logits"`."""
+    logits, labels = predict(model, batches)
+    return float(np.mean(logits.argmax(-1) == labels))
+
+
+def confusion(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
+    """Confusion matrix: numbers of images, `[true class, predicted class]`, int64."""
+    logits, labels = predict(model, batches)
+    counts = np.zeros((logits.shape[-1],) * 2, np.int64)
+    np.add.at(counts, (labels, logits.argmax(-1)), 1)
+    return counts

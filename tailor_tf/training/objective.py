@@ -1,0 +1,59 @@
+"""Objectives of a training: a model and the loss to minimise."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import keras
+
+from tailor_tf.method.losses import accuracy, cross_entropy
+
+
+class Objective(Protocol):
+    """A model and its loss, in one object so that they cannot be mixed up.
+
+    Attributes:
+        model: the model to train, changed in place.
+        state: further variables, by name, that are saved and restored together with the model.
+    """
+
+    model: keras.Model
+    state: Mapping[str, keras.Variable]
+
+    def __call__(self, images: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
+        """Computes the loss of a batch.
+
+        Args:
+            images: float `[batch, height, width, 3]`, normalised.
+            labels: integers `[batch]`.
+
+        Returns:
+            The loss, a scalar, and further scalars to log, by name.
+        """
+
+    def after_step(self, figures: Mapping[str, float]) -> None:
+        """Called after each step with the loss and the scalars; may change `state`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """The objective of source networks, teachers and baselines: cross-entropy of the logits.
+
+    Attributes:
+        model: the model, with an output `"logits"`.
+        label_smoothing: probability that is spread evenly over all classes, 0..1.
+        state: empty.
+    """
+
+    model: keras.Model
+    label_smoothing: float = 0.0
+    state: Mapping[str, keras.Variable] = dataclasses.field(default_factory=dict, init=False)
+
+    def __call__(self, images, labels):
+        """Returns the loss of one batch, and its accuracy."""
+        logits = self.model(images, training=True)["logits"]
+        loss = cross_entropy(labels, logits, self.label_smoothing)
+        return loss, {"accuracy": accuracy(labels, logits)}
+
+    def after_step(self, figures: Mapping[str, float]) -> None:
+        """Does nothing: there is no state."""

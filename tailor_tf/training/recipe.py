@@ -1,0 +1,69 @@
+"""Settings of an optimisation: learning rates, schedules, penalties."""
+
+import dataclasses
+import math
+
+import keras
+
+from tailor_tf.support.errors import TailorError
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Settings of SGD with momentum, weight decay and a learning-rate schedule.
+
+    Attributes:
+        epochs: number of passes over the training images.
+        batch_size: images per step.
+        learning_rate: learning rate at the start, or after the warm-up.
+        schedule: "step" multiplies the learning rate by `decay` every `decay_epochs`; "cosine"
+            lowers it to zero over all epochs.
+        decay: factor of the "step" schedule.
+        decay_epochs: epochs between the steps of the "step" schedule.
+        warmup_epochs: epochs in which the learning rate rises linearly from zero, "cosine" only.
+        momentum: momentum of SGD.
+        weight_decay: factor `w` of `gradient + w * weight`, added before the momentum, as in
+            PyTorch's SGD; gate logits have no weight decay.
+        label_smoothing: probability that is spread evenly over all classes, 0..1.
+
+    Raises:
+        TailorError: an unknown schedule, or a number that must be positive is not.
+    """
+
+    epochs: int
+    _: dataclasses.KW_ONLY
+    batch_size: int = 32
+    learning_rate: float = 0.1
+    schedule: str = "step"
+    decay: float = 0.1
+    decay_epochs: int = 8
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if self.schedule not in ("step", "cosine"):
+            raise TailorError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
+        for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
+            if getattr(self, name) <= 0:
+                raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")
+
+    def learning_rates(self, steps_per_epoch: int):
+        """The schedule as a Keras object, from the number of the step to the learning rate."""
+        schedules = keras.optimizers.schedules
+        if self.schedule == "cosine":
+            warmup = round(self.warmup_epochs * steps_per_epoch)
+            return schedules.CosineDecay(
+                0.0 if warmup else self.learning_rate,
+                max(self.epochs * steps_per_epoch - warmup, 1),
+                warmup_target=self.learning_rate if warmup else None,
+                warmup_steps=warmup,
+            )
+        drops = range(1, math.ceil(self.epochs / self.decay_epochs))
+        if not drops:
+            return schedules.ExponentialDecay(self.learning_rate, 1, 1.0)
+        return schedules.PiecewiseConstantDecay(
+            [drop * self.decay_epochs * steps_per_epoch - 1 for drop in drops],
+            [self.learning_rate * self.decay**drop for drop in (0, *drops)],
+        )
