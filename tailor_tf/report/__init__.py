@@ -1,1 +1,1 @@
-"""From the records of a run to tables, pictures and a page."""
+"""Reports of finished and unfinished runs: tables, pictures and a page, from records alone."""

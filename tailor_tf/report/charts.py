@@ -1,16 +1,24 @@
-"""Charts of a run and of several, drawn from their records."""
+"""Charts of a run and of several runs, as Matplotlib figures."""
 
 import math
-import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tailor_tf.network.architecture import Path
-from tailor_tf.records.records import standard_error
+from tailor_tf.records.records import PhaseRecord
 from tailor_tf.report.outcome import Outcome
-from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
+from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE
 
-# What complexity counts, as it stands at an axis, and what it is divided by.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+_NAMED_CLASSES = 45  # more names of classes than that cannot be read
+
+# Counts as an axis names them, and the divisor of their values.
 _COMPLEXITIES = {
     "multiply_adds": ("multiply-adds (M)", 1e6),
     "parameters": ("parameters (M)", 1e6),
@@ -18,170 +26,215 @@ _COMPLEXITIES = {
 }
 
 
-def _phases(outcome: Outcome) -> Iterable[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Name, record and line style of each phase that has epochs; the chosen level stands out."""
-    yield "teacher", outcome.teacher, {"color": DARK}
-    if outcome.student:
-        yield "student", outcome.student, {"color": BLUE}
-    for level, record in outcome.finetuned.items():
-        chosen = level == outcome.chosen
-        style = {} if chosen else {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
-        name = f"fine-tuned, level {level.name}" + (" (chosen)" if chosen else "")
-        yield name, record, {"color": ORANGE} | style
-
-
-def draw_history(outcome: Outcome, path: str | os.PathLike) -> None:
-    """Draws training loss and validation accuracy in percent by epoch, a line for each phase."""
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure; width and height in inches."""
     from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), facecolor="white", layout="constrained")
+
+
+def _plain(axes: "Axes") -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend_below(figure: "Figure", axes: "Axes", *, columns: int = 3) -> None:
+    style = {"loc": "outside lower center", "ncols": columns, "fontsize": 8, "frameon": False}
+    figure.legend(*axes.get_legend_handles_labels(), **style)
+
+
+class _Line(NamedTuple):
+    """A phase in the chart of epochs."""
+
+    label: str
+    record: PhaseRecord
+    style: dict[str, Any]
+
+
+def _lines(outcome: Outcome) -> Iterable[_Line]:
+    """The phases that have epochs; the chosen level stands out among the levels."""
+    yield _Line("teacher", outcome.teacher, {"color": DARK})
+    if outcome.student:
+        yield _Line("student", outcome.student, {"color": BLUE})
+    faint = {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
+    for level, record in outcome.finetuned.items():
+        label, style = f"fine-tuned, level {level.name}", {"color": ORANGE}
+        if level == outcome.chosen:
+            yield _Line(f"{label} (chosen)", record, style)
+        else:
+            yield _Line(label, record, style | faint)
+
+
+def history_figure(outcome: Outcome) -> "Figure":
+    """Training loss, and validation accuracy in percent, by epoch; a line for each phase."""
+    figure = _figure(9, 3.6)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_epochs(loss, outcome, "loss", label="training loss", scale=1)
+    named = {"label": "validation accuracy (%)", "scale": 100}
+    _draw_epochs(accuracy, outcome, "validation_accuracy", **named)
+    figure.suptitle(outcome.title)
+    _legend_below(figure, accuracy)
+    return figure
+
+
+def _draw_epochs(axes: "Axes", outcome: Outcome, name: str, *, label: str, scale: float) -> None:
+    """Draws a figure of the epochs, by its name in `EpochRecord.figures`, times `scale`."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9, 3.6), facecolor="white", layout="constrained")
-    sides = {"loss": ("training loss", 1), "validation_accuracy": ("validation accuracy (%)", 100)}
-    for axes, (key, (label, scale)) in zip(figure.subplots(1, 2), sides.items(), strict=True):
-        for name, record, style in _phases(outcome):
-            values = [scale * epoch.get(key, math.nan) for epoch in record.get("history", [])]
-            axes.plot(range(1, len(values) + 1), values, marker=".", label=name, **style)
-        axes.set(xlabel="epoch of the phase", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{outcome.run['task']['name']} on {outcome.run['universal']['name']}")
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    save(figure, path)
+    for line in _lines(outcome):
+        values = [scale * epoch.figures.get(name, math.nan) for epoch in line.record.history]
+        epochs = range(1, len(values) + 1)
+        axes.plot(epochs, values, marker=".", label=line.label, **line.style)
+    axes.set(xlabel="epoch of the phase", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _plain(axes)
 
 
-def draw_levels(outcome: Outcome, path: str | os.PathLike) -> None:
-    """Draws validation accuracy in percent against complexity, a point for each level tried.
+class _Point(NamedTuple):
+    """A network in the chart of levels."""
 
-    Bars are one standard error; lines mark the teacher's accuracy and what was asked for.
+    label: str
+    record: PhaseRecord
+    color: str
+
+
+def _points(outcome: Outcome) -> Iterable[_Point]:
+    yield _Point("teacher", outcome.teacher, DARK)
+    if outcome.student:
+        yield _Point("student", outcome.student, BLUE)
+    for level, record in outcome.finetuned.items():
+        if level == outcome.chosen:
+            yield _Point(f"{level.name} (chosen)", record, ORANGE)
+        else:
+            yield _Point(level.name, record, BLUE)
+
+
+def levels_figure(outcome: Outcome) -> "Figure":
+    """Validation accuracy in percent against complexity, a point for each level tried.
+
+    Error bars are one standard error; lines mark the teacher's accuracy and the goals.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.2), facecolor="white", layout="constrained")
+    figure = _figure(9, 4.2)
     axes = figure.subplots()
-    images = outcome.run["task"]["images"]["validation"]
     label, unit = _COMPLEXITIES[outcome.complexity]
-    chosen = outcome.chosen.name if outcome.chosen else None
-    points = {"teacher": outcome.teacher, "student": outcome.student}
-    points |= {level.name: record for level, record in outcome.finetuned.items()}
-    for name, record in points.items():
-        if not record:
-            continue
-        accuracy, amount = (
-            record["accuracy"]["validation"],
-            record["cost"][outcome.complexity] / unit,
-        )
-        error = 100 * standard_error(accuracy, images)
-        color = ORANGE if name == chosen else DARK if name == "teacher" else BLUE
-        axes.errorbar(amount, 100 * accuracy, error, fmt="o", color=color, capsize=3, linewidth=0.8)
-        place = {"textcoords": "offset points", "xytext": (7, 5), "fontsize": 8, "color": color}
-        shown = f"{name} (chosen)" if name == chosen else name
-        axes.annotate(shown, (amount, 100 * accuracy), **place)
-    teachers = 100 * outcome.teacher["accuracy"]["validation"]
-    axes.axhline(teachers, color=DARK, linewidth=0.8, label="teacher")
-    if outcome.run["tolerance"] is not None:
-        style = {"color": ORANGE, "linewidth": 0.8, "linestyle": "--"}
-        axes.axhline(teachers - outcome.run["tolerance"], label="within the tolerance", **style)
-    if most := outcome.run["budget"].get(outcome.complexity):
-        axes.axvline(most / unit, color=PALE, linestyle="--", label="budget")
+    for point in _points(outcome):
+        _draw_point(axes, outcome, point, unit)
+    _draw_goals(axes, outcome, unit)
     axes.set(xlabel=label, ylabel="validation accuracy (%)")
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    save(figure, path)
+    _plain(axes)
+    _legend_below(figure, axes)
+    return figure
 
 
-def draw_gates(outcome: Outcome, path: str | os.PathLike) -> None:
-    """Draws the gates of all universal blocks over the epochs of the student, a row for each layer.
+def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, unit: float) -> None:
+    amount = point.record.cost[outcome.complexity] / unit
+    accuracy = 100 * point.record.accuracy["validation"]
+    error = 100 * outcome.standard_error(point.record)
+    style = {"color": point.color, "capsize": 3, "linewidth": 0.8}
+    axes.errorbar(amount, accuracy, error, fmt="o", **style)
+    place = {"textcoords": "offset points", "xytext": (7, 5), "fontsize": 8}
+    axes.annotate(point.label, (amount, accuracy), color=point.color, **place)
 
-    What a gate lacks to 1 is the attention that the layer pays to its proxies. Blocks that pruning
-    removed are marked.
+
+def _draw_goals(axes: "Axes", outcome: Outcome, unit: float) -> None:
+    """Lines at the teacher's accuracy, at the least accuracy tolerated, and at the budget."""
+    teachers = 100 * outcome.teacher.accuracy["validation"]
+    axes.axhline(teachers, color=DARK, linewidth=0.8, label="teacher")
+    if outcome.run.tolerance is not None:
+        style = {"color": ORANGE, "linewidth": 0.8, "linestyle": "--"}
+        axes.axhline(teachers - outcome.run.tolerance, label="within the tolerance", **style)
+    if outcome.complexity in outcome.run.budget:
+        most = outcome.run.budget[outcome.complexity] / unit
+        axes.axvline(most, color=PALE, linestyle="--", label="budget")
+
+
+def gates_figure(outcome: Outcome) -> "Figure":
+    """The gates of all universal blocks over the epochs of the student, a row for each layer.
+
+    The gates of a layer add up to 1: the proxies have the rest. Blocks that pruning removed
+    are marked.
+
+    Args:
+        outcome: the run; its student is trained.
     """
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    paths = [Path.from_list(path) for path in outcome.student["architecture"]["paths"]]
-    columns = [index for index, path in enumerate(paths) if path.universal]
-    gates = np.array([epoch["gates"] for epoch in outcome.student["history"]])[:, columns].T
-    layers = [paths[index].target for index in columns]
-    kept = {Path.from_list(path) for path in outcome.network["architecture"]["paths"]}
-    row = min(max(0.1, 4 / len(layers)), 0.2)  # inches
-    figure = Figure(figsize=(9, 1.6 + row * len(layers)), facecolor="white", layout="constrained")
+    blocks = [path for path in outcome.student.architecture.paths if path.universal]
+    gates = _gates_of_blocks(outcome.student)
+    row = min(max(0.1, 4 / len(blocks)), 0.2)  # inches
+    figure = _figure(9, 1.6 + row * len(blocks))
     axes = figure.subplots()
-    extent = (0.5, gates.shape[1] + 0.5, len(layers) + 0.5, 0.5)
+    extent = (0.5, gates.shape[1] + 0.5, len(blocks) + 0.5, 0.5)  # epochs and rows count from 1
     image = axes.imshow(gates, "Blues", vmin=0, vmax=1, aspect="auto", extent=extent)
-    labels = [
-        f"{layer}" if paths[index] in kept else f"removed  {layer}"
-        for index, layer in zip(columns, layers, strict=True)
-    ]
-    axes.set_yticks(range(1, len(layers) + 1), labels, fontsize=min(7, 60 * row))
+    labels = [_block_label(path, outcome.network) for path in blocks]
+    axes.set_yticks(range(1, len(blocks) + 1), labels, fontsize=min(7, 60 * row))
     axes.set(xlabel="epoch of the student", ylabel="layer")
     figure.colorbar(image, ax=axes, label="gate of the universal block", pad=0.02)
-    save(figure, path)
+    return figure
 
 
-def draw_overview(outcomes: Sequence[Outcome], path: str | os.PathLike) -> None:
-    """Draws what is left of the teacher's multiply-adds and parameters in percent, by task.
+def _gates_of_blocks(student: PhaseRecord) -> np.ndarray:
+    """Gates of the universal blocks, `[layer, epoch]`."""
+    columns = [at for at, path in enumerate(student.architecture.paths) if path.universal]
+    return np.array([epoch.gates for epoch in student.history])[:, columns].T
 
-    Tasks stand in the order of their teachers' validation accuracy, easy ones first.
+
+def _block_label(path: Path, network: PhaseRecord) -> str:
+    kept = path in network.architecture.paths
+    return f"{path.target}" if kept else f"removed  {path.target}"
+
+
+def overview_figure(outcomes: Sequence[Outcome]) -> "Figure":
+    """Multiply-adds and parameters in percent of the teacher's, by task.
+
+    Tasks are in the order of their teachers' validation accuracy, easy ones on top.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(
-        figsize=(9, 1.4 + 0.45 * len(outcomes)), facecolor="white", layout="constrained"
-    )
+    figure = _figure(9, 1.4 + 0.45 * len(outcomes))
     axes = figure.subplots()
-    ordered = sorted(outcomes, key=lambda outcome: -outcome.teacher["accuracy"]["validation"])
+    ordered = sorted(outcomes, key=lambda outcome: -outcome.teacher.accuracy["validation"])
     for offset, (count, color) in enumerate((("multiply_adds", BLUE), ("parameters", ORANGE))):
         left = [100 * (1 - outcome.gone(count)) for outcome in ordered]
         places = [place + 0.38 * offset for place in range(len(ordered))]
         bars = axes.barh(places, left, 0.36, color=color, label=count.replace("_", "-"))
         axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
-    names = []
-    for outcome in ordered:
-        accuracy = 100 * outcome.teacher["accuracy"]["validation"]
-        names.append(f"{outcome.run['task']['name']}, teacher {accuracy:.1f} %")
-    axes.set_yticks([place + 0.19 for place in range(len(ordered))], names, fontsize=8)
+    places = [place + 0.19 for place in range(len(ordered))]
+    axes.set_yticks(places, map(_overview_label, ordered), fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="left of the teacher's (%)")
     axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    save(figure, path)
+    _legend_below(figure, axes, columns=2)
+    return figure
 
 
-_NAMED_CLASSES = 45  # more names than that cannot be read
+def _overview_label(outcome: Outcome) -> str:
+    accuracy = 100 * outcome.teacher.accuracy["validation"]
+    return f"{outcome.run.task.name}, teacher {accuracy:.1f} %"
 
 
-def draw_confusion(outcome: Outcome, path: str | os.PathLike) -> None:
-    """Draws which class is taken for which by teacher and network, in percent of a class.
+def confusion_figure(outcome: Outcome) -> "Figure":
+    """Confusion matrices of teacher and last network, in percent of the true class.
 
-    Classes stand in the order of the logits, true classes from top to bottom. The names of classes
-    are left out where there are too many to be read.
+    True classes are rows, from top to bottom, and predicted classes columns, from left to right,
+    both in the order of the logits. Names of classes are left out where there are too many to be
+    read.
     """
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    names = outcome.classes if len(outcome.classes) <= _NAMED_CLASSES else []
     inches = min(max(3.2, 0.2 * len(outcome.classes)), 9)
-    figure = Figure(
-        figsize=(2 * inches + 1.6, inches + 1.2), facecolor="white", layout="constrained"
-    )
+    figure = _figure(2 * inches + 1.6, inches + 1.2)
     networks = {"teacher": outcome.teacher, outcome.network_name: outcome.network}
     found = figure.subplots(1, len(networks), squeeze=False)[0]
     for axes, (name, record) in zip(found, networks.items(), strict=True):
-        counts = outcome.confusion(record)
-        shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-        accuracy = 100 * counts.diagonal().sum() / counts.sum()
-        axes.set(xlabel="predicted", ylabel="true class", title=f"{name}, {accuracy:.2f} %")
-        ticks = range(len(names))
-        axes.set_xticks(ticks, names, rotation=90, fontsize=6)
-        axes.set_yticks(ticks, names, fontsize=6)
+        image = _draw_confusion(axes, outcome.confusion(record), name)
+        names = outcome.classes if len(outcome.classes) <= _NAMED_CLASSES else ()
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+        axes.set_yticks(range(len(names)), names, fontsize=6)
     figure.colorbar(image, ax=figure.axes, label="share of the true class (%)", shrink=0.8)
-    figure.suptitle(f"{outcome.run['task']['name']}, {outcome.split} images")
-    save(figure, path)
+    figure.suptitle(f"{outcome.run.task.name}, {outcome.split} images")
+    return figure
+
+
+def _draw_confusion(axes: "Axes", counts: np.ndarray, name: str) -> "AxesImage":
+    """Draws a matrix `[true class, predicted class]`; its mean accuracy is in the title."""
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    accuracy = 100 * counts.diagonal().sum() / counts.sum()
+    axes.set(xlabel="predicted", ylabel="true class", title=f"{name}, {accuracy:.2f} %")
+    return axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)

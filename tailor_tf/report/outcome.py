@@ -1,55 +1,67 @@
-"""What came of a run, from its records alone."""
+"""Results of a run, read from its records."""
 
 import dataclasses
-import os
-from collections.abc import Mapping
-from typing import Any
+import pathlib
+from typing import TypeVar
 
 import numpy as np
 
-from tailor_tf.records.records import Level, Records, standard_error
+from tailor_tf.records import phase as phases
+from tailor_tf.records.level import Level
+from tailor_tf.records.phase import Phase
+from tailor_tf.records.records import PhaseRecord, RunRecord, SelectionRecord
+from tailor_tf.records.store import Records
+from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.statistics import standard_error
+
+_Record = TypeVar("_Record")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The records of a run, as far as it has come.
+    """The records of a run, as far as the run has come.
 
     Attributes:
-        run: task, universal network and what was asked for.
+        run: task, universal network and goals.
         teacher: the teacher's record.
         student: the record of the student with all its paths; `None` before it is trained.
-        pruned: the record after pruning, by level, in the order tried.
-        finetuned: the record after fine-tuning what was left, likewise.
-        selection: names of the levels tried and chosen; `None` before one is chosen.
+        pruned: the records after pruning, by level, in the order tried.
+        finetuned: the records after fine-tuning the pruned networks, likewise.
+        selection: the levels tried and the level chosen; `None` before one is chosen.
     """
 
-    run: dict[str, Any]
-    teacher: dict[str, Any]
-    student: dict[str, Any] | None
-    pruned: dict[Level, dict[str, Any]]
-    finetuned: dict[Level, dict[str, Any]]
-    selection: dict[str, Any] | None
+    run: RunRecord
+    teacher: PhaseRecord
+    student: PhaseRecord | None
+    pruned: dict[Level, PhaseRecord]
+    finetuned: dict[Level, PhaseRecord]
+    selection: SelectionRecord | None
+
+    @property
+    def title(self) -> str:
+        """Task and universal network, as headings name a run."""
+        return f"{self.run.task.name} on {self.run.universal.name}"
 
     @property
     def seconds(self) -> float:
-        """Seconds that all phases took, those of levels not chosen included."""
-        phases = (self.teacher, self.student, *self.pruned.values(), *self.finetuned.values())
-        return sum(record["seconds"] for record in phases if record)
+        """Duration of all phases together, levels that were not chosen included."""
+        records = (self.teacher, self.student, *self.pruned.values(), *self.finetuned.values())
+        return sum(record.seconds for record in records if record)
 
     @property
     def complexity(self) -> str:
-        """What complexity counts: one of `costs.COMPLEXITIES`."""
-        return self.run["complexity"]
+        """The count that complexity means in this run, one of `cost.COMPLEXITIES`."""
+        return self.run.complexity
 
     @property
     def chosen(self) -> Level | None:
-        """The level that was taken; `None` before that."""
-        return Level.of(self.selection["chosen"]) if self.selection else None
+        """The level that was chosen; `None` before that."""
+        return self.selection.chosen if self.selection else None
 
     @property
-    def phases(self) -> dict[str, dict[str, Any]]:
-        """The networks on the way to the last one, by what a reader calls them."""
+    def phases(self) -> dict[str, PhaseRecord]:
+        """The networks on the way to the last one, by their names in tables."""
         found = {"teacher": self.teacher}
         if self.student:
             found["student"] = self.student
@@ -59,16 +71,20 @@ class Outcome:
 
     @property
     def network_name(self) -> str:
-        """What the last network is called: "tailored" where the run is finished."""
+        """Name of the last network: "tailored" where the run is finished."""
         return "tailored" if self.chosen else list(self.phases)[-1]
 
     @property
-    def network(self) -> dict[str, Any]:
-        """The record of the tailored network, or of the last one so far."""
+    def network(self) -> PhaseRecord:
+        """The record of the tailored network, or of the last network so far."""
         return list(self.phases.values())[-1]
 
     def dominating(self, level: Level) -> Level | None:
-        """A level that is at least as accurate and as lean as another, and better in one."""
+        """The first level that is at least as accurate and as lean as another, and better in one.
+
+        Args:
+            level: the other one; its fine-tuning is finished.
+        """
         ours = self._standing(self.finetuned[level])
         for other, record in self.finetuned.items():
             theirs = self._standing(record)
@@ -76,73 +92,92 @@ class Outcome:
                 return other
         return None
 
-    def _standing(self, record: Mapping[str, Any]) -> tuple[float, float]:
-        """What is better the larger it is."""
-        return record["accuracy"]["validation"], -record["cost"][self.complexity]
+    def _standing(self, record: PhaseRecord) -> tuple[float, float]:
+        """Accuracy and negative complexity: in both, better networks have greater values."""
+        return record.accuracy["validation"], -record.cost[self.complexity]
 
     @property
     def search_times(self) -> float:
-        """Epochs of all levels tried over those of fine-tuning one."""
-        epochs = [len(record["history"]) for record in self.finetuned.values()]
+        """Epochs of all levels tried, divided by the epochs of the longest fine-tuning."""
+        epochs = [len(record.history) for record in self.finetuned.values()]
         return sum(epochs) / max(epochs)
 
-    @property
-    def standard_error(self) -> float:
-        """That of the network's validation accuracy, 0..1."""
-        images = self.run["task"]["images"]["validation"]
-        return standard_error(self.network["accuracy"]["validation"], images)
+    def standard_error(self, record: PhaseRecord) -> float:
+        """Standard error of a network's validation accuracy, 0..1."""
+        images = self.run.task.images["validation"]
+        return standard_error(record.accuracy["validation"], images=images)
 
     @property
     def split(self) -> str:
         """The split whose confusions are shown: "test", or "validation" without test results."""
         records = (self.network, self.teacher)
-        return "test" if all("test" in r["confusion"] for r in records) else "validation"
+        return "test" if all("test" in record.confusion for record in records) else "validation"
 
     @property
-    def classes(self) -> list[str]:
+    def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the logits."""
-        return self.teacher["settings"]["classes"]
+        return self.teacher.classes
 
-    def confusion(self, record: Mapping[str, Any]) -> np.ndarray:
-        """How often which class was taken for which on `split`: int64, true class first."""
+    def confusion(self, record: PhaseRecord) -> np.ndarray:
+        """Confusion matrix of a network on `split`.
+
+        Returns:
+            Numbers of images, `[true class, predicted class]`, int64.
+        """
         counts = np.zeros((len(self.classes),) * 2, np.int64)
-        for true, predicted, images in record["confusion"][self.split]:
+        for true, predicted, images in record.confusion[self.split]:
             counts[true, predicted] = images
         return counts
 
     def by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images `[classes]` of each class, and accuracies in percent of teacher and network."""
+        """Images of each class on `split`, and accuracies of teacher and last network on them.
+
+        Returns:
+            Number of images, teacher's and network's accuracy in percent, `[classes]` each.
+        """
         matrices = [self.confusion(record) for record in (self.teacher, self.network)]
         images = matrices[0].sum(axis=1)
         return images, *(100 * m.diagonal() / np.maximum(images, 1) for m in matrices)
 
     def confused(self) -> np.ndarray:
-        """The network's confusions alone: `confusion` without what is right."""
+        """The mistakes of the last network: its `confusion` with zeros on the diagonal."""
         counts = self.confusion(self.network)
         return counts - np.diag(counts.diagonal())
 
     def gone(self, count: str) -> float:
-        """Share of its teacher's count of `costs.Cost` that the network is without."""
-        return 1 - self.network["cost"][count] / self.teacher["cost"][count]
+        """Share of the teacher's cost that the last network does not have.
+
+        Args:
+            count: an attribute of `Cost`.
+
+        Returns:
+            1 if nothing is left; negative if the network has more than its teacher.
+        """
+        return 1 - self.network.cost[count] / self.teacher.cost[count]
 
     def fewer(self, count: str) -> str:
-        """How much less than its teacher the network has of a count, in words."""
+        """`gone` in words, such as "42.0 % fewer multiply-adds"."""
         share = self.gone(count)
         word = "fewer" if share >= 0 else "more"
         return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
 
 
-def _read(records: Records, name: str, phase: str) -> dict[str, Any]:
-    record = records.read(name)
+def _existing(record: _Record | None, path: pathlib.Path, phase: str) -> _Record:
     if record is None:
-        raise TailorError(
-            f"{records.path(name)} does not exist: {phase} has not run to its end in this workdir."
-        )
+        raise TailorError(f"{path} does not exist: {phase} has not run to its end in this workdir.")
     return record
 
 
-def load(workdir: str | os.PathLike, *, finished: bool = True) -> Outcome:
-    """Reads the record files in `<workdir>/records`.
+def _read(records: Records, kind: type[_Record], phase: str) -> _Record:
+    return _existing(records.read(kind), records.path(kind), phase)
+
+
+def _read_phase(records: Records, phase: Phase, words: str) -> PhaseRecord:
+    return _existing(records.read_phase(phase), records.phase_path(phase), words)
+
+
+def load(workdir: Workdir, *, finished: bool = True) -> Outcome:
+    """Reads the records of a run.
 
     Args:
         workdir: the run's working directory.
@@ -150,50 +185,59 @@ def load(workdir: str | os.PathLike, *, finished: bool = True) -> Outcome:
             enough.
 
     Raises:
-        TailorError: a record is missing, or the chosen level is none of those tried.
+        TailorError: a record is missing, damaged or of another layout, or the chosen level is none
+            of those tried.
     """
     records = Records(workdir)
-    teacher = _read(records, "teacher", "the teacher phase")
-    run = _read(records, "run", "the teacher phase")
-    selection = records.read("selection")
-    if finished or selection:
-        student = _read(records, "student", "the student phase")
-        selection = _read(records, "selection", "the selection among the levels")
-        levels = [Level.of(name) for name in selection["levels"]]
-        if selection["chosen"] not in selection["levels"]:
-            raise TailorError(
-                f"selection.json chooses level {selection['chosen']}; expected one of "
-                f"{selection['levels']}."
-            )
-        pruned = {n: _read(records, f"pruned_{n.name}", f"pruning with {n}") for n in levels}
-        tuned = {n: _read(records, f"finetuned_{n.name}", f"fine-tuning with {n}") for n in levels}
-        return Outcome(run, teacher, student, pruned, tuned, selection)
-    student = records.read("student")
-    return Outcome(
-        run, teacher, student, records.levels("pruned"), records.levels("finetuned"), None
-    )
+    teacher = _read_phase(records, phases.TEACHER, "the teacher phase")
+    run = _read(records, RunRecord, "the teacher phase")
+    if finished or records.read(SelectionRecord):
+        return _load_finished(records, run, teacher)
+    student = records.read_phase(phases.STUDENT)
+    levels = records.levels("pruned"), records.levels("finetuned")
+    return Outcome(run, teacher, student, *levels, selection=None)
 
 
-def methods(workdir: str | os.PathLike) -> dict[str, dict[str, Any]]:
+def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Outcome:
+    student = _read_phase(records, phases.STUDENT, "the student phase")
+    selection = _read(records, SelectionRecord, "the selection among the levels")
+    _check_chosen(selection)
+    pruned, tuned = {}, {}
+    for level in selection.levels:
+        pruned[level] = _read_phase(records, phases.pruned(level), f"pruning with {level}")
+    for level in selection.levels:
+        tuned[level] = _read_phase(records, phases.finetuned(level), f"fine-tuning with {level}")
+    return Outcome(run, teacher, student, pruned, tuned, selection)
+
+
+def _check_chosen(selection: SelectionRecord) -> None:
+    if selection.chosen not in selection.levels:
+        raise TailorError(
+            f"selection.json chooses level {selection.chosen.name}; expected one of "
+            f"{[level.name for level in selection.levels]}."
+        )
+
+
+def methods(workdir: Workdir) -> dict[str, PhaseRecord]:
     """The finished networks of a working directory, by the method that made them.
 
     Returns:
-        Their records, those of `baselines.BASELINES` under their own names, the teacher's as
-        "finetune" and the chosen network's as "nettailor", with the seconds of all its phases.
+        Records: the teacher's as "finetune", the baselines' under their own names, in the order of
+        the names, and the chosen network's as "nettailor", with the seconds of all its phases.
 
     Raises:
         TailorError: no network is finished, or a record of the tailored one is missing.
     """
     records = Records(workdir)
-    names = {"finetune": "teacher", "linear": "linear", "residual_adapters": "residual_adapters"}
-    found = {method: records.read(name) for method, name in names.items()}
-    if records.path("selection").exists():
+    teacher = records.read_phase(phases.TEACHER)
+    found = {"finetune": teacher} if teacher else {}
+    found |= records.baselines()
+    if records.path(SelectionRecord).exists():
         outcome = load(workdir)
-        found["nettailor"] = {**outcome.network, "seconds": outcome.seconds}
-    finished = {method: record for method, record in found.items() if record}
-    if not finished:
+        found["nettailor"] = dataclasses.replace(outcome.network, seconds=outcome.seconds)
+    if not found:
         raise TailorError(
-            f"{records.folder} holds no record of a finished network; expected a working directory "
-            "of pipelines.tailor whose teacher phase, at least, has run to its end."
+            f"{workdir.records} holds no record of a finished network; expected a working "
+            "directory of pipelines.tailor whose teacher phase, at least, has run to its end."
         )
-    return finished
+    return found

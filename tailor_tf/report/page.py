@@ -1,144 +1,230 @@
-"""Parts of an HTML page that needs no other file."""
+"""HTML pages that need no other file: values for the templates in `templates/`."""
 
-import html
+import dataclasses
+import functools
 import os
 import pathlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from tailor_tf.support.files import write_text
+import jinja2
+import numpy as np
 
-_STYLE = """
-:root { color-scheme: light dark; --text: #1c2430; --soft: #5b6673; --line: #d8dee5;
-  --back: #fbfcfd; --card: #ffffff; --accent: #1f5fa8; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e9ef; --soft: #9aa6b3; --line: #333d49;
-  --back: #14181d; --card: #1c2229; --accent: #7db2ee; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem 1rem 4rem; background: var(--back);
-  color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h3 { font-size: .95rem; margin: 1.5rem 0 .25rem; }
-h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
-p { max-width: 48rem; } .soft { color: var(--soft); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
-  margin: 1.5rem 0; padding: 0; }
-.cards div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  padding: .75rem 1rem; }
-.cards dt { color: var(--soft); font-size: .85rem; }
-.cards dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-.cards dd + dd { color: var(--soft); font-size: .85rem; }
-.wide { overflow-x: auto; max-width: 100%; margin: .75rem 0; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
-th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-th.words, td.words { text-align: left; white-space: nowrap; }
-tr.chosen td { color: var(--accent); font-weight: 600; }
-figure { margin: 0; background: #fff; border: 1px solid var(--line); border-radius: .5rem;
-  padding: .5rem; overflow-x: auto; }
-figure svg { display: block; max-width: 100%; height: auto; min-width: 34rem; margin: 0 auto; }
-.gallery { display: flex; flex-wrap: wrap; gap: .75rem; margin: .75rem 0; font-size: .8rem; }
-.gallery div { width: 7rem; overflow-wrap: anywhere; }
-.gallery img { display: block; width: 4rem; height: 4rem; object-fit: contain;
-  image-rendering: pixelated; margin-bottom: .25rem; background: #fff; border-radius: .25rem; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  padding: .75rem 1rem; overflow-x: auto; font-size: .85rem; }
-"""
+from tailor_tf.network.architecture import Path
+from tailor_tf.records.records import ExamplesRecord
+from tailor_tf.report import svg, tables
+from tailor_tf.report.architecture import identity
+from tailor_tf.report.outcome import Outcome
+from tailor_tf.support.text import amount, significant
 
 
-_WIDE = 1000  # points
-_READABLE = 0.7  # of its own size
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a page.
+
+    Attributes:
+        rows: rows of cells, plain text, the header first.
+        words: number of columns, from the left, that hold words; the others hold numbers.
+        chosen: first cell of the row that stands out.
+    """
+
+    rows: Sequence[Sequence[str]]
+    words: int = 1
+    chosen: str | None = None
+
+    @property
+    def header(self) -> Sequence[str]:
+        """The cells of the header."""
+        return self.rows[0]
+
+    @property
+    def body(self) -> Sequence[Sequence[str]]:
+        """The rows under the header."""
+        return self.rows[1:]
 
 
-def table(rows: Sequence[Sequence[str]], *, words: int = 1, chosen: int | None = None) -> str:
-    """Rows of cells as an HTML table, the header first.
+class Card(NamedTuple):
+    """A figure in large type, and below it a figure to compare it with, which may be empty."""
+
+    name: str
+    value: str
+    reference: str = ""
+
+
+class Image(NamedTuple):
+    """A small image: PNG in base64, and the text below it."""
+
+    png: str
+    caption: str
+
+
+class Examples(NamedTuple):
+    """Images of confusions, an image of each class, and names of the classes without one."""
+
+    confused: list[Image]
+    classes: list[Image]
+    missing: list[str]
+
+
+class Export(NamedTuple):
+    """A version of a task's artifacts, and its summary as plain text."""
+
+    version: str
+    summary: str
+
+    @classmethod
+    def read(cls, summary: str | os.PathLike) -> "Export":
+        """Reads the summary in the folder of a version."""
+        path = pathlib.Path(summary)
+        return cls(path.parent.name, path.read_text(encoding="utf-8"))
+
+
+def run_page(
+    outcome: Outcome,
+    drawings: Mapping[str, str],
+    *,
+    examples: ExamplesRecord | None,
+    exports: Sequence[Export],
+    flags: str | None,
+) -> str:
+    """The page of a run.
 
     Args:
-        rows: plain text.
-        words: how many of the first columns hold words and not numbers.
-        chosen: index of the row to stand out, the header counted.
+        outcome: the run.
+        drawings: SVG files by name: "levels", "history", "confusion" and, if the student is
+            trained, "architecture" and "gates".
+        examples: images to show, where there are some.
+        exports: the versions of its artifacts.
+        flags: the flags of the run's program; `None` if it was started otherwise.
     """
-    lines = []
-    for index, row in enumerate(rows):
-        tag = "td" if index else "th"
-        cells = []
-        for column, cell in enumerate(row):
-            kind = ' class="words"' if column < words else ""
-            cells.append(f"<{tag}{kind}>{html.escape(cell)}</{tag}>")
-        kind = ' class="chosen"' if index == chosen else ""
-        lines.append(f"<tr{kind}>{''.join(cells)}</tr>")
-    parts = f"<thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody>"
-    return f'<div class="wide"><table>{parts}</table></div>'
-
-
-def cards(figures: Iterable[tuple[str, str, str]]) -> str:
-    """What matters most: a name, a value and what to compare it with, each."""
-    inner = []
-    for name, *values in figures:
-        told = "".join(f"<dd>{html.escape(value)}</dd>" for value in values if value)
-        inner.append(f"<div><dt>{html.escape(name)}</dt>{told}</div>")
-    return f'<dl class="cards">{"".join(inner)}</dl>'
-
-
-def picture(path: str | os.PathLike, label: str) -> str:
-    """An SVG file as a figure of the page."""
-    text = pathlib.Path(path).read_text(encoding="utf-8")
-    drawing = text[text.index("<svg") :]
-    own = re.sub(r"\W", "", label)  # identities are the page's, and several pictures share it
-    drawing = re.sub(r'(\bid="|href="#|url\(#)(?!block)', rf"\g<1>{own}-", drawing)
-    label = html.escape(label)
-    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{label}"{_width(drawing)} ', 1)
-    return f"<figure>{drawing}</figure>"
-
-
-def _width(drawing: str) -> str:
-    """Keeps a wide drawing, such as that of a network of many blocks, from shrinking too far."""
-    points = float(re.search(r'width="([\d.]+)pt"', drawing)[1])
-    least = _READABLE * points
-    return f' style="min-width: {least:.0f}pt"' if points > _WIDE else ""
-
-
-def gallery(images: Iterable[tuple[str, str]]) -> str:
-    """Small images side by side: base64 of a PNG file and what stands below, each."""
-    inner = [
-        f'<div><img alt="" src="data:image/png;base64,{image}">{html.escape(text)}</div>'
-        for image, text in images
-    ]
-    return f'<div class="gallery">{"".join(inner)}</div>'
-
-
-def document(title: str, body: Iterable[str]) -> str:
-    """A whole page."""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
-        # An icon of its own, or browsers ask a server for one.
-        '<link rel="icon" href="data:,"></head>\n'
-        f"<body>{''.join(body)}</body></html>\n"
+    chosen = outcome.chosen
+    return _render(
+        "run.html",
+        title=outcome.title,
+        headline=tables.headline(outcome.run),
+        figures=list(_cards(outcome)),
+        verdict=tables.verdict(outcome),
+        drawings=drawings,
+        path_titles=path_titles(outcome),
+        phases=Table(tables.phase_rows(outcome), chosen="fine-tuned" if chosen else None),
+        levels=Table(tables.level_rows(outcome), chosen=chosen.name if chosen else None),
+        split=outcome.split,
+        classes=Table(_class_rows(outcome)),
+        examples=_examples(outcome.classes, examples) if examples else None,
+        exports=exports,
+        flags=flags,
+        environment=Table([("made with", "version"), *outcome.run.environment.items()]),
     )
 
 
-def section(title: str, *content: str) -> str:
-    """A part of a page under its heading."""
-    return f"<section><h2>{html.escape(title)}</h2>{''.join(content)}</section>"
+def overview_page(title: str, drawing: str | None, methods: Sequence[Sequence[str]]) -> str:
+    """The page of several runs.
+
+    Args:
+        title: its heading.
+        drawing: the SVG file with the tailored networks; `None` if there is none.
+        methods: the rows of `tables.comparison_rows`.
+    """
+    return _render("overview.html", title=title, drawing=drawing, methods=Table(methods, words=2))
 
 
-def subtitle(text: str) -> str:
-    """A heading within a section."""
-    return f"<h3>{html.escape(text)}</h3>"
+@functools.cache
+def _templates() -> jinja2.Environment:
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("tailor_tf.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["inline_svg"] = svg.inline
+    return templates
 
 
-def paragraph(text: str) -> str:
-    """Plain text as a paragraph."""
-    return f"<p>{html.escape(text)}</p>"
+def _render(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)
 
 
-def preformatted(path: str | os.PathLike) -> str:
-    """A text file as it stands; nothing where there is none."""
-    path = pathlib.Path(path)
-    return f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>" if path.exists() else ""
+def _cards(outcome: Outcome) -> Iterator[Card]:
+    """The most important figures, with the teacher's or the predicted ones."""
+    network = outcome.network
+    for split in ("validation", "test"):
+        if split in network.accuracy:
+            yield _accuracy_card(outcome, split)
+    for count in ("multiply_adds", "parameters"):
+        yield _reduction_card(outcome, count)
+    if outcome.selection and (latency := outcome.selection.latency):
+        predicted = f"predicted {significant(latency.predicted_ms)} ms"
+        yield Card("latency", f"{significant(latency.measured_ms)} ms", predicted)
+    yield Card("task parameters", amount(network.cost.task_parameters))
+    yield Card("universal blocks kept", tables.kept(outcome, network))
 
 
-def write(path: str | os.PathLike, title: str, body: Iterable[str]) -> None:
-    """Writes a page in one piece."""
-    write_text(pathlib.Path(path), document(title, body))
+def _accuracy_card(outcome: Outcome, split: str) -> Card:
+    value = f"{tables.percent(outcome.network, split)} %"
+    return Card(f"{split} accuracy", value, f"teacher {tables.percent(outcome.teacher, split)} %")
+
+
+def _reduction_card(outcome: Outcome, count: str) -> Card:
+    left, whole = (amount(record.cost[count]) for record in (outcome.network, outcome.teacher))
+    gone = f"{100 * outcome.gone(count):.1f} %"
+    return Card(f"{count.replace('_', '-')} gone", gone, f"{left} of {whole}")
+
+
+def path_titles(outcome: Outcome) -> dict[str, str]:
+    """Shape, complexity and gate of each path, by its id in the picture of the architecture."""
+    gates = outcome.network.gates
+    return {
+        identity(path, removed=path not in gates): _path_title(outcome, path, complexity)
+        for path, complexity in outcome.run.path_complexities.items()
+    }
+
+
+def _path_title(outcome: Outcome, path: Path, complexity: float) -> str:
+    height, width, channels = outcome.run.universal.node_shapes[path.target]
+    gate = outcome.network.gates.get(path)
+    state = "removed" if gate is None else f"gate {gate:.3f}"
+    shape = f"{height}x{width}x{channels}"
+    return ", ".join([path.name, shape, _in_words(outcome, complexity), state])
+
+
+def _in_words(outcome: Outcome, complexity: float) -> str:
+    if outcome.complexity == "latency_ms":
+        return f"{complexity:.3f} ms"
+    return f"{complexity / 1e6:.3f} M {outcome.complexity.replace('_', '-')}"
+
+
+def _class_rows(outcome: Outcome) -> list[list[str]]:
+    """A row per class under their header, the network's least accurate classes first."""
+    images, *hits = outcome.by_class()
+    wrong = outcome.confused()
+    header = ["class", "images", "teacher (%)", f"{outcome.network_name} (%)"]
+    rows = [[*header, "most often taken for"]]
+    for label in np.argsort(hits[1], kind="stable"):
+        name = outcome.classes[label]
+        if images[label]:
+            taken_for = _most_frequent(wrong[label], outcome.classes)
+            accuracies = [f"{hit[label]:.1f}" for hit in hits]
+            rows.append([name, f"{images[label]:,}", *accuracies, taken_for])
+        else:
+            rows.append([name, "0", "-", "-", ""])
+    return rows
+
+
+def _most_frequent(wrong: np.ndarray, names: Sequence[str]) -> str:
+    """The class with the most of a class's mistakes, `[classes]`; empty without mistakes."""
+    other = int(wrong.argmax())
+    return f"{names[other]} ({wrong[other]})" if wrong.any() else ""
+
+
+def _examples(names: Sequence[str], record: ExamplesRecord) -> Examples:
+    known = dict(record.classes)
+    return Examples(
+        [
+            Image(png, f"{names[true]}, taken for {names[predicted]}")
+            for true, predicted, png in record.confusions
+        ],
+        [Image(png, names[label]) for label, png in known.items()],
+        [name for label, name in enumerate(names) if label not in known],
+    )
