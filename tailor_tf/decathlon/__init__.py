@@ -1,1 +1,1 @@
-"""Protocols of several domains over one universal network, their score and standings."""
+"""Benchmarks of several tasks over one universal network: protocols, score and standings."""

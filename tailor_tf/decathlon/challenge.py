@@ -1,4 +1,4 @@
-"""Files of the Visual Domain Decathlon's challenge: annotations, results, and what they score.
+"""Files of the Visual Domain Decathlon challenge: annotations and results, and their accuracy.
 
 The annotations are COCO-style JSON, `<domain>_train.json` and `<domain>_test_stripped.json` in the
 development kit: `images` with `id` and `file_name`, `categories` with `id`, and `annotations` with
@@ -15,21 +15,21 @@ from typing import Any
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import write_text
 
-_PREFIX = "data/"  # of file names in the annotations, and not of those in the archives
+_PREFIX = "data/"  # start of file names in the annotations, not in the archives
 _KIT = "downloads/extracted/*/decathlon-1.0/annotations"  # in TensorFlow Datasets' folder
 
 
 class ChallengeError(TailorError):
-    """A file of the challenge that is missing or does not hold what it should."""
+    """A file of the challenge is missing or has another content than expected."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Annotations:
-    """What a result file needs to know of a domain.
+    """Ids of the categories and test images of a domain, which result files contain.
 
     Attributes:
-        category_ids: of the classes, in the order of their labels.
-        image_ids: of the test images, by name in the archive, such as "dtd/test/000001.jpg".
+        category_ids: category ids of the classes, in the order of their labels.
+        image_ids: ids of the test images, by name in the archive, such as "dtd/test/000001.jpg".
     """
 
     category_ids: tuple[int, ...]
@@ -40,7 +40,7 @@ def find_annotations(data_dir: str | os.PathLike) -> pathlib.Path:
     """The folder of annotations that TensorFlow Datasets unpacked when it prepared the decathlon.
 
     Raises:
-        ChallengeError: there is none.
+        ChallengeError: there is no such folder.
     """
     found = sorted(pathlib.Path(data_dir).expanduser().glob(_KIT))
     if not found:
@@ -55,7 +55,7 @@ def read_annotations(folder: str | os.PathLike, domain: str) -> Annotations:
     """Reads `<domain>_train.json` and `<domain>_test_stripped.json` in a folder of annotations.
 
     Raises:
-        ChallengeError: a file is missing or holds something else.
+        ChallengeError: a file is missing or has another content.
     """
     folder = pathlib.Path(folder)
     categories = _entries(folder / f"{domain}_train.json", "categories", "id")
@@ -76,24 +76,25 @@ def write_results(
 
     Args:
         path: the file to write.
-        annotations: of the domain.
-        names: test images, by name in the archive.
-        labels: the predicted label of each.
+        annotations: the ids of the domain.
+        names: names of the test images in the archive.
+        labels: predicted label of each image.
 
     Raises:
-        ChallengeError: the images are not those of the annotations.
+        ChallengeError: the images are not the same as in the annotations, or a label has no
+            category.
     """
     unknown, left = set(names) - set(annotations.image_ids), set(annotations.image_ids) - set(names)
     if unknown or left:
         raise ChallengeError(
             f"{len(names)} test images do not fit {len(annotations.image_ids)} annotations: "
             f"{len(unknown)} unknown, {len(left)} without prediction, such as "
-            f"{sorted(unknown or left)[0]!r}. Are annotations and images of one version?"
+            f"{sorted(unknown or left)[0]!r}. Use annotations and images of the same version."
         )
     if max(labels) >= len(annotations.category_ids):
         raise ChallengeError(
             f"There are predictions of class {max(labels)} and {len(annotations.category_ids)} "
-            "categories in the annotations; expected as many as the network has classes."
+            "categories in the annotations; expected one category for each class of the network."
         )
     results = [
         {
@@ -110,10 +111,10 @@ def accuracy(results: str | os.PathLike, labels: str | os.PathLike) -> float:
 
     Args:
         results: a file of `write_results`.
-        labels: COCO-style annotations of the same images, with `annotations`.
+        labels: COCO-style JSON with the `annotations` of the same images.
 
     Raises:
-        ChallengeError: a file is missing, holds something else, or an image has no prediction.
+        ChallengeError: a file is missing or has another content, or an image has no prediction.
     """
     keys = ("image_id", "category_id")
     given = {entry["image_id"]: entry["category_id"] for entry in _entries(results, None, *keys)}
@@ -121,12 +122,15 @@ def accuracy(results: str | os.PathLike, labels: str | os.PathLike) -> float:
     missing = sorted(wanted.keys() - given.keys())
     if missing or not wanted:
         what = f"image {missing[0]} of {len(missing)} such" if missing else "any image"
-        raise ChallengeError(f"{results} does not answer {labels}: no prediction for {what}.")
+        raise ChallengeError(
+            f"{results} does not answer {labels}: no prediction for {what}. Expected a prediction "
+            "for every labelled image."
+        )
     return 100 * sum(given[image] == category for image, category in wanted.items()) / len(wanted)
 
 
 def _entries(path: str | os.PathLike, key: str | None, *fields: str) -> list[dict[str, Any]]:
-    """A list of objects with some fields from a JSON file: the file itself, or its value `key`."""
+    """A list of objects with `fields` from a JSON file: the whole file, or its value `key`."""
     path = pathlib.Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Protocols of several domains over one universal network: tasks, predictions, standings."""
+"""Protocols: the tasks of a benchmark with several domains, their predictions and standings."""
 
 import os
 import pathlib
@@ -7,22 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.data import Split, evaluation_batches
+from tailor_tf.data.batches import evaluation_batches
+from tailor_tf.data.splits import Split
 from tailor_tf.data.tfds_source import load_unlabelled_test
 from tailor_tf.decathlon import challenge, score, standings
-from tailor_tf.method.task_pack import load_task_pack
-from tailor_tf.network import weights
-from tailor_tf.records import records
+from tailor_tf.method.task_pack import load_task_pack, read_header
+from tailor_tf.records.phase import TEACHER
+from tailor_tf.records.records import SelectionRecord
+from tailor_tf.records.store import Records
+from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import write_text
-from tailor_tf.training import loop
+from tailor_tf.training import evaluation
 
 COLLECTION = "visual_domain_decathlon"
-RESULTS = "predictions.json"
+STANDINGS = "standings.md"  # in the working directory of a protocol
 _BATCH = 256
 
-# Tasks by domain; those in folders lie under one that the person names.
+# Tasks by domain; paths after "folder:" are inside the user's folder of images.
 PROTOCOLS: Mapping[str, Mapping[str, str]] = {
     "decathlon": {domain: f"tfds:{COLLECTION}/{domain}" for domain in score.DOMAINS},
     # ImageNet-to-Sketch (Mallya et al., ECCV 2018).
@@ -46,38 +49,37 @@ def predict(
     """Writes the challenge's result file of a domain whose run is finished.
 
     Args:
-        workdir: the run's working directory; the file lands in it.
+        workdir: the run's working directory; the file is written there.
         domain: one of `score.DOMAINS`.
-        annotations: its annotations.
-        universal: the universal network for an image size.
-        data_dir: where TensorFlow Datasets keeps its data.
+        annotations: the annotations of the domain.
+        universal: from an image size in pixels to the universal network.
+        data_dir: folder of TensorFlow Datasets' data sets; its own default if `None`.
 
     Raises:
-        challenge.ChallengeError: the test images are not those of the annotations.
-        TailorError: a task pack or data set that cannot be used.
+        challenge.ChallengeError: the test images are not the same as in the annotations.
+        TailorError: the task pack or the data set cannot be used.
     """
-    workdir = pathlib.Path(workdir)
-    pack = workdir / "task_pack.safetensors"
-    size = weights.read_metadata(pack)["preprocessing"]["image_size"]
-    tailored = load_task_pack(pack, universal(size))
-    preprocessing = tailored.preprocessing
+    files = Workdir(workdir)
+    size = read_header(files.task_pack).info.preprocessing.image_size
+    task = load_task_pack(files.task_pack, universal(size))
+    preprocessing = task.info.preprocessing
     names, images = load_unlabelled_test(f"{COLLECTION}/{domain}", preprocessing.resize, data_dir)
     unknown = Split("test", np.zeros(len(names), np.int32), images)
     batches = evaluation_batches(unknown, preprocessing, batch_size=_BATCH)
-    logits, _ = loop.predict(tailored.student, batches)
-    challenge.write_results(workdir / RESULTS, annotations, names, logits.argmax(-1))
+    logits, _ = evaluation.predict(task.student.model, batches)
+    challenge.write_results(files.predictions, annotations, names, logits.argmax(-1))
 
 
 def is_finished(workdir: str | os.PathLike, universal: Universal) -> bool:
     """Whether a domain's run is finished.
 
     Raises:
-        TailorError: it was made over another universal network.
+        TailorError: the run was made over another universal network.
     """
-    found = records.Records(workdir)
-    if found.read("selection") is None:
+    records = Records(Workdir(workdir))
+    if records.read(SelectionRecord) is None:
         return False
-    made_over = found.read("teacher")["settings"]["universal"]
+    made_over = records.read_phase(TEACHER).fingerprint
     if made_over != universal.fingerprint:
         raise TailorError(
             f"{workdir} was made over the universal network with fingerprint {made_over[:16]}; "
@@ -86,9 +88,9 @@ def is_finished(workdir: str | os.PathLike, universal: Universal) -> bool:
     return True
 
 
-def _is_predicted(workdir: pathlib.Path) -> bool:
-    """Whether there are predictions of the task pack that is there now."""
-    results, pack = workdir / RESULTS, workdir / "task_pack.safetensors"
+def _is_predicted(workdir: Workdir) -> bool:
+    """Whether there are predictions that are newer than the task pack."""
+    results, pack = workdir.predictions, workdir.task_pack
     return results.exists() and results.stat().st_mtime_ns >= pack.stat().st_mtime_ns
 
 
@@ -105,38 +107,39 @@ def conclude(
     """Writes `predictions.json` of each domain of the decathlon, and `standings.md`.
 
     Args:
-        workdir: holds the domains' working directories.
-        domains: those whose run is finished.
+        workdir: folder of the domains' working directories.
+        domains: the domains whose run is finished.
         protocol: one of `PROTOCOLS`.
-        universal: the universal network for an image size.
-        data_dir: where TensorFlow Datasets keeps its data.
-        annotations: folder of annotations of the decathlon's kit; looked for in `data_dir` if
-            `None`.
-        test_labels: folder of `<domain>_test.json`, COCO-style, to score the predictions with;
-            domains without such a file are left without a test accuracy.
+        universal: from an image size in pixels to the universal network.
+        data_dir: folder of TensorFlow Datasets' data sets.
+        annotations: folder of annotations of the decathlon's development kit; searched for in
+            `data_dir` if `None`.
+        test_labels: folder of files `<domain>_test.json`, COCO-style, for the test accuracy of the
+            predictions; domains without such a file get none.
 
     Returns:
         The tables of `standings`, Markdown.
 
     Raises:
-        TailorError: what `predict` and `challenge` raise.
+        TailorError: any error of `predict` and `challenge`.
     """
-    workdir = pathlib.Path(workdir)
+    folder = pathlib.Path(workdir)
+    runs = {domain: Workdir(folder / domain) for domain in domains}
     if protocol == "decathlon":
-        left = [domain for domain in domains if not _is_predicted(workdir / domain)]
+        left = [domain for domain in domains if not _is_predicted(runs[domain])]
         kit = annotations or (left and challenge.find_annotations(data_dir))
         for domain in left:
             known = challenge.read_annotations(kit, domain)
-            predict(workdir / domain, domain, known, universal, data_dir)
-    found = {domain: outcome.methods(workdir / domain) for domain in domains}
+            predict(runs[domain].path, domain, known, universal, data_dir)
+    found = {domain: outcome.methods(run) for domain, run in runs.items()}
     tests = {
-        domain: 100 * methods["nettailor"]["accuracy"]["test"]
+        domain: 100 * methods["nettailor"].accuracy["test"]
         for domain, methods in found.items()
-        if "test" in methods["nettailor"]["accuracy"]
+        if "test" in methods["nettailor"].accuracy
     }
     labels = {d: pathlib.Path(test_labels or "") / f"{d}_test.json" for d in domains}
     tests |= {
-        domain: challenge.accuracy(workdir / domain / RESULTS, file)
+        domain: challenge.accuracy(runs[domain].predictions, file)
         for domain, file in labels.items()
         if test_labels and file.exists()
     }
@@ -144,5 +147,5 @@ def conclude(
     if protocol == "decathlon":
         rows = [*score.PUBLISHED, standings.our_row(found, tests)]
         text += "\n" + standings.decathlon_table(rows)
-    write_text(workdir / "standings.md", text)
+    write_text(folder / STANDINGS, text)
     return text

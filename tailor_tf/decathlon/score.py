@@ -1,7 +1,7 @@
 """The Visual Domain Decathlon: its domains, published results and score.
 
-`S = sum_d 1000 (max(0, Emax_d - E_d) / Emax_d)^2` with the test error `E_d` and twice the error of
-full fine-tuning as `Emax_d` (Rebuffi, Bilen and Vedaldi, NIPS 2017).
+`S = sum_d 1000 (max(0, Emax_d - E_d) / Emax_d)^2`, where `E_d` is the test error on domain `d`, and
+`Emax_d` twice the test error of full fine-tuning (Rebuffi, Bilen and Vedaldi, NIPS 2017).
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tailor_tf.support.errors import TailorError
 
-# Names of the configurations in TensorFlow Datasets, with the short ones of published tables.
+# Names of the configurations in TensorFlow Datasets, and short names in published tables.
 DOMAINS: Mapping[str, str] = {
     "imagenet12": "ImNet",
     "aircraft": "Airc",
@@ -23,7 +23,7 @@ DOMAINS: Mapping[str, str] = {
     "ucf101": "UCF",
 }
 
-MOST_POINTS = 1000  # of one domain
+MOST_POINTS = 1000  # largest number of points of one domain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Row:
     """A row of the table of results.
 
     Attributes:
-        method: its name.
+        method: name of the method.
         accuracies: top-1 accuracy by domain, percent.
-        parameters: mean over tasks, where published.
-        multiply_adds: mean over tasks, where published.
+        parameters: mean number of parameters over the tasks; `None` if not published.
+        multiply_adds: mean number of multiply-adds for one image over the tasks, likewise.
     """
 
     method: str
@@ -56,7 +56,7 @@ FINE_TUNING = _published(
     "fine-tuning", 59.87, 60.34, 82.12, 92.82, 55.53, 97.53, 81.41, 87.69, 96.55, 51.20
 )
 
-# As printed in Morgado and Vasconcelos (CVPR 2019, table 3), the last one in later work (2023).
+# From Morgado and Vasconcelos (CVPR 2019, table 3); the last row from later work (2023).
 PUBLISHED = (
     FINE_TUNING,
     _published("LwF", 59.87, 61.15, 82.23, 92.34, 58.83, 97.57, 83.05, 88.08, 96.10, 50.04),
@@ -82,7 +82,7 @@ PUBLISHED = (
 
 
 def points(domain: str, accuracy: float) -> float:
-    """Points that a test accuracy is worth.
+    """Points for a test accuracy.
 
     Args:
         domain: one of `DOMAINS`.
@@ -102,10 +102,10 @@ def points(domain: str, accuracy: float) -> float:
 
 
 def score(accuracies: Mapping[str, float]) -> float:
-    """The decathlon's score of test accuracies in percent; a missing domain is worth nothing."""
+    """The decathlon's score, from test accuracies in percent; a missing domain gets no points."""
     return sum(points(domain, accuracy) for domain, accuracy in accuracies.items())
 
 
 def next_point(domain: str, accuracy: float) -> float:
-    """Points that one more percentage point of accuracy would bring."""
+    """Points that one more percentage point of accuracy would add."""
     return points(domain, min(accuracy + 1, 100)) - points(domain, accuracy)

@@ -1,27 +1,27 @@
-"""Tables over the domains of a protocol, from run records: every domain, and the published rows."""
+"""Tables of the domains of a protocol, from run records, and of published results."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tailor_tf.decathlon import score
-from tailor_tf.report.tables import aligned, amounts, significant
+from tailor_tf.records.records import PhaseRecord
+from tailor_tf.report.tables import amounts
+from tailor_tf.support.text import aligned, significant
 
 OURS = "tailor_tf"
 
 
 def domain_table(
-    records: Mapping[str, Mapping[str, Mapping[str, Any]]], tests: Mapping[str, float]
+    records: Mapping[str, Mapping[str, PhaseRecord]], tests: Mapping[str, float]
 ) -> str:
-    """A row per finished domain.
+    """Table with one row per finished domain, Markdown.
 
     Args:
-        records: by domain, its records by method, see `outcome.methods`.
-        tests: test accuracies by domain, percent, where they are known.
+        records: records by method, see `outcome.methods`, by domain.
+        tests: known test accuracies by domain, percent.
 
     Returns:
-        Markdown: accuracies in percent; points of the decathlon's score, and what one more
-        percentage point of accuracy would add, for its domains with a test accuracy; costs in
-        millions.
+        Accuracies in percent and costs in millions. Domains of the decathlon with a test accuracy
+        also have their points, and the points that one more percentage point would add.
     """
     header = ["domain", "fine-tuning, validation (%)", "validation (%)", "test (%)", "points"]
     header += ["one more % brings", "parameters (M)", "task parameters (M)", "multiply-adds (M)"]
@@ -29,8 +29,8 @@ def domain_table(
     rows = []
     for domain, methods in records.items():
         ours, whole = methods["nettailor"], methods.get("finetune")
-        reference = f"{100 * whole['accuracy']['validation']:.2f}" if whole else "-"
-        validation = f"{100 * ours['accuracy']['validation']:.2f}"
+        reference = f"{100 * whole.accuracy['validation']:.2f}" if whole else "-"
+        validation = f"{100 * ours.accuracy['validation']:.2f}"
         scored = domain in tests and domain in score.DOMAINS
         rows.append(
             [
@@ -40,37 +40,37 @@ def domain_table(
                 f"{tests[domain]:.2f}" if domain in tests else "-",
                 f"{score.points(domain, tests[domain]):.0f}" if scored else "-",
                 f"{score.next_point(domain, tests[domain]):.1f}" if scored else "-",
-                *amounts(ours["cost"]),
-                str(ours["cost"]["universal_blocks"]),
-                f"{ours['seconds']:,.0f}",
+                *amounts(ours.cost),
+                str(ours.cost.universal_blocks),
+                f"{ours.seconds:,.0f}",
             ]
         )
     return "\n".join(aligned([header, *rows])) + "\n"
 
 
 def our_row(
-    records: Mapping[str, Mapping[str, Mapping[str, Any]]], tests: Mapping[str, float]
+    records: Mapping[str, Mapping[str, PhaseRecord]], tests: Mapping[str, float]
 ) -> score.Row:
-    """This project's row: on test images where every domain has a test accuracy."""
+    """This project's row: test accuracies if all domains have one, else validation accuracies."""
     ours = {domain: methods["nettailor"] for domain, methods in records.items()}
     tested = all(domain in tests for domain in ours)
     accuracies = {
-        domain: tests[domain] if tested else 100 * record["accuracy"]["validation"]
+        domain: tests[domain] if tested else 100 * record.accuracy["validation"]
         for domain, record in ours.items()
     }
     means = {
-        count: sum(record["cost"][count] for record in ours.values()) / len(ours)
+        count: sum(record.cost[count] for record in ours.values()) / len(ours)
         for count in ("parameters", "multiply_adds")
     }
     return score.Row(f"{OURS}, {'test' if tested else 'validation'} images", accuracies, **means)
 
 
 def decathlon_table(rows: Sequence[score.Row]) -> str:
-    """Results on the decathlon side by side.
+    """Table of results on the decathlon, one row per method, Markdown.
 
     Returns:
-        Markdown: accuracy by domain in percent, their mean, the score (of a row that lacks domains
-        in brackets: they count nothing), mean parameters and multiply-adds of a task in millions.
+        Accuracy by domain and their mean in percent; the score, in brackets if domains are missing,
+        which get no points; mean parameters and multiply-adds of a task in millions.
     """
     header = ["method", *score.DOMAINS.values(), "mean", "score"]
     header += ["parameters (M)", "multiply-adds (M)"]

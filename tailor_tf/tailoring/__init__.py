@@ -1,1 +1,1 @@
-"""One task from start to end, in one working directory."""
+"""Tailoring: one task from start to end, in one working directory."""

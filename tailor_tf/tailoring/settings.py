@@ -1,15 +1,15 @@
-"""What a run can be told."""
+"""Settings of a tailoring run."""
 
 import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf.method import pruning
-from tailor_tf.network.costs import COMPLEXITIES
-from tailor_tf.records.records import Level
+from tailor_tf.network.cost import COMPLEXITIES
+from tailor_tf.records.level import Level
 from tailor_tf.support.errors import TailorError
-from tailor_tf.training.loop import Recipe
+from tailor_tf.training.recipe import Recipe
 
-# The settings of the paper's demo (ResNet-34 at 224x224), its rates dropping every 8 epochs.
+# Settings of the paper's demo (ResNet-34 at 224x224); learning rates drop every 8 epochs.
 TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.01)
 STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.01)
@@ -18,29 +18,35 @@ COMPLEXITY_WEIGHT = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that a run can be told; the defaults are the paper's where they carry over.
+    """Settings of a tailoring run; the defaults are the paper's where possible.
 
     Attributes:
-        teacher: how to fine-tune the teacher.
-        student: how to train the student.
-        finetune: how to fine-tune what pruning leaves.
-        baseline: how to train the networks of `baselines`, with which a tailored one is compared.
-        max_skip: how many layers back a proxy may read; `None` for all of them.
-        complexity: what E[C] counts, one of `costs.COMPLEXITIES`.
-        complexity_weight: `gamma1` of eq. 12 while the student is trained; 0 in fine-tuning. `None`
-            drives E[C] to the budget of `complexity`, see `complexity.DrivenWeight`.
+        teacher: optimisation settings of the teacher's fine-tuning.
+        student: optimisation settings of the student's training.
+        finetune: optimisation settings of the fine-tuning after pruning.
+        baseline: optimisation settings of the baselines, the networks to compare with.
+        max_skip: largest number of layers that a proxy may cover; `None` for no limit.
+        complexity: the count that complexity means in E[C], one of `cost.COMPLEXITIES`.
+        complexity_weight: `gamma1` of eq. 12 while the student is trained; in fine-tuning it is 0.
+            `None` adjusts it until E[C] reaches the budget of `complexity`, see
+            `complexity.DrivenWeight`.
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
-        estimator: "paper" or "reachability", see `complexity`; "paper" by default, which can be
-            negative, and where E[C] is driven to a budget "reachability".
-        prune_blocks: numbers of universal blocks to try to remove, from the largest down until one
-            is within the tolerance; `None` searches for the leanest network that is.
+        estimator: estimator of E[C], see `complexity`: "paper", which can be negative, or
+            "reachability". `None` for "reachability" if `complexity_weight` is `None`, else
+            "paper".
+        prune_blocks: numbers of universal blocks to remove; they are tried from the largest one
+            down, until a network is within the tolerance. `None` searches for the leanest network
+            within the tolerance.
         proxy_threshold: proxies with a smaller gate are removed.
-        tolerance: how many points of validation accuracy the tailored network may lie below its
-            teacher; `None` for the most accurate network within `budget`.
-        budget: what the tailored network may have at most, by attribute of `costs.Cost`:
+        tolerance: largest loss of validation accuracy against the teacher, percentage points;
+            `None` for the most accurate network within `budget`.
+        budget: largest allowed counts of the tailored network, by attribute of `cost.Cost`:
             "multiply_adds", "parameters", "task_parameters", "latency_ms".
-        seed: of initial weights, order of the images and augmentation.
+        seed: seed of the initial weights, the order of the images and their augmentation.
+
+    Raises:
+        TailorError: settings that contradict each other, or an unknown `complexity`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
@@ -65,30 +71,33 @@ class Settings:
             object.__setattr__(self, "estimator", by_default)
         if self.prune_blocks is not None and self.budget:
             raise TailorError(
-                "Both numbers of blocks to remove and a budget are given; leave out one, as a "
-                "budget finds the numbers itself."
+                "Both numbers of blocks to remove and a budget are given; leave out one of them: "
+                "with a budget, the numbers of blocks are found automatically."
             )
         if self.tolerance is None and not self.budget:
-            raise TailorError("Neither a tolerance nor a budget is given; expected one at least.")
+            raise TailorError("Neither a tolerance nor a budget is given; give one or both.")
         if self.complexity not in COMPLEXITIES:
             known = ", ".join(COMPLEXITIES)
             raise TailorError(f"Unknown complexity {self.complexity!r}; known are {known}.")
         if self.complexity_weight is None and self.complexity not in self.budget:
             raise TailorError(
-                f"The complexity is to be driven to a budget of {self.complexity}, and none is "
-                "given; give one, or a complexity weight."
+                f"There is no complexity weight and no budget of {self.complexity}; give a budget "
+                "of it, which the weight is then adjusted to, or a complexity weight."
             )
 
     @property
     def needs_latency(self) -> bool:
-        """Whether anything depends on measured latencies."""
+        """Whether the complexity or the budget needs measured latencies."""
         return self.complexity == "latency_ms" or "latency_ms" in self.budget
 
     def levels(self, num_blocks: int) -> tuple[Level, ...]:
-        """The numbers of universal blocks to remove, from the largest down; all are possible.
+        """The levels to try, from the largest number of blocks to remove to the smallest.
+
+        Args:
+            num_blocks: number of blocks of the universal network.
 
         Raises:
-            TailorError: a number below 0 or above `num_blocks`.
+            TailorError: a number of blocks to remove is below 0 or above `num_blocks`.
         """
         numbers = range(num_blocks + 1) if self.prune_blocks is None else self.prune_blocks
         for number in numbers:

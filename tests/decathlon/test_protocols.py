@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from tailor_tf import backbones, save_universal
-from tailor_tf.data import DataError, load_task
+from tailor_tf.data.errors import DataError
+from tailor_tf.data.sources import load_task
 from tailor_tf.data.tfds_source import load_unlabelled_test
 from tailor_tf.decathlon import challenge, score
 from tailor_tf.network.graph import build_network
+from tests.builders import randomise
 from tests.decathlon import archives
 from tests.decathlon.archives import CLASSES, IMAGES
-from tests.helpers import randomise
 from tests.programs import ROOT
 
 pytestmark = pytest.mark.slow

@@ -1,13 +1,18 @@
 """The decathlon's tables against figures by hand."""
 
 from tailor_tf.decathlon import score, standings
+from tailor_tf.network.cost import Cost
+from tailor_tf.records.records import PhaseRecord
+
+
+def _record(validation, parameters, multiply_adds):
+    cost = Cost(multiply_adds, parameters, 10_000, 4, 0)
+    return PhaseRecord(1234, {"validation": validation}, {}, cost, None, {}, {})
 
 
 def _methods(validation, parameters, multiply_adds):
-    cost = {"parameters": parameters, "multiply_adds": multiply_adds}
-    cost |= {"task_parameters": 10_000, "universal_blocks": 4}
-    ours = {"accuracy": {"validation": validation}, "cost": cost, "seconds": 1234}
-    return {"finetune": {"accuracy": {"validation": 0.5}}, "nettailor": ours}
+    ours = _record(validation, parameters, multiply_adds)
+    return {"finetune": _record(0.5, parameters, multiply_adds), "nettailor": ours}
 
 
 RECORDS = {"svhn": _methods(0.9, 1_000_000, 2e6), "dtd": _methods(0.6, 3_000_000, 6e6)}

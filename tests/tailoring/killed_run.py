@@ -16,8 +16,8 @@ import keras
 import safetensors.numpy
 import tensorflow as tf
 
-from tailor_tf import Recipe, Settings, load_task, load_universal, tailor
-from tailor_tf.records import records
+from tailor_tf import Recipe, Settings, TrainingOptions, load_task, load_universal, tailor
+from tailor_tf.records import store
 from tailor_tf.training import loop
 
 QUICK = Recipe(2, batch_size=128, learning_rate=0.05)
@@ -82,10 +82,13 @@ def main(workdir, universal, kind="", number="0"):
     elif kind == "between":
         die_before(os, "replace", count)
     elif kind == "record":
-        die_before(records.Records, "write", count)
+        die_before(store, "_write", count)
     steps = Steps(count if kind == "step" else Countdown(0))
     task = load_task("digits", image_size=16)
-    options = {"callbacks": lambda phase: [steps], "checkpoint_seconds": 0}
+    options = {
+        "callbacks": lambda phase: [steps],
+        "options": TrainingOptions(checkpoint_seconds=0),
+    }
     tailor(load_universal(universal), task, workdir, SETTINGS, **options)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tailor_tf import backbones, save_universal
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
-from tests.helpers import randomise
+from tests.builders import randomise
 from tests.programs import ROOT
 
 pytestmark = pytest.mark.slow

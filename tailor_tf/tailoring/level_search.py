@@ -1,0 +1,112 @@
+"""Search among the levels of a student: levels to fine-tune, their starts, when to stop, choice."""
+
+import functools
+from collections.abc import Sequence
+
+from tailor_tf.method import search
+from tailor_tf.method.levels import Levels
+from tailor_tf.method.search import Selection
+from tailor_tf.records import phase as names
+from tailor_tf.records.level import Level
+from tailor_tf.records.records import PhaseRecord
+from tailor_tf.records.store import Records
+from tailor_tf.support.statistics import standard_error
+from tailor_tf.tailoring.phases import LevelPlan, Phases
+from tailor_tf.tailoring.run_costs import RunCosts
+from tailor_tf.tailoring.settings import Settings
+
+
+class LevelSearch:
+    """Search among the levels of a trained student; only validation images decide.
+
+    Args:
+        settings: settings of the run; tolerance, budget and numbers of blocks are used.
+        costs: costs of the run's networks.
+        records: records of teacher and student, and of the levels after their fine-tuning.
+        phases: fine-tunes the levels.
+        validation_images: number of validation images.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        costs: RunCosts,
+        records: Records,
+        phases: Phases,
+        validation_images: int,
+    ):
+        self._settings = settings
+        self._costs = costs
+        self._records = records
+        self._phases = phases
+        self._validation_images = validation_images
+        self._plans: dict[Level, LevelPlan] = {}
+        self._tuned: dict[Level, float] = {}  # validation accuracies, in the order tuned
+
+    def select(self) -> Selection:
+        """Fine-tunes levels until one is chosen.
+
+        Raises:
+            TailorError: no pruned network is within the budget.
+        """
+        numbers = self._settings.levels(self._costs.graph.num_blocks)
+        goal, budget = self._goal(), self._settings.budget
+        if self._settings.prune_blocks is not None:
+            # Levels that were asked for by number are trained to the end.
+            return search.first_within(numbers, self._tune, goal=goal)
+        levels, largest_first = self._levels(), numbers[::-1]
+        tune = functools.partial(self._tune, goal=goal)
+        if goal is None:
+            return levels.most_accurate(largest_first, budget, tune)
+        return levels.leanest(largest_first, budget, tune, goal=goal, margin=self._margin(goal))
+
+    def plan(self, level: Level) -> LevelPlan:
+        """The plan of a level: it is pruned from the leanest tuned level that has all its paths.
+
+        A plan is made once and kept, so that it does not change when further levels are tuned.
+        """
+        if level not in self._plans:
+            levels = self._levels()
+            start = levels.nearest(level, self._tuned)
+            before = self._plans[start] if start else None
+            self._plans[level] = LevelPlan(level, levels.pruning(level), before)
+        return self._plans[level]
+
+    def _goal(self) -> float | None:
+        """Validation accuracy to reach, 0..1; `None` if there is no tolerance."""
+        if self._settings.tolerance is None:
+            return None
+        teacher = self._records.read_phase(names.TEACHER)
+        return teacher.accuracy["validation"] - self._settings.tolerance / 100
+
+    def _levels(self) -> Levels:
+        """The levels of the trained student."""
+        gates = self._records.read_phase(names.STUDENT).gates
+        threshold = self._settings.proxy_threshold
+        return Levels(self._costs.full, gates, threshold, self._costs.student)
+
+    def _tune(self, level: Level, goal: float | None = None) -> float:
+        """Fine-tunes a level and returns its validation accuracy, 0..1.
+
+        Args:
+            level: the level.
+            goal: validation accuracy to reach, 0..1; training stops when it is out of reach. `None`
+                trains to the end.
+        """
+        self._phases.finetuned(self.plan(level), functools.partial(self._is_hopeless, goal))
+        self._tuned[level] = self._record(level).accuracy["validation"]
+        return self._tuned[level]
+
+    def _is_hopeless(self, goal: float | None, curve: Sequence[float]) -> bool:
+        if goal is None or not curve:
+            return False
+        curves = [self._record(level).curve for level in self._tuned]
+        whole = [other for other in curves if len(other) == self._settings.finetune.epochs]
+        return search.hopeless(curve, whole, goal=goal, margin=self._margin(goal))
+
+    def _record(self, level: Level) -> PhaseRecord:
+        return self._records.read_phase(names.finetuned(level))
+
+    def _margin(self, goal: float) -> float:
+        """Standard error of a validation accuracy near the goal, 0..1."""
+        return standard_error(min(max(goal, 0.0), 1.0), images=self._validation_images)

@@ -1,0 +1,80 @@
+"""Costs of all networks of one run."""
+
+import dataclasses
+
+from tailor_tf.network import costs
+from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.cost import Cost, in_words
+from tailor_tf.network.graph import BlockGraph
+from tailor_tf.network.latencies import Latencies
+from tailor_tf.support.errors import TailorError
+from tailor_tf.tailoring.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunCosts:
+    """Costs of the networks over one universal network with one task's classifier.
+
+    Attributes:
+        graph: the universal network's description.
+        num_classes: number of classes of the task.
+        full: the paths of the full student.
+        settings: settings of the run.
+        latencies: latencies of the networks' pieces; `None` if they were not measured.
+    """
+
+    graph: BlockGraph
+    num_classes: int
+    full: Architecture
+    settings: Settings
+    latencies: Latencies | None = None
+
+    def network(self) -> Cost:
+        """Cost of the teacher: the universal network with the task's classifier."""
+        return costs.network_cost(self.graph, self.num_classes, self.latencies)
+
+    def student(self, architecture: Architecture) -> Cost:
+        """Cost of a student with some of the paths."""
+        return costs.student_cost(self.graph, architecture, self.num_classes, self.latencies)
+
+    def path_complexities(self) -> dict[Path, float]:
+        """Complexity of each path of the full student, in the unit of `settings.complexity`."""
+        count = self.settings.complexity
+        return costs.path_complexities(self.graph, self.full, count, self.latencies)
+
+    def path_shares(self, architecture: Architecture) -> dict[Path, float]:
+        """Complexity of each path, divided by the universal network's (`C` of eq. 5)."""
+        count = self.settings.complexity
+        return costs.path_shares(self.graph, architecture, count, self.latencies)
+
+    def complexity_target(self) -> float | None:
+        """The E[C] of a student that uses the whole budget; `None` for a fixed complexity weight.
+
+        It is the budget minus the complexity of stem, head and classifier, divided by the
+        universal network's complexity.
+        """
+        if self.settings.complexity_weight is not None:
+            return None
+        count = self.settings.complexity
+        none = self.student(Architecture(self.graph.num_blocks, ()))
+        whole = costs.universal_complexity(self.graph, count, self.latencies)
+        return (self.settings.budget[count] - none[count]) / whole
+
+    def check_budget(self) -> None:
+        """Refuses a budget that is too small for any network.
+
+        A budget of latency is not checked if latencies were not measured.
+
+        Raises:
+            TailorError: the budget is too small; the message names the smallest possible one.
+        """
+        for count, most in self.settings.budget.items():
+            if count == "latency_ms" and self.latencies is None:
+                continue
+            least = costs.smallest(self.graph, self.full, self.num_classes, count, self.latencies)
+            if most < least:
+                raise TailorError(
+                    f"The budget is {in_words({count: most})}; stem, classifier and the cheapest "
+                    f"paths between them have {in_words({count: least})} already. Allow a larger "
+                    "budget."
+                )

@@ -1,0 +1,146 @@
+"""Networks of the phases: what each one starts with and is trained for, without any training."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from tailor_tf.method.complexity import DrivenWeight
+from tailor_tf.method.pruning import Pruning
+from tailor_tf.network import keys, weights
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.records import phase as names
+from tailor_tf.records.level import Level
+from tailor_tf.records.phase import Phase
+from tailor_tf.tailoring.phases import LevelPlan, Phases
+from tailor_tf.tailoring.run_costs import RunCosts
+from tailor_tf.tailoring.settings import Settings
+from tests import builders
+
+FULL = Architecture.full(4, 3)
+CLASSES = 5
+
+
+class FakeTrainer:
+    """Draws new weights instead of training, and keeps what it was asked for."""
+
+    def __init__(self, rng):
+        self.task = types.SimpleNamespace(train=range(640))
+        self.rng = rng
+        self.asked = {}  # by phase: objective, recipe, settings, cost, weights before
+        self.prunings = {}  # by phase: student, restored paths
+
+    def train(self, phase, objective, recipe, settings, cost, *, student=None, stop=None):
+        before = weights.arrays(objective.model)
+        asked = {"objective": objective, "recipe": recipe, "settings": settings, "cost": cost}
+        self.asked[phase] = types.SimpleNamespace(
+            **asked, before=before, stop=stop, student=student
+        )
+        builders.randomise(objective.model, self.rng)
+
+    def record_pruning(self, phase, student, settings, cost, restored):
+        self.prunings[phase] = (student, restored)
+
+
+@pytest.fixture
+def make(small, rng):
+    def make(settings=Settings()):  # noqa: B008  frozen
+        costs = RunCosts(small.graph, CLASSES, FULL, settings)
+        depends_on = types.SimpleNamespace(of=lambda phase: {"of": phase.name})
+        return Phases(small, settings, depends_on, costs, FakeTrainer(rng))
+
+    return make
+
+
+def plan(level, architecture, start=None):
+    return LevelPlan(Level(level), Pruning(architecture), start)
+
+
+def kernels(universal):
+    return {k: v for k, v in weights.arrays(universal.model).items() if not keys.is_classifier(k)}
+
+
+def test_teacher_starts_as_the_universal_network_and_is_frozen_afterwards(make, small):
+    phases = make()
+    teacher = phases.teacher()
+    asked = phases.trainer.asked[names.TEACHER]
+    for key, value in kernels(small).items():
+        np.testing.assert_array_equal(asked.before[key], value)
+    assert not teacher.trainable_variables
+    assert phases.teacher() is teacher, "it is trained once"
+
+
+def test_student_starts_with_the_teachers_classifier(make):
+    phases = make()
+    teacher = phases.teacher()
+    phases.student()
+    before = phases.trainer.asked[names.STUDENT].before
+    found = weights.arrays(teacher)
+    heads = [key for key in before if keys.is_head(key)]
+    assert {"classifier/kernel", "classifier/bias", "head_bn/gamma"} <= set(heads)
+    for key in heads:
+        np.testing.assert_array_equal(before[key], found[key], err_msg=key)
+
+
+def test_student_is_trained_to_be_cheap_and_like_its_teacher(make, small):
+    settings = Settings(teacher_weight=7.0, complexity_weight=0.7, teacher_gradient="local")
+    phases = make(settings)
+    phases.student()
+    objective = phases.trainer.asked[names.STUDENT].objective
+    assert objective.student.architecture == FULL
+    assert (objective.complexity_weight, objective.teacher_weight) == (0.7, 7.0)
+    assert (objective.teacher_gradient, objective.estimator) == ("local", "paper")
+    assert objective.costs == phases.costs.path_shares(FULL)
+    x = builders.images(small.graph, np.random.default_rng(0))
+    expected = phases.teacher()(x, training=False)["logits"]
+    np.testing.assert_allclose(objective.teacher(x)["logits"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_driven_weight_has_the_budget_as_its_target(make):
+    settings = Settings(complexity_weight=None, budget={"multiply_adds": 10_000})
+    phases = make(settings)
+    phases.student()
+    weight = phases.trainer.asked[names.STUDENT].objective.complexity_weight
+    assert isinstance(weight, DrivenWeight)
+    assert weight.target == phases.costs.complexity_target()
+
+
+def test_pruned_student_has_the_weights_of_the_level_that_it_starts_from(make):
+    phases = make(dataclasses.replace(Settings(), proxy_threshold=0.0))
+    fewer = FULL.without(FULL.into(2)[:1])
+    fewest = fewer.without(FULL.into(3)[:1])
+    first = plan(1, fewer)
+    tuned, student = phases.finetuned(first), phases.student()
+    pruned = phases.pruned(plan(2, fewest, first))
+    for key, value in pruned.task_weights().items():
+        if not keys.is_gate(key):
+            np.testing.assert_array_equal(value, weights.arrays(tuned.model)[key])
+    changed = weights.arrays(student.model)
+    assert any((changed[k] != v.numpy()).any() for k, v in tuned.task_weights().items())
+    assert phases.trainer.prunings[names.pruned(Level(2))][0].architecture == fewest
+
+
+def test_fine_tuning_is_without_the_complexity_term(make):
+    phases = make()
+    tuned = phases.finetuned(plan(1, FULL), stop=lambda curve: True)
+    asked = phases.trainer.asked[names.finetuned(Level(1))]
+    assert asked.objective.complexity_weight == 0.0
+    assert asked.recipe is phases.settings.finetune
+    assert asked.stop([0.5])
+    assert tuned is phases.finetuned(plan(1, FULL)), "it is tuned once"
+
+
+@pytest.mark.parametrize(
+    ("phase", "recipe"),
+    [(names.TEACHER, "teacher"), (names.STUDENT, "student"), (Phase("linear"), "baseline")],
+)
+def test_each_phase_has_its_own_recipe_settings_and_cost(make, phase, recipe):
+    phases = make()
+    phases.student()
+    phases.baseline("linear")
+    asked = phases.trainer.asked[phase]
+    assert asked.recipe is getattr(phases.settings, recipe)
+    assert asked.settings == {"of": phase.name}
+    whole = phases.costs.network()
+    assert (asked.cost.multiply_adds > whole.multiply_adds) == (phase == names.STUDENT)
