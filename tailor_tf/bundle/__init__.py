@@ -1,1 +1,1 @@
-"""Many tasks over one universal network, on disk and in memory."""
+"""Bundles: many tasks over one universal network, on disk and in memory."""

@@ -1,4 +1,4 @@
-"""Many tasks over one universal network, ready to answer."""
+"""A bundle in memory: many tasks over one universal network, ready to predict."""
 
 import os
 import threading
@@ -12,22 +12,23 @@ import tensorflow as tf
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.bundle.manifest import BundleError, Entry, Manifest
+from tailor_tf.bundle.packs import read_pack
 from tailor_tf.bundle.sharing import shared_network
-from tailor_tf.bundle.store import BundleStore, read_pack
+from tailor_tf.bundle.store import BundleStore
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
-from tailor_tf.data.preprocessing import Preprocessing
-from tailor_tf.method.task_pack import Tailored
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.network.architecture import Architecture
 
 
 class Prediction(NamedTuple):
-    """What the images of one request are.
+    """Prediction for the images of one request.
 
     Attributes:
-        class_names: the likeliest class of each image, str `[batch]`.
-        scores: float32 `[batch, classes]`, each row sums to one; classes as in
-            `bundle.tasks[name].classes`.
+        class_names: the most probable class of each image, str `[batch]`.
+        scores: softmax of the logits, float32 `[batch, classes]`; the order of the classes is
+            `bundle.tasks[name].info.classes`.
         logits: float32 `[batch, classes]`.
     """
 
@@ -37,40 +38,36 @@ class Prediction(NamedTuple):
 
 
 class ServedTask(NamedTuple):
-    """A task that a bundle answers for.
+    """A task of a bundle in memory.
 
     Attributes:
-        name: its name in the bundle.
-        classes: class names, in the order of the logits.
-        preprocessing: what images go through before the network.
+        info: the task's name in the bundle, classes and preprocessing.
         architecture: the paths of its student.
-        network: functional, from normalised images to logits, folded around the universal kernels,
-            which are those of all tasks.
+        network: functional, from normalised images `[batch, height, width, 3]` to logits
+            `[batch, classes]`; folded, but with the universal kernels that all tasks share.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    info: TaskInfo
     architecture: Architecture
     network: keras.Model
 
 
 class Bundle:
-    """The tasks of a bundle's directory, loaded once; the universal kernels are in memory once.
+    """The tasks of a bundle's directory in memory, with one copy of the universal kernels.
 
-    Any number of threads may call every method. Tasks come and go while others answer: a request
-    uses the tasks that are there when it starts, and one that is under way when its task is removed
-    is still answered.
+    Any number of threads may call all methods. Tasks can be added and removed while other tasks
+    predict. A request uses the tasks at the time it starts; if its task is removed meanwhile, it is
+    still answered.
 
-    `add` and `remove` change the directory and this object alike, and what they did is there after
-    a restart. What another process changes in the directory, such as `pipelines.bundle`, is taken
-    up by `refresh`, and not before.
+    `add` and `remove` change both the directory and this object, so that a restart finds the same
+    tasks. Changes of the directory by another process, such as `pipelines.bundle`, become visible
+    only with `refresh`.
 
     Args:
         path: the directory; `create` and `pipelines.bundle` make one.
 
     Raises:
-        BundleError: there is no bundle, or a file in it is missing or is not what was stored.
+        BundleError: there is no bundle, or one of its files is missing or damaged.
 
     Example:
 
@@ -81,7 +78,7 @@ class Bundle:
 
     def __init__(self, path: str | os.PathLike):
         self._store = BundleStore(path)
-        self._changing = threading.Lock()  # requests take none: `_loaded` is replaced as a whole
+        self._changing = threading.Lock()  # not for requests: `_loaded` is replaced as a whole
         self._loaded: Mapping[str, _Loaded] = {}
         self.universal = self._store.universal()
         self.refresh()
@@ -97,19 +94,19 @@ class Bundle:
 
         Args:
             path: the directory, new or empty.
-            universal: the network; it is stored once.
-            task_packs: files that pipelines.tailor wrote, of tasks over it; at least one.
+            universal: the universal network; it is stored once.
+            task_packs: task packs over this universal network; at least one.
 
         Raises:
-            TailorError: the directory is taken, a pack is damaged or belongs to another universal
-                network, or two tasks have one name.
+            TailorError: the directory is not empty, a pack is damaged or belongs to another
+                universal network, or two tasks have the same name.
         """
         BundleStore.create(path, universal, [read_pack(pack, universal) for pack in task_packs])
         return cls(path)
 
     @property
     def tasks(self) -> Mapping[str, ServedTask]:
-        """The tasks by name, as they are now."""
+        """The tasks of this object now, by name."""
         loaded = self._loaded
         return types.MappingProxyType({name: known.task for name, known in loaded.items()})
 
@@ -117,12 +114,13 @@ class Bundle:
         """Classifies images.
 
         Args:
-            task: its name.
-            images: uint8 `[batch, height, width, 3]`, levels 0 to 255, red, green, blue; of any one
-                size. The shorter side is scaled and the centre cut out as the task was trained.
+            task: name of the task.
+            images: uint8 `[batch, height, width, 3]`, levels 0 to 255, red, green, blue; of any
+                size. They are scaled by their shorter side and the centre is cut out, as in
+                training.
 
         Raises:
-            BundleError: there is no such task, or the images are something else.
+            BundleError: there is no such task, or the images have another type or shape.
         """
         loaded = self._loaded
         if task not in loaded:
@@ -130,29 +128,32 @@ class Bundle:
         return loaded[task].predict(_checked(images))
 
     def add(self, task_pack: str | os.PathLike, name: str | None = None) -> str:
-        """Adds a task and returns its name; it answers its first request as fast as later ones.
+        """Adds a task; its network is compiled here, so that its first request is not slow.
 
         Args:
             task_pack: the file that pipelines.tailor wrote.
-            name: the task's name in the bundle; that in the pack by default.
+            name: the task's name in the bundle; the name in the pack by default.
+
+        Returns:
+            The task's name in the bundle.
 
         Raises:
             TailorError: the pack is damaged or belongs to another universal network, or the bundle
-                has a task of that name; nothing is changed.
+                has a task with this name; nothing is changed.
             locks.InUseError: another process is changing the bundle.
         """
         with self._changing:
             pack = read_pack(task_pack, self.universal, name)
-            added = _Loaded(pack.tailored, self.universal, Entry.of(pack.content))
+            added = _Loaded(pack.task, self.universal, Entry.of(pack.content))
             self._store.add(pack)
-            self._loaded = {**self._loaded, pack.tailored.name: added}
-        return pack.tailored.name
+            self._loaded = {**self._loaded, pack.name: added}
+        return pack.name
 
     def remove(self, task: str) -> None:
         """Removes a task.
 
         Raises:
-            BundleError: there is no such task, or no other one; nothing is changed.
+            BundleError: there is no such task, or it is the last one; nothing is changed.
             locks.InUseError: another process is changing the bundle.
         """
         with self._changing:
@@ -160,11 +161,11 @@ class Bundle:
             self._loaded = {name: kept for name, kept in self._loaded.items() if name != task}
 
     def refresh(self) -> None:
-        """Takes up what the directory holds now; tasks that are the same stay as they are.
+        """Loads the changes in the directory; tasks that did not change are not loaded again.
 
         Raises:
-            BundleError: the bundle is gone, damaged, or has another universal network; this object
-                goes on with what it has.
+            BundleError: the bundle is missing, damaged, or has another universal network; this
+                object keeps its tasks.
         """
         with self._changing:
             self._loaded = self._store.consistently(self._follow)
@@ -172,7 +173,7 @@ class Bundle:
     def _follow(self, manifest: Manifest) -> "dict[str, _Loaded]":
         if manifest.fingerprint != self.universal.fingerprint:
             raise BundleError(
-                f"{self._store.path} has another universal network now; make a new Bundle of it."
+                f"{self._store.path} has another universal network now; make a new Bundle from it."
             )
         return {name: self._load(name, entry) for name, entry in manifest.tasks.items()}
 
@@ -180,30 +181,26 @@ class Bundle:
         known = self._loaded.get(name)
         if known and known.entry == entry:
             return known
-        tailored = self._store.task(name, entry, self.universal)
-        return _Loaded(tailored, self.universal, entry)
+        return _Loaded(self._store.task(name, entry, self.universal), self.universal, entry)
 
 
 class _Loaded:
-    """A task whose graph is traced and has answered once.
+    """A task in memory, with a compiled graph that has already predicted once.
 
     Args:
-        tailored: the task; what is kept of it takes less memory than its student.
+        task: the task; its student is not kept, because the folded network needs less memory.
         universal: the network whose kernels it shares.
-        entry: what it was loaded from.
+        entry: the file that it was loaded from.
     """
 
-    def __init__(self, tailored: Tailored, universal: Universal, entry: Entry):
-        network = shared_network(tailored, universal)
-        preprocessing, architecture = tailored.preprocessing, tailored.architecture
-        self.task = ServedTask(
-            tailored.name, tailored.classes, preprocessing, architecture, network
-        )
+    def __init__(self, task: TailoredTask, universal: Universal, entry: Entry):
+        network = shared_network(task.student, universal)
+        self.task = ServedTask(task.info, task.student.architecture, network)
         self.entry = entry
-        self._classes = np.array(tailored.classes)
+        self._classes = np.array(task.info.classes)
         self._answer = _answers(self.task)
-        side = tailored.preprocessing.resize
-        for height in (side, side + 1):  # as it is, and scaled
+        side = task.info.preprocessing.resize
+        for height in (side, side + 1):  # without and with scaling
             self._answer(tf.zeros([1, height, side, 3], tf.uint8))
 
     def predict(self, images: np.ndarray) -> Prediction:
@@ -212,8 +209,8 @@ class _Loaded:
 
 
 def _answers(task: ServedTask) -> Any:
-    """From uint8 images of one size to scores and logits, traced once for all sizes and batches."""
-    network, preprocessing = task.network, task.preprocessing
+    """Function from uint8 images to scores and logits, traced once for all image sizes."""
+    network, preprocessing = task.network, task.info.preprocessing
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def answer(images):

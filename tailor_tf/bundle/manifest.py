@@ -1,4 +1,4 @@
-"""What says which files of a bundle count: its manifest."""
+"""Manifest of a bundle: the list of its files with their checksums."""
 
 import dataclasses
 import hashlib
@@ -15,19 +15,21 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class BundleError(TailorError):
-    """A bundle that cannot be read or changed as asked; it stays as it was."""
+    """The bundle cannot be read, or cannot be changed as asked; it stays as it was."""
 
 
 def checked_name(name: str) -> str:
-    """Returns the name of a task, if it is one: it may become that of a file or a signature.
+    """Checks and returns the name of a task, which is also used for files and signatures.
 
     Raises:
-        BundleError: it is not; such as one that leads out of a directory.
+        BundleError: the name is not allowed, such as a name with "/", which could lead out of a
+            directory.
     """
     if not _NAME.fullmatch(name):
         raise BundleError(
-            f"{name!r} cannot be the name of a task in a bundle; expected letters, digits, '_', "
-            "'-' and '.', one of the first three in front, 100 at most. Give it another name."
+            f"{name!r} cannot be the name of a task in a bundle; expected at most 100 letters, "
+            "digits, '_', '-' and '.', the first one a letter, a digit or '_'. Give it another "
+            "name."
         )
     return name
 
@@ -37,8 +39,11 @@ class Entry:
     """A file of a bundle.
 
     Attributes:
-        sha256: of what it holds, in hex; its name.
+        sha256: SHA-256 of its content, in hex; also its name.
         bytes: its size.
+
+    Raises:
+        BundleError: `sha256` is not a SHA-256 in hex.
     """
 
     sha256: str
@@ -46,22 +51,22 @@ class Entry:
 
     def __post_init__(self):
         if not _HASH.fullmatch(self.sha256):
-            raise BundleError(f"{self.sha256!r} is no SHA-256 in hex.")
+            raise BundleError(f"{self.sha256!r} is not a SHA-256; expected 64 digits 0-9 and a-f.")
 
     @classmethod
     def of(cls, content: bytes) -> "Entry":
-        """The entry of a file that holds `content`."""
+        """The entry of a file with this content."""
         return cls(hashlib.sha256(content).hexdigest(), len(content))
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Which files of a bundle count.
+    """Files of a bundle and their checksums; other files in its directory are ignored.
 
     Attributes:
-        fingerprint: that of the universal network.
+        fingerprint: fingerprint of the universal network.
         universal: the file of the universal network.
-        tasks: those of the task packs, by the tasks' names.
+        tasks: the files of the task packs, by the tasks' names.
     """
 
     fingerprint: str
@@ -70,8 +75,13 @@ class Manifest:
 
     @property
     def total_bytes(self) -> int:
-        """Size of the files together, each counted once."""
+        """Size of all files together, each counted once."""
         return sum(entry.bytes for entry in {self.universal, *self.tasks.values()})
+
+    def in_words(self) -> str:
+        """Number of tasks and size, such as "2 tasks, 1.27 MB"."""
+        tasks = f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}"
+        return f"{tasks}, {self.total_bytes / 1e6:.2f} MB"
 
     def to_json(self) -> str:
         """The manifest as one JSON object."""
@@ -83,10 +93,10 @@ class Manifest:
 
         Args:
             text: the JSON object.
-            origin: where it comes from, for the error.
+            origin: the file of the manifest, for the error message.
 
         Raises:
-            BundleError: it is damaged, or was written by a newer program.
+            BundleError: the manifest is damaged, or was written by a newer version of this project.
         """
         try:
             data = json.loads(text)
@@ -101,5 +111,5 @@ class Manifest:
             ) from error
         raise BundleError(
             f"{origin} has format {version} and this program reads {FORMAT_VERSION}; take the "
-            "newer one that wrote it."
+            "newer version of tailor_tf that wrote it."
         )

@@ -1,7 +1,8 @@
-"""The networks of several tasks over one universal network, its kernels in memory once.
+"""Networks of several tasks over one universal network, with one copy of its kernels in memory.
 
-Nothing of a task is folded into a universal kernel: its batch norms and gates become a factor and
-an offset per channel behind each of them. Proxies and classifier are folded as in an export alone.
+Batch norms and gates of a task are not folded into universal kernels. They become a factor and an
+offset per channel after each universal convolution. Proxies and classifier are folded as in the
+export of a single task.
 """
 
 import keras
@@ -9,12 +10,12 @@ import keras
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tailor_tf.method.task_pack import Tailored
+from tailor_tf.method.student import Student
 from tailor_tf.network import keys, weights
 
 
 def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:
-    """The layers by name whose kernels all tasks share: the head belongs to each task."""
+    """The layers whose kernels all tasks share, by name; the head belongs to each task."""
     return {
         layer.name: layer
         for layer in universal.model.layers
@@ -25,7 +26,7 @@ def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:
 
 
 def universal_kernels(universal: Universal) -> dict[str, keras.Variable]:
-    """What all tasks share, by key; of a convolution the kernel, its bias becomes the tasks'."""
+    """The weights that all tasks share, by key: for a convolution only the kernel, not the bias."""
     convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     kept = {
         id(variable)
@@ -35,17 +36,16 @@ def universal_kernels(universal: Universal) -> dict[str, keras.Variable]:
     return {k: v for k, v in weights.variables(universal.model).items() if id(v) in kept}
 
 
-def shared_network(tailored: Tailored, universal: Universal) -> keras.Model:
-    """The network of a task, folded around the kernels of `universal`.
+def shared_network(student: Student, universal: Universal) -> keras.Model:
+    """The folded network of a task, with the kernels of `universal`, which are not copied.
 
     Args:
-        tailored: the task.
-        universal: its universal network, or another object of the same weights.
+        student: the task's student.
+        universal: its universal network, or another object with the same weights.
 
     Returns:
         A functional model from normalised images `[batch, height, width, 3]` to logits
         `[batch, classes]`.
     """
-    plain = compact(tailored.student, tailored.universal.graph, tailored.architecture)
-    folded = fold(plain, shared=universal_layers(universal))
-    return keras.Model(folded.input, folded.output, name="net")  # names of nodes begin with it
+    folded = fold(compact(student), shared=universal_layers(universal))
+    return keras.Model(folded.input, folded.output, name="net")  # short: all node names begin so

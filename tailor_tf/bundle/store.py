@@ -1,7 +1,8 @@
-"""Many tasks over one universal network in a directory: the network once, a task pack per task.
+"""A bundle on disk: one file for the universal network and one task pack per task.
 
-Files are named by the SHA-256 of what they hold and never change. One manifest says which of them
-count, and is replaced in one step: a killed change leaves the bundle as it was or as it should be.
+The name of a file is the SHA-256 of its content, and files never change. The manifest lists the
+files of the bundle and is replaced in one step: if a change is killed, the bundle is either as
+before or completely changed.
 """
 
 import dataclasses
@@ -15,11 +16,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from tailor_tf.backbones.universal import Universal, load_universal, save_universal
-from tailor_tf.bundle.manifest import BundleError, Entry, Manifest, checked_name
-from tailor_tf.method.task_pack import Tailored, load_task_pack
+from tailor_tf.backbones.loading import load_universal
+from tailor_tf.backbones.universal import Universal, save_universal
+from tailor_tf.bundle.manifest import BundleError, Entry, Manifest
+from tailor_tf.bundle.packs import Pack, StoredTask, renamed
+from tailor_tf.method.task_pack import TailoredTask, load_task_pack, read_header
 from tailor_tf.network import keys, weights
-from tailor_tf.network.architecture import Architecture
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.files import replacing, write_text
@@ -33,61 +35,11 @@ _Result = TypeVar("_Result")
 _LEFTOVER = re.compile(r"[0-9a-f]{64}\.safetensors|\.[0-9a-f]{64}\.safetensors\..+")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pack:
-    """A task pack that was read and fits its universal network.
-
-    Attributes:
-        content: the file.
-        tailored: the task, under the name that it has or gets in a bundle.
-    """
-
-    content: bytes
-    tailored: Tailored
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What a bundle's task is, without its weights.
-
-    Attributes:
-        classes: class names, in the order of the logits.
-        architecture: the paths of its student.
-        bytes: size of its task pack.
-    """
-
-    classes: tuple[str, ...]
-    architecture: Architecture
-    bytes: int
-
-
-def read_pack(path: str | os.PathLike, universal: Universal, name: str | None = None) -> Pack:
-    """Reads a task pack that is to be added to a bundle.
-
-    Args:
-        path: the file.
-        universal: the bundle's universal network.
-        name: the task's name in the bundle; that in the pack by default.
-
-    Raises:
-        task_pack.TaskPackError: the pack was altered or belongs to another universal network.
-        weights.WeightsError: it was cut short.
-        BundleError: the name cannot be one of a task, or the file was replaced while it was read.
-        OSError: there is no such file.
-    """
-    content = pathlib.Path(path).read_bytes()
-    tailored = load_task_pack(path, universal)
-    if pathlib.Path(path).read_bytes() != content:
-        raise BundleError(f"{os.fspath(path)} was replaced while it was read; try again.")
-    name = checked_name(tailored.name if name is None else name)
-    return Pack(content, dataclasses.replace(tailored, name=name))
-
-
 class BundleStore:
     """A bundle's directory: `bundle.json`, `universal/SHA256.safetensors`, `packs/`.
 
-    Reading takes no lock. Changes take that of the directory (`locks.locked`), touch no file of
-    other tasks, and remove what killed ones left behind.
+    Reading needs no lock. Changes lock the directory (`locks.locked`), do not touch the files of
+    other tasks, and remove files that killed changes left.
 
     Args:
         path: the directory.
@@ -104,17 +56,18 @@ class BundleStore:
 
         Args:
             path: a directory that does not exist or is empty.
-            universal: the network; stored in half precision if nothing is lost by it.
-            packs: the tasks over it.
+            universal: the universal network; stored in half precision if its weights are exact in
+                it.
+            packs: the tasks over this universal network.
 
         Raises:
-            BundleError: the directory is taken, there is no task, two have one name, or one belongs
-                to another universal network.
-            locks.InUseError: another process is changing it.
+            BundleError: the directory is not empty, there is no task, two tasks have the same name,
+                or a task belongs to another universal network.
+            locks.InUseError: another process is changing the directory.
         """
         store, content = cls(path), _encoded(universal)
         if not packs:
-            raise BundleError("Expected at least one task to make a bundle of.")
+            raise BundleError("There is no task for the bundle; expected at least one task pack.")
         manifest = Manifest(universal.fingerprint, Entry.of(content), {})
         for pack in packs:
             manifest = store._with(manifest, pack)
@@ -131,7 +84,7 @@ class BundleStore:
         found = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         if MANIFEST in found:
             raise BundleError(f"{self.path} is a bundle already; add tasks to it.")
-        left = {name for name in found if name.startswith(f".{MANIFEST}.")}  # by a killed program
+        left = {name for name in found if name.startswith(f".{MANIFEST}.")}  # of killed programs
         others = found - {UNIVERSAL, PACKS, locks.LOCK} - left
         if others:
             raise BundleError(
@@ -142,8 +95,8 @@ class BundleStore:
         """Reads the manifest.
 
         Raises:
-            BundleError: there is no bundle, it was written by a newer program, or its manifest is
-                damaged.
+            BundleError: there is no bundle, it was written by a newer version of this project, or
+                its manifest is damaged.
         """
         path = self.path / MANIFEST
         try:
@@ -155,10 +108,15 @@ class BundleStore:
             ) from error
 
     def consistently(self, act: Callable[[Manifest], _Result]) -> _Result:
-        """Does something with the manifest's files, again if a change took them away meanwhile.
+        """Calls `act` with the manifest, again if the bundle was changed meanwhile.
+
+        A change may remove files that `act` is about to read.
+
+        Returns:
+            The result of `act`.
 
         Raises:
-            BundleError: that of `act`, where the manifest is still the same.
+            BundleError: `act` raised this error, and the manifest is still the same.
         """
         while True:
             manifest = self.read()
@@ -172,25 +130,25 @@ class BundleStore:
         """Loads the universal network.
 
         Raises:
-            BundleError: its file is missing or is not what was stored.
+            BundleError: its file is missing or damaged.
         """
         return load_universal(self._whole(UNIVERSAL, self.read().universal, _NETWORK))
 
-    def task(self, name: str, entry: Entry, universal: Universal) -> Tailored:
+    def task(self, name: str, entry: Entry, universal: Universal) -> TailoredTask:
         """Loads a task of the manifest over the bundle's universal network.
 
         Raises:
-            BundleError: its pack is missing or is not what was stored.
+            BundleError: its task pack is missing or damaged.
             task_pack.TaskPackError: `universal` is another network.
         """
         path = self._whole(PACKS, entry, f"the task pack of {name}")
-        return dataclasses.replace(load_task_pack(path, universal), name=name)
+        return renamed(load_task_pack(path, universal), name)
 
-    def load(self) -> dict[str, Tailored]:
-        """Loads all tasks by name; the universal kernels are in memory once.
+    def load(self) -> dict[str, TailoredTask]:
+        """Loads all tasks, by name, with one copy of the universal kernels in memory.
 
         Raises:
-            BundleError: a file is missing or is not what was stored.
+            BundleError: a file is missing or damaged.
         """
         universal = self.universal()
         return self.consistently(
@@ -199,29 +157,27 @@ class BundleStore:
             }
         )
 
-    def describe(self) -> dict[str, Description]:
-        """Says what the tasks are, by name; compares nothing with what was stored.
+    def describe(self) -> dict[str, StoredTask]:
+        """Descriptions of the tasks, by name, without a check of the checksums.
 
         Raises:
             BundleError: there is no bundle.
-            weights.WeightsError: a task pack is missing or cannot be read.
+            TailorError: a task pack is missing or cannot be read.
         """
         found = {}
         for name, entry in self.read().tasks.items():
-            metadata = weights.read_metadata(self._file(PACKS, entry))
-            architecture = Architecture.from_dict(metadata["architecture"])
-            found[name] = Description(tuple(metadata["classes"]), architecture, entry.bytes)
+            found[name] = StoredTask(read_header(self._file(PACKS, entry)), entry.bytes)
         return found
 
     def add(self, pack: Pack) -> Manifest:
         """Adds a task.
 
         Raises:
-            BundleError: there is no bundle, it has a task of that name, or its universal network is
-                another one.
-            locks.InUseError: another process is changing it.
+            BundleError: there is no bundle, it has a task with this name, or it has another
+                universal network.
+            locks.InUseError: another process is changing the bundle.
         """
-        self.read()  # before the lock, which would make a directory
+        self.read()  # refuses a missing bundle before the lock makes its directory
         with locks.locked(self.path):
             manifest = self._with(self.read(), pack)
             self._write(PACKS, pack.content)
@@ -231,7 +187,7 @@ class BundleStore:
         """Removes a task.
 
         Raises:
-            BundleError: there is no such task, or no other one.
+            BundleError: there is no such task, or it is the last one.
             locks.InUseError: another process is changing the bundle.
         """
         self.read()
@@ -242,17 +198,17 @@ class BundleStore:
                 raise BundleError(f"{self.path} has no task {name!r}; it has {known}.")
             if len(manifest.tasks) == 1:
                 raise BundleError(
-                    f"{name} is the last task of {self.path}; a bundle has one at least. Add "
-                    "another one first, or delete the directory."
+                    f"{name} is the last task of {self.path}; expected at least one other task. "
+                    "Add another one first, or delete the directory."
                 )
             rest = {task: entry for task, entry in manifest.tasks.items() if task != name}
             return self._publish(dataclasses.replace(manifest, tasks=rest))
 
     def verify(self) -> Manifest:
-        """Reads every file and compares it with the manifest.
+        """Reads all files and compares them with the manifest.
 
         Raises:
-            BundleError: names every file that is missing or is not what was stored.
+            BundleError: files are missing or damaged; the message names all of them.
         """
 
         def check(manifest):
@@ -260,7 +216,7 @@ class BundleStore:
             if problems:
                 raise BundleError(
                     f"{self.path} is damaged: {'; '.join(problems)}. Remove damaged tasks and add "
-                    "them again; with another universal network, create the bundle anew."
+                    "them again; if the universal network is damaged, create the bundle anew."
                 )
             return manifest
 
@@ -277,8 +233,8 @@ class BundleStore:
         for name, entry in manifest.tasks.items():
             what = f"the task pack of {name}"
             try:
-                belongs_to = weights.read_metadata(self._whole(PACKS, entry, what))["universal"]
-                if belongs_to["fingerprint"] != manifest.fingerprint:
+                header = read_header(self._whole(PACKS, entry, what))
+                if header.fingerprint != manifest.fingerprint:
                     yield f"{what} belongs to another universal network"
             except TailorError as error:
                 yield str(error).rstrip(".")
@@ -287,7 +243,7 @@ class BundleStore:
         return self.path / folder / f"{entry.sha256}.safetensors"
 
     def _whole(self, folder: str, entry: Entry, what: str) -> pathlib.Path:
-        """The path of a file that holds what was stored."""
+        """The path of a file, after a check of its size and checksum."""
         path = self._file(folder, entry)
         try:
             size = path.stat().st_size
@@ -309,23 +265,22 @@ class BundleStore:
 
     def _with(self, manifest: Manifest, pack: Pack) -> Manifest:
         """The manifest with one more task."""
-        tailored = pack.tailored
-        if tailored.universal.fingerprint != manifest.fingerprint:
+        fingerprint = pack.task.student.universal.fingerprint
+        if fingerprint != manifest.fingerprint:
             raise BundleError(
-                f"{tailored.name} belongs to another universal network, of fingerprint "
-                f"{tailored.universal.fingerprint[:16]}; that of {self.path} has "
-                f"{manifest.fingerprint[:16]}."
+                f"{pack.name} belongs to another universal network, with fingerprint "
+                f"{fingerprint[:16]}; {self.path} expects {manifest.fingerprint[:16]}."
             )
-        if tailored.name in manifest.tasks:
+        if pack.name in manifest.tasks:
             raise BundleError(
-                f"{self.path} has a task {tailored.name} already; give the new one another name, "
-                "or remove the old one."
+                f"{self.path} has a task {pack.name} already; give the new one another name, or "
+                "remove the old one."
             )
-        tasks = {**manifest.tasks, tailored.name: Entry.of(pack.content)}
+        tasks = {**manifest.tasks, pack.name: Entry.of(pack.content)}
         return dataclasses.replace(manifest, tasks=tasks)
 
     def _publish(self, manifest: Manifest) -> Manifest:
-        """Makes a manifest the one that counts and removes what it does not name."""
+        """Replaces the manifest and removes files that it does not list."""
         write_text(self.path / MANIFEST, manifest.to_json())
         named = {self._file(UNIVERSAL, manifest.universal)}
         named |= {self._file(PACKS, entry) for entry in manifest.tasks.values()}
@@ -339,7 +294,7 @@ class BundleStore:
 
 
 def _encoded(universal: Universal) -> bytes:
-    """The file of a universal network, in half precision if it is the same network then."""
+    """File content of a universal network, in half precision if its weights are exact in it."""
     arrays = weights.arrays(universal.model).values()
     with np.errstate(over="ignore"):
         same = all(np.array_equal(a.astype(np.float16).astype(a.dtype), a) for a in arrays)

@@ -3,11 +3,16 @@
 import numpy as np
 
 from tailor_tf import backbones
-from tailor_tf.data import Preprocessing
+from tailor_tf.backbones.backbone import Backbone
+from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.images import resize_and_crop
-from tailor_tf.method.task_pack import Tailored, load_task_pack, save_task_pack
-from tests.helpers import random_architecture, random_student, small_graph
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.task_pack import TailoredTask, load_task_pack, save_task_pack
+from tailor_tf.network.graph import build_network
+from tailor_tf.support import locks
+from tests.builders import random_architecture, random_student, randomise, small_graph
 
 TASKS = {
     "vehicles": (
@@ -27,7 +32,7 @@ TASKS = {
 
 def known(monkeypatch):
     """Makes the small network one that is found by its name, as those in bundles are."""
-    monkeypatch.setitem(backbones.BACKBONES, "small", small_graph)
+    monkeypatch.setitem(backbones.BACKBONES, "small", Backbone(small_graph))
 
 
 def write(folder, universal):
@@ -37,20 +42,38 @@ def write(folder, universal):
     for name, (classes, preprocessing) in TASKS.items():
         architecture = random_architecture(universal.graph.num_blocks, rng, 3)
         student = random_student(universal, architecture, rng, len(classes))
-        tailored = Tailored(name, classes, preprocessing, architecture, student, universal)
-        save_task_pack(paths[name], tailored)
+        task = TailoredTask(TaskInfo(name, classes, preprocessing), student)
+        save_task_pack(paths[name], task)
     return paths
 
 
 def alone(path, universal):
     """From uint8 images to logits by the task of a pack on its own, prepared in NumPy."""
-    tailored = load_task_pack(path, universal)
-    preprocessing = tailored.preprocessing
+    task = load_task_pack(path, universal)
+    preprocessing = task.info.preprocessing
 
     def logits(images):
         square = np.array(resize_and_crop(images, preprocessing.resize))
         window = central_window(square, preprocessing.image_size)
         x = (window / 255 - preprocessing.mean) / preprocessing.std
-        return np.array(tailored.student(x.astype("float32"), training=False)["logits"])
+        return np.array(task.student.model(x.astype("float32"), training=False)["logits"])
 
     return logits
+
+
+def other_weights(universal):
+    model = build_network(universal.graph, 7)
+    return Universal(universal.graph, randomise(model, np.random.default_rng(99)))
+
+
+def files(store):
+    """What every file holds, and when it was written; the lock left out."""
+    return {
+        path.relative_to(store.path).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in store.path.rglob("*")
+        if path.is_file() and path.name != locks.LOCK
+    }
+
+
+def packs_of(store):
+    return sorted(path.name for path in (store.path / "packs").iterdir())

@@ -15,37 +15,19 @@ import pytest
 from tailor_tf import Bundle
 from tailor_tf.bundle import sharing
 from tailor_tf.bundle.manifest import BundleError
-from tailor_tf.bundle.store import BundleStore, read_pack
+from tailor_tf.bundle.packs import read_pack
+from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.task_pack import TaskPackError
+from tests.builders import randomise
 from tests.bundle import bundle_packs
-from tests.helpers import randomise
 
 THREADS = 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _known():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        bundle_packs.known(monkeypatch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def paths(small, tmp_path_factory):
-    return bundle_packs.write(tmp_path_factory.mktemp("packs"), small)
 
 
 @pytest.fixture(scope="module")
 def expected(paths, small):
     """From images to logits by task, each without the others."""
     return {name: bundle_packs.alone(path, small) for name, path in paths.items()}
-
-
-@pytest.fixture(scope="module")
-def two(paths, small, tmp_path_factory):
-    """A bundle of vehicles and birds; read-only."""
-    packs = [read_pack(paths[name], small) for name in ("vehicles", "birds")]
-    return BundleStore.create(tmp_path_factory.mktemp("bundles") / "two", small, packs)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +123,7 @@ class TestChanges:
             for name in ("signs", "panels"):
                 logits = each.predict(name, x).logits
                 np.testing.assert_allclose(logits, expected["signs"](x), atol=1e-5)
-                assert each.tasks[name].name == name
+                assert each.tasks[name].info.name == name
         with pytest.raises(BundleError, match="no task 'vehicles'"):
             bundle.predict("vehicles", x)
 
