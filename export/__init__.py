@@ -1,1 +1,1 @@
-"""Artifacts per task: from a tailored network to what runs elsewhere."""
+"""Artifacts: tailored networks as files that run without this project."""

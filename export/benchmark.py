@@ -1,39 +1,42 @@
-"""How fast artifacts are, and how much memory they take, beside those of the teacher.
+"""Latency and memory of artifacts, of the tailored network and of its teacher.
 
-The networks take turns, a few calls each, so that what else the machine does reaches all of them;
-what counts is the ratio.
+The networks take turns, a few calls each, so that other work of the machine slows all of them
+alike; the ratio of two latencies is the figure to look at.
 """
 
 import dataclasses
+import functools
 import importlib
-import multiprocessing
+import itertools
 import os
 import pathlib
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from export import runtimes, sizes
+from export import formats, sizes
+from tailor_tf.support import drawing, measuring
 
 BATCHES = (1, 32)
 THREADS = (1, 2)
 ROUNDS = 12
-_ROUND_SECONDS = 0.04
+TURN_SECONDS = 0.04
+
+_NO_SETTING = 0  # number of threads of runtimes that have no such setting
+_Key = tuple[str, str]  # network and artifact
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What was measured of one artifact.
+    """Measurements of one artifact.
 
     Attributes:
         network: "tailored" or "teacher".
-        artifact: such as "tflite int8".
-        batch: images per call.
-        threads: of the runtime; 0 where it has no setting of its own.
+        artifact: name of the artifact, such as "tflite int8".
+        batch: images of a call.
+        threads: threads of the runtime; 0 where it has no setting of its own.
         median: median latency of a call, milliseconds.
-        p90: its 90th percentile.
+        p90: its 90th percentile, milliseconds.
         bytes: size on disk.
         peak_memory: resident memory that loading and one call add to a process, bytes.
     """
@@ -59,87 +62,55 @@ def run(
     """Measures artifacts of several networks in turns.
 
     Args:
-        networks: paths of artifacts by network and artifact.
-        images: uint8 `[images, height, width, 3]`, at least one.
-        batches: images per call.
-        threads: of the runtimes that have such a setting.
+        networks: paths of artifacts, by network and artifact.
+        images: uint8 `[images, height, width, 3]`, one at least.
+        batches: numbers of images of a call.
+        threads: numbers of threads, for runtimes that have such a setting.
         rounds: turns of each.
     """
     paths = {(n, a): path for n, artifacts in networks.items() for a, path in artifacts.items()}
-    size = {key: sizes.on_disk(path) for key, path in paths.items()}
-    memory = dict(zip(paths, _peak_memory(list(paths.values()), images[:1]), strict=True))
+    taken = {key: (sizes.on_disk(path), _peak_memory(path, images)) for key, path in paths.items()}
     results = []
     for artifact in dict.fromkeys(artifact for _, artifact in paths):
-        keys = [key for key in paths if key[1] == artifact]
-        is_model = any(paths[key].is_dir() for key in keys)
-        for count in [0] if is_model else threads:
-            for batch in batches:
-                # Of each network its own runtime: a batch's size belongs to it.
-                loaded = {key: runtimes.load(paths[key], threads=max(count, 1)) for key in keys}
-                chosen = np.resize(images, (batch, *images.shape[1:]))
-                calls = {key: (r.run, r.prepare(chosen)) for key, r in loaded.items()}
-                times = interleaved(calls, rounds)
-                for key in keys:
-                    median, p90 = np.percentile(times[key], [50, 90]) * 1e3
-                    results.append(
-                        Result(
-                            *key, batch, count, float(median), float(p90), size[key], memory[key]
-                        )
-                    )
+        alike = {key: path for key, path in paths.items() if key[1] == artifact}
+        for count, batch in itertools.product(_threads(alike.values(), threads), batches):
+            chosen = np.resize(images, (batch, *images.shape[1:]))
+            latencies = _latencies(alike, chosen, count, rounds)
+            results += [Result(*key, batch, count, *latencies[key], *taken[key]) for key in alike]
     return results
 
 
-def interleaved(
-    calls: Mapping[Any, tuple[Callable[[Any], Any], Any]], rounds: int
-) -> dict[Any, list[float]]:
-    """Seconds of calls that take turns, after one turn to warm up.
-
-    Args:
-        calls: functions and what each is called with, by any name.
-        rounds: turns of each; one lasts `_ROUND_SECONDS`, or one call where that takes longer.
-    """
-    times = {key: [] for key in calls}
-    for turn in range(rounds + 1):
-        for key, (call, argument) in calls.items():
-            end = time.perf_counter() + _ROUND_SECONDS
-            while True:
-                started = time.perf_counter()
-                call(argument)
-                now = time.perf_counter()
-                if turn:  # the first one warms up
-                    times[key].append(now - started)
-                if now >= end:
-                    break
-    return times
+def _threads(paths: Iterable[pathlib.Path], wanted: Sequence[int]) -> Sequence[int]:
+    """Numbers of threads to measure artifacts of one kind with."""
+    settable = all(formats.family_of(path).has_threads for path in paths)
+    return wanted if settable else [_NO_SETTING]
 
 
-def _peak_memory(paths: Sequence[pathlib.Path], images: np.ndarray) -> list[int]:
-    """Bytes of resident memory that each artifact and one call of it add to a fresh process."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # what is imported is imported once
-    with context.Pool(1, maxtasksperchild=1) as pool:
-        return pool.starmap(_added_memory, [(os.fspath(p), images) for p in paths], chunksize=1)
+def _latencies(
+    paths: Mapping[_Key, pathlib.Path], images: np.ndarray, threads: int, rounds: int
+) -> dict[_Key, tuple[float, float]]:
+    """Median and 90th percentile of the latency of a call, milliseconds."""
+    calls = {}
+    for key, path in paths.items():  # loaded anew: the size of its batches belongs to a runtime
+        runtime = formats.load(path, threads=max(threads, 1))
+        calls[key] = functools.partial(runtime.run, runtime.prepare(images))
+    times = measuring.in_turns(calls, turns=rounds, seconds=TURN_SECONDS)
+    found = {key: np.percentile(own.calls, [50, 90]) * 1e3 for key, own in times.items()}
+    return {key: (float(median), float(p90)) for key, (median, p90) in found.items()}
+
+
+def _peak_memory(path: pathlib.Path, images: np.ndarray) -> int:
+    """Bytes of resident memory that an artifact and a call for one image add to a process."""
+    arguments = os.fspath(path), images[:1]
+    return measuring.in_fresh_process(_added_memory, *arguments, preload=[__name__])
 
 
 def _added_memory(path: str, images: np.ndarray) -> int:
-    for module in _needed(path):
-        importlib.import_module(module)
-    before = resident("VmRSS")
-    runtimes.load(path).logits(images)
-    return max(resident("VmHWM") - before, 0)
-
-
-def _needed(path: str) -> tuple[str, ...]:
-    """What a runtime costs however small the network is."""
-    kinds = {".tflite": ("ai_edge_litert.interpreter",), ".onnx": ("onnxruntime", "onnx")}
-    return kinds.get(pathlib.Path(path).suffix, ("tensorflow",))
-
-
-def resident(field: str) -> int:
-    """Resident memory of this process, bytes: "VmRSS" now, "VmHWM" at its highest."""
-    lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    sizes = dict(line.split(":", 1) for line in lines)
-    return int(sizes[field].split()[0]) * 1024
+    for module in formats.family_of(path).modules:
+        importlib.import_module(module)  # which takes memory however small the network is
+    before = measuring.resident_memory()
+    formats.load(path).logits(images)
+    return max(measuring.peak_memory() - before, 0)
 
 
 def ratios(results: Sequence[Result]) -> dict[tuple[str, int, int], float]:
@@ -176,10 +147,10 @@ def table(results: Sequence[Result]) -> list[list[str]]:
 
 
 def draw(results: Sequence[Result], path: pathlib.Path) -> None:
-    """Draws median latencies at batch 1 and one thread, tailored beside teacher, as SVG."""
+    """Draws median latencies of one image on one thread, tailored beside teacher."""
     from matplotlib.figure import Figure
 
-    shown = [r for r in results if r.batch == 1 and r.threads in (0, 1)]
+    shown = [r for r in results if r.batch == 1 and r.threads in (_NO_SETTING, 1)]
     artifacts = list(dict.fromkeys(r.artifact for r in shown))
     networks = list(dict.fromkeys(r.network for r in shown))
     figure = Figure(figsize=(7, 0.8 + 0.5 * len(artifacts)), layout="constrained")
@@ -195,4 +166,4 @@ def draw(results: Sequence[Result], path: pathlib.Path) -> None:
     axes.set_xlabel("median latency of one image, one thread (ms)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path)
+    drawing.save(figure, path)

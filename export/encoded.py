@@ -1,11 +1,11 @@
-"""Encoded images as strangers send them: looked at before they are decoded."""
+"""Encoded images of unknown origin, checked before they are decoded."""
 
 import tensorflow as tf
 
 from tailor_tf.data.images import decode_image
 
 MAX_PIXELS = 64 * 1024 * 1024
-"""Pixels of the largest image that is decoded; of a larger one nothing but the header is read."""
+"""Pixels of the largest image that is decoded; of a larger one only the header is read."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -16,7 +16,7 @@ def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
 
     Args:
         contents: string scalar, the file.
-        side: of the result, pixels.
+        side: side of the result, pixels.
 
     Returns:
         uint8 `[side, side, 3]`; grey images get three equal channels, transparency is dropped.
@@ -25,7 +25,12 @@ def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: another kind of file, a damaged one, or more than
             `MAX_PIXELS` pixels, as it is or once its shorter side is `side`.
     """
-    return decode_image(_checked(contents, side), side)
+    is_png = _starts_with(contents, _PNG)
+    with tf.control_dependencies([_is_known(contents, is_png)]):
+        sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
+    with tf.control_dependencies([_is_small(sides, side)]):
+        accepted = tf.identity(contents)
+    return decode_image(accepted, side)
 
 
 def decode_batch(contents: tf.Tensor, side: int) -> tf.Tensor:
@@ -41,34 +46,34 @@ def decode_batch(contents: tf.Tensor, side: int) -> tf.Tensor:
     )
 
 
-def _checked(contents: tf.Tensor, side: int) -> tf.Tensor:
-    """An encoded image, unless it is none that is decoded here; the error goes to the caller."""
-    is_png = tf.strings.substr(contents, 0, len(_PNG)) == _PNG
-    is_jpeg = tf.strings.substr(contents, 0, len(_JPEG)) == _JPEG
+def _starts_with(contents: tf.Tensor, signature: bytes) -> tf.Tensor:
+    return tf.strings.substr(contents, 0, len(signature)) == signature
+
+
+def _is_known(contents: tf.Tensor, is_png: tf.Tensor) -> tf.Operation | None:
+    """An assertion that a file is a JPEG or PNG image, going by its first bytes."""
+    is_jpeg = _starts_with(contents, _JPEG)
     length = tf.strings.as_string(tf.strings.length(contents))
-    known = tf.debugging.Assert(
-        is_png | is_jpeg,
-        [tf.strings.join(["Received ", length, " bytes that are no JPEG or PNG image."])],
-    )
-    with tf.control_dependencies([known]):
-        sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
-    size = tf.strings.reduce_join(tf.strings.as_string(sides), separator="x")
+    message = ["Received ", length, " bytes that are no JPEG or PNG image."]
+    return tf.debugging.Assert(is_png | is_jpeg, [tf.strings.join(message)])
+
+
+def _is_small(sides: tf.Tensor, side: int) -> tf.Operation | None:
+    """An assertion that an image may be decoded and scaled.
+
+    Args:
+        sides: int32 `[2]`, height and width.
+        side: shorter side that it is to be scaled to, pixels.
+    """
     shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
     scaled = side * side * tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
-    small = tf.debugging.Assert(
-        (tf.reduce_prod(tf.cast(sides, tf.int64)) <= MAX_PIXELS) & (scaled <= MAX_PIXELS),
-        [
-            tf.strings.join(
-                [
-                    "Received an image of ",
-                    size,
-                    f" pixels; expected {MAX_PIXELS} at most, scaled or not.",
-                ]
-            )
-        ],
+    pixels = tf.reduce_prod(tf.cast(sides, tf.int64))
+    size = tf.strings.reduce_join(tf.strings.as_string(sides), separator="x")
+    limit = f" pixels; expected {MAX_PIXELS} at most, scaled or not."
+    return tf.debugging.Assert(
+        (pixels <= MAX_PIXELS) & (scaled <= MAX_PIXELS),
+        [tf.strings.join(["Received an image of ", size, limit])],
     )
-    with tf.control_dependencies([small]):
-        return tf.identity(contents)
 
 
 def _png_sides(contents: tf.Tensor) -> tf.Tensor:

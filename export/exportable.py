@@ -1,4 +1,4 @@
-"""What is exported: a finished run, or a task pack over its universal network."""
+"""Networks to export: of a finished run, or of a task pack over its universal network."""
 
 import dataclasses
 import os
@@ -6,71 +6,86 @@ import pathlib
 
 import keras
 
-from export.metadata import Metadata
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
+from tailor_tf.records.phase import TEACHER
+from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training.checkpoints import Checkpoints
 
-TASK_PACK = "task_pack.safetensors"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class Exportable:
     """A tailored network, ready to be exported.
 
     Attributes:
-        metadata: the task's name, its classes and preprocessing.
-        network: functional, from normalised images to logits, of stock Keras layers.
-        teacher: the same of the unpruned teacher, to compare with; `None` where it is not at hand.
+        info: the task's name, classes and preprocessing.
+        network: functional, from normalised images `[batch, height, width, 3]` to logits
+            `[batch, classes]`, of stock Keras layers.
+        teacher: the unpruned teacher, likewise, to compare with; `None` where it is not at hand.
     """
 
-    metadata: Metadata
+    info: TaskInfo
     network: keras.Model
     teacher: keras.Model | None = None
 
 
-def from_task_pack(path: str | os.PathLike, universal: Universal) -> Source:
+def from_task_pack(path: str | os.PathLike, universal: Universal) -> Exportable:
     """Reads a task pack.
+
+    Args:
+        path: the file.
+        universal: the universal network that it belongs to.
 
     Raises:
         task_pack.TaskPackError: it belongs to another universal network.
         weights.WeightsError: it cannot be read.
     """
-    tailored = load_task_pack(path, universal)
-    metadata = Metadata(tailored.name, tailored.classes, tailored.preprocessing)
-    return Source(metadata, compact(tailored.student, universal.graph, tailored.architecture))
+    task = load_task_pack(path, universal)
+    return Exportable(task.info, compact(task.student))
 
 
-def pack_of_run(workdir: str | os.PathLike) -> pathlib.Path:
-    """The task pack that a finished run left in its working directory.
+def pack_of_run(workdir: Workdir) -> pathlib.Path:
+    """Path of the task pack that a finished run left in its working directory.
 
     Raises:
-        TailorError: the run is not finished; names what is missing.
+        TailorError: the run is not finished; names the missing file.
     """
     outcome.load(workdir)  # says which phase is missing
-    pack = pathlib.Path(workdir) / TASK_PACK
-    if not pack.exists():
-        raise TailorError(f"{pack} is gone; the command that made the run writes it again.")
-    return pack
+    if not workdir.task_pack.exists():
+        raise TailorError(
+            f"{workdir.task_pack} is gone; the command that made the run writes it again."
+        )
+    return workdir.task_pack
 
 
-def from_run(workdir: str | os.PathLike, universal: Universal) -> Source:
-    """Reads what a finished run left in its working directory, its teacher included.
+def from_run(workdir: Workdir, universal: Universal) -> Exportable:
+    """Reads the result of a finished run, its teacher included.
+
+    Args:
+        workdir: the run's working directory.
+        universal: the universal network that it tailored.
 
     Raises:
-        TailorError: the run is not finished; names what is missing.
+        TailorError: the run is not finished; names the missing file.
     """
-    source = from_task_pack(pack_of_run(workdir), universal)
-    checkpoint = pathlib.Path(workdir) / "checkpoints" / "teacher.safetensors"
+    exportable = from_task_pack(pack_of_run(workdir), universal)
+    teacher = _teacher(workdir, universal, exportable.info.num_classes)
+    return dataclasses.replace(exportable, teacher=teacher)
+
+
+def _teacher(workdir: Workdir, universal: Universal, num_classes: int) -> keras.Model | None:
+    """The teacher of a run, from images to logits; `None` where its checkpoint is gone."""
+    checkpoint = workdir.checkpoint(TEACHER)
     state = Checkpoints(checkpoint).read()
     if state is None:
-        return source
-    teacher = build_network(universal.graph, len(source.metadata.classes))
-    weights.assign(teacher, state[0], origin=str(checkpoint))
-    logits = keras.Model(teacher.input, teacher.output["logits"], name="teacher")
-    return dataclasses.replace(source, teacher=logits)
+        return None
+    tensors, _ = state
+    teacher = build_network(universal.graph, num_classes)
+    weights.assign(teacher, tensors, origin=str(checkpoint))
+    return keras.Model(teacher.input, teacher.output["logits"], name="teacher")

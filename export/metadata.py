@@ -1,9 +1,8 @@
-"""What travels inside of every artifact: the task's name, its classes and its preprocessing."""
+"""Files that travel inside of every artifact: class names, and the task with its preprocessing."""
 
-import dataclasses
 import json
 
-from tailor_tf.data import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support.errors import TailorError
 
 LABELS_FILE = "labels.txt"
@@ -14,39 +13,31 @@ class ArtifactError(TailorError):
     """An artifact that cannot be made, read or run."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Metadata:
-    """What a network's answers mean, and what its images go through.
+def files(info: TaskInfo) -> dict[str, str]:
+    """Contents of the files for a task, by file name; `LABELS_FILE` has one class name a line."""
+    labels = "".join(f"{name}\n" for name in info.classes)
+    return {LABELS_FILE: labels, METADATA_FILE: to_json(info)}
 
-    Attributes:
-        name: the task's name.
-        classes: class names, in the order of the logits.
-        preprocessing: from an image to the network's input.
+
+def to_json(info: TaskInfo) -> str:
+    """A task as one JSON object, the content of `METADATA_FILE`."""
+    return json.dumps(info.as_dict())
+
+
+def from_json(text: str, origin: str) -> TaskInfo:
+    """The inverse of `to_json`.
+
+    Args:
+        text: the JSON object.
+        origin: the artifact that it comes from, for the error.
+
+    Raises:
+        ArtifactError: the text is damaged.
     """
-
-    name: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-
-    @property
-    def files(self) -> dict[str, str]:
-        """The files that travel with an artifact: class names, one a line, and all of this."""
-        labels = "".join(f"{name}\n" for name in self.classes)
-        return {LABELS_FILE: labels, METADATA_FILE: self.to_json()}
-
-    def to_json(self) -> str:
-        """The whole as one JSON object."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "classes": self.classes,
-                "preprocessing": json.loads(self.preprocessing.to_json()),
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Metadata":
-        """The inverse of `to_json`."""
-        data = json.loads(text)
-        preprocessing = Preprocessing.from_json(json.dumps(data["preprocessing"]))
-        return cls(data["name"], tuple(data["classes"]), preprocessing)
+    try:
+        return TaskInfo.from_dict(json.loads(text))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"The task's description in {origin} is damaged: {str(error).rstrip('.')}. Export the "
+            "task again."
+        ) from error

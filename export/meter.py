@@ -1,7 +1,7 @@
-"""How long the pieces of a universal network take in LiteRT on this machine, and whole networks.
+"""Latencies of networks in LiteRT on this machine: of their pieces, and of whole networks.
 
-Networks of one universal network are made of the same few pieces. Each is measured once, kept in a
-cache with the machine's fingerprint, and what a network of them will take is added up
+Networks over one universal network are made of the same few pieces. Each piece is measured once and
+kept in a cache with the machine's fingerprint; the latency of a network is predicted as their sum
 (`tailor_tf.network.latencies`).
 """
 
@@ -13,12 +13,11 @@ import json
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 
 import keras
 import numpy as np
 
-from export import benchmark
 from export.tflite import single as tflite
 from tailor_tf.method.folding import fold
 from tailor_tf.network import costs, keys
@@ -27,58 +26,68 @@ from tailor_tf.network.factories import PlainLayers
 from tailor_tf.network.graph import BlockGraph, build_network, classifier, follow
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import full_precision
-from tailor_tf.support import files
+from tailor_tf.support import files, measuring
 
 PRECISIONS = ("float32", "int8")
 ROUNDS = 15
+TURN_SECONDS = 0.04
+
+_CALL, _NETWORK = "call", "network"  # are measured besides the pieces
 _SAMPLES = 8  # random images from which int8 takes its ranges; they do not change the speed
 
 
 def cache_folder() -> pathlib.Path:
-    """Where latencies are kept: `tailor_tf/latencies` in the user's cache folder."""
+    """Folder of latencies that were measured: `tailor_tf/latencies` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(base) / "tailor_tf" / "latencies"
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Meter:
     """Measures networks over one universal network, one image at a time.
 
-    Args:
+    Attributes:
         graph: the universal network's description.
         architecture: the paths that a student may have.
         num_classes: width of the classifier.
-        precision: of the TFLite files, one of `PRECISIONS`.
-        threads: of LiteRT.
-        cache: folder of latencies measured before.
+        precision: precision of the TFLite files, one of `PRECISIONS`.
+        threads: threads of LiteRT.
+        cache: folder of latencies that were measured before.
     """
 
-    def __init__(
-        self,
-        graph: BlockGraph,
-        architecture: Architecture,
-        num_classes: int,
-        *,
-        precision: str = "float32",
-        threads: int = 1,
-        cache: str | os.PathLike | None = None,
-    ):
-        self.graph = graph
-        self.architecture = architecture
-        self.num_classes = num_classes
-        self.precision = precision
-        self.threads = threads
-        self.cache = pathlib.Path(cache or cache_folder())
-        self.measured_on = {**_machine(), "precision": precision, "threads": str(threads)}
+    graph: BlockGraph
+    architecture: Architecture
+    num_classes: int
+    _: dataclasses.KW_ONLY
+    precision: str = "float32"
+    threads: int = 1
+    cache: pathlib.Path = dataclasses.field(default_factory=cache_folder)
 
     @functools.cached_property
+    def measured_on(self) -> Mapping[str, str]:
+        """Processor, runtime, precision and threads that the latencies hold for."""
+        return {**machine(), "precision": self.precision, "threads": str(self.threads)}
+
+    @property
+    def cache_path(self) -> pathlib.Path:
+        """File of the latencies, named by everything that they depend on."""
+        facts = {
+            "graph": [self.graph.name, dict(self.graph.config), self.graph.input_shape],
+            "paths": [path.as_list() for path in self.architecture.paths],
+            "classes": self.num_classes,
+            "measured_on": self.measured_on,
+        }
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return self.cache / f"{key}.json"
+
     def latencies(self) -> Latencies:
-        """Those of all pieces: from the cache, or measured now, which takes about a minute."""
-        path = self.cache / f"{self._fingerprint()}.json"
+        """Latencies of all pieces: from the cache, or measured now, which takes about a minute."""
+        path = self.cache_path
         if path.exists():
-            return Latencies.of_record(json.loads(path.read_text(encoding="utf-8")))
+            return Latencies.from_dict(json.loads(path.read_text(encoding="utf-8")))
         print(f"Measuring the pieces of {self.graph.name} in LiteRT.", flush=True)
-        found = self._measure_pieces()
-        files.write_text(path, json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+        found = self._measured_pieces()
+        files.write_text(path, json.dumps(found.as_dict(), indent=1) + "\n")
         return found
 
     @full_precision()
@@ -88,94 +97,97 @@ class Meter:
         Args:
             network: functional, from images to logits, of stock Keras layers.
         """
-        return 1e3 * float(np.median(_times({0: self._runner(network)})[0]))
+        (median,) = self._medians({_NETWORK: self._call(network)}).values()
+        return median
 
     @full_precision()
-    def _measure_pieces(self) -> Latencies:
-        pieces = dict(self._pieces())
-        alike = {_kind(network): name for name, network in pieces.items()}
-        whole = build_network(self.graph, self.num_classes, layers=PlainLayers())
-        networks = {name: pieces[name] for name in alike.values()}
-        runners = {name: self._runner(model, inner=True) for name, model in networks.items()}
-        x = keras.Input((1, 1, 1))
-        runners["call"] = self._runner(keras.Model(x, keras.layers.ReLU()(x)), inner=True)
-        runners["network"] = self._runner(keras.Model(whole.input, whole.output["logits"]))
-        times = _times(runners)
-        medians = {name: 1e3 * float(np.median(found)) for name, found in times.items()}
-        call = medians["call"]
+    def _measured_pieces(self) -> Latencies:
+        networks = dict(_pieces(self.graph, self.architecture, self.num_classes))
+        alike = {_kind(network): name for name, network in networks.items()}
+        calls = {name: self._call(networks[name], inner=True) for name in alike.values()}
+        calls[_CALL] = self._call(_nothing(), inner=True)
+        calls[_NETWORK] = self._call(_whole(self.graph, self.num_classes))
+        medians = self._medians(calls)
+        call = medians[_CALL]
         return Latencies(
-            {name: medians[alike[_kind(piece)]] - call for name, piece in pieces.items()},
-            medians["network"],
+            {name: medians[alike[_kind(network)]] - call for name, network in networks.items()},
+            medians[_NETWORK],
             call,
             self.graph.num_blocks,
             self.measured_on,
         )
 
-    def _pieces(self) -> Iterator[tuple[str, keras.Model]]:
-        """Each piece as a network of its own, by its name in `Latencies`."""
-        graph, layers = self.graph, PlainLayers()
-        x = keras.Input(graph.input_shape)
-        yield keys.STEM, keras.Model(x, graph.stem(x, layers))
-        x = keras.Input(graph.node_shape(graph.num_blocks))
-        logits = classifier(self.num_classes)(graph.head(x, PlainLayers()))
-        yield keys.HEAD, keras.Model(x, logits)
-        universal = map(Path.block, range(1, graph.num_blocks + 1))
-        for path in dict.fromkeys((*universal, *self.architecture.paths)):
-            x = keras.Input(graph.node_shape(path.source))
-            yield path.name, keras.Model(x, follow(graph, path, x, PlainLayers()))
-        for layer in range(1, graph.num_blocks + 1):
-            x = keras.Input(graph.node_shape(layer))
-            both = keras.layers.Add()([x, keras.layers.MaxPooling2D(1)(x)])
-            yield keys.path_sum(layer), keras.Model(x, graph.activate(None)(both))
+    def _medians(self, calls: Mapping[str, Callable[[], None]]) -> dict[str, float]:
+        """Median milliseconds of each call, in turns."""
+        times = measuring.in_turns(calls, turns=ROUNDS, seconds=TURN_SECONDS)
+        return {name: 1e3 * float(np.median(own.calls)) for name, own in times.items()}
 
-    def _runner(self, network: keras.Model, *, inner: bool = False) -> Callable[[], None]:
-        """A call of a network; what goes into and out of an inner piece has its precision."""
+    def _call(self, network: keras.Model, *, inner: bool = False) -> Callable[[], None]:
+        """A call of a network in LiteRT, for one image.
+
+        Args:
+            network: functional, of stock Keras layers.
+            inner: whether it is a piece of a network: its input and output have its precision.
+        """
         from ai_edge_litert.interpreter import Interpreter
 
-        rng = np.random.default_rng(0)
         shape = (_SAMPLES, 1, *network.input.shape[1:])
-        samples = rng.normal(size=shape).astype(np.float32)
+        samples = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         content = tflite.convert(
             fold(network), self.precision, representative=samples, integer_io=inner
         )
         interpreter = Interpreter(model_content=content, num_threads=self.threads)
         interpreter.allocate_tensors()
         (images,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
-
         values = samples[0].astype(images["dtype"])
 
-        def run() -> None:
+        def call() -> None:
             interpreter.set_tensor(images["index"], values)
             interpreter.invoke()
             interpreter.get_tensor(logits["index"])
 
-        return run
-
-    def _fingerprint(self) -> str:
-        """What the latencies depend on."""
-        facts = {
-            "graph": [self.graph.name, dict(self.graph.config), self.graph.input_shape],
-            "paths": [path.as_list() for path in self.architecture.paths],
-            "classes": self.num_classes,
-            "measured_on": self.measured_on,
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return call
 
 
-def _times(runners: dict) -> dict:
-    """Seconds of many calls of each, in turns."""
-    calls = {name: (lambda _, run=run: run(), None) for name, run in runners.items()}
-    return benchmark.interleaved(calls, ROUNDS)
+def _pieces(
+    graph: BlockGraph, architecture: Architecture, num_classes: int
+) -> Iterator[tuple[str, keras.Model]]:
+    """Each piece as a network of its own, by its name in `Latencies`."""
+    layers = PlainLayers()
+    x = keras.Input(graph.input_shape)
+    yield keys.STEM, keras.Model(x, graph.stem(x, layers))
+    x = keras.Input(graph.node_shape(graph.num_blocks))
+    yield keys.HEAD, keras.Model(x, classifier(num_classes)(graph.head(x, layers)))
+    universal = map(Path.block, range(1, graph.num_blocks + 1))
+    for path in dict.fromkeys((*universal, *architecture.paths)):
+        x = keras.Input(graph.node_shape(path.source))
+        yield path.name, keras.Model(x, follow(graph, path, x, layers))
+    for layer in range(1, graph.num_blocks + 1):
+        x = keras.Input(graph.node_shape(layer))
+        both = keras.layers.Add()([x, keras.layers.MaxPooling2D(1)(x)])
+        yield keys.path_sum(layer), keras.Model(x, graph.activate(None)(both))
 
 
-def _kind(network: keras.Model) -> tuple:
-    """Pieces of one kind take the same time."""
+def _nothing() -> keras.Model:
+    """A network with next to nothing in it: its latency is the cost of a call."""
+    x = keras.Input((1, 1, 1))
+    return keras.Model(x, keras.layers.ReLU()(x))
+
+
+def _whole(graph: BlockGraph, num_classes: int) -> keras.Model:
+    """The universal network from images to logits."""
+    model = build_network(graph, num_classes, layers=PlainLayers())
+    return keras.Model(model.input, model.output["logits"])
+
+
+def _kind(network: keras.Model) -> Hashable:
+    """A key that is the same for pieces of one kind, which take the same time."""
     layers = [(type(layer), layer.output.shape) for layer in network.layers]
     return costs.multiply_adds(network), costs.parameters(network), tuple(map(str, layers))
 
 
-def _machine() -> dict[str, str]:
-    """Processor and runtime: what a latency holds for."""
+def machine() -> dict[str, str]:
+    """Processor and runtime that a latency holds for."""
     name = platform.processor() or platform.machine()
     info = pathlib.Path("/proc/cpuinfo")
     if info.exists():

@@ -1,25 +1,32 @@
-"""What artifacts of several tasks over one universal network have to be, and to compute."""
+"""Tasks over one universal network that share an artifact: conditions, and comparison."""
 
+import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from export import parity
-from export.metadata import ArtifactError, Metadata
+from export.metadata import ArtifactError
+from export.runtimes import Runtime
+from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.method.task_pack import Tailored
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.task_pack import TailoredTask
 
-_IMAGES = 8  # that an artifact is compared on
+_IMAGES = 8  # images of noise that an artifact is compared on
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def check(tasks: Mapping[str, Tailored]) -> None:
+def check(tasks: Mapping[str, TailoredTask]) -> None:
     """Refuses tasks that cannot share one artifact.
 
+    Args:
+        tasks: the tasks, by their names in the artifact.
+
     Raises:
-        ArtifactError: no task, a name that cannot be that of a signature and a file, or tasks over
-            different universal networks.
+        ArtifactError: no task, a name that cannot be the name of a signature and a file, or tasks
+            over different universal networks.
     """
     if not tasks:
         raise ArtifactError("There is no task to export; expected one or more.")
@@ -29,43 +36,46 @@ def check(tasks: Mapping[str, Tailored]) -> None:
                 f"The task name {name!r} is no name of a signature; expected letters, digits, "
                 "'_', '.' and '-', a letter or digit first."
             )
-    first, *others = tasks
-    for name in others:
-        expected, received = (tasks[n].universal.fingerprint for n in (first, name))
-        if expected != received:
+    fingerprints = {name: task.student.universal.fingerprint for name, task in tasks.items()}
+    (first, expected), *others = fingerprints.items()
+    for name, received in others:
+        if received != expected:
             raise ArtifactError(
                 f"{name} belongs to the universal network {received[:16]} and {first} to "
                 f"{expected[:16]}; expected tasks over one universal network."
             )
 
 
-def metadata(name: str, tailored: Tailored) -> Metadata:
-    """What an artifact says of a task, under the name that it has there."""
-    return Metadata(name, tailored.classes, tailored.preprocessing)
+def universal_of(tasks: Mapping[str, TailoredTask]) -> Universal:
+    """The universal network of tasks that `check` accepts."""
+    return next(iter(tasks.values())).student.universal
+
+
+def info(name: str, task: TailoredTask) -> TaskInfo:
+    """Description of a task under the name that it has in an artifact."""
+    return dataclasses.replace(task.info, name=name)
 
 
 def verify(
-    artifact: str,
-    logits: Callable[[str, np.ndarray], np.ndarray],
-    tasks: Mapping[str, Tailored],
+    artifact: str, runtimes: Mapping[str, Runtime], tasks: Mapping[str, TailoredTask]
 ) -> None:
     """Compares an artifact with the networks of its tasks, over images of noise.
 
     Args:
-        artifact: what it is called.
-        logits: from a task and its uint8 images `[batch, resize, resize, 3]` to what the artifact
-            answers, `[batch, classes]`.
-        tasks: by name.
+        artifact: name of the artifact, for the error.
+        runtimes: the artifact, loaded: a runtime per task, by name.
+        tasks: the tasks, by the same names.
 
     Raises:
         parity.ParityError: names the first task whose logits are off.
     """
     rng = np.random.default_rng(0)
-    for name, tailored in tasks.items():
-        preprocessing = tailored.preprocessing
+    for name, task in tasks.items():
+        preprocessing = task.info.preprocessing
         side = preprocessing.resize
         images = rng.integers(0, 256, (_IMAGES, side, side, 3), np.uint8)
-        answers = tailored.student(evaluation_input(images, preprocessing), training=False)
+        answers = task.student.model(evaluation_input(images, preprocessing), training=False)
         expected = np.asarray(answers["logits"])
-        found = parity.compare(expected, logits(name, images), expected.argmax(-1))
-        parity.check(f"{artifact} {name}", "float32", found, max_accuracy_drop=0.0)
+        received = runtimes[name].logits(images)
+        found = parity.compare(expected, received, expected.argmax(-1))
+        parity.check(f"{artifact} {name}", parity.FLOAT32, found)

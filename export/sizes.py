@@ -1,7 +1,10 @@
-"""How many bytes an artifact takes, be it a file or a folder."""
+"""Sizes of artifacts, be they files or folders."""
 
 import gzip
 import pathlib
+from collections.abc import Sequence
+
+from tailor_tf.support.text import aligned
 
 
 def on_disk(path: pathlib.Path) -> int:
@@ -10,8 +13,14 @@ def on_disk(path: pathlib.Path) -> int:
 
 
 def compressed(path: pathlib.Path) -> int:
-    """The same with each file compressed by gzip."""
+    """Bytes of a file, or of all files in a folder, each compressed by gzip."""
     return sum(len(gzip.compress(part.read_bytes())) for part in _parts(path))
+
+
+def table(paths: Sequence[pathlib.Path]) -> list[str]:
+    """A table of artifacts and their sizes."""
+    rows = [[str(path), f"{on_disk(path) / 1e3:,.0f}"] for path in paths]
+    return aligned([["artifact", "size (KB)"], *rows])
 
 
 def _parts(path: pathlib.Path) -> list[pathlib.Path]:

@@ -1,6 +1,6 @@
-"""ONNX files: current operator set, free batch, labels and preprocessing in the metadata.
+"""ONNX files of one task: current operator set, free batch, classes and preprocessing inside.
 
-The input is a normalised image `[batch, height, width, 3]`, as that of the TFLite files.
+The input is a normalised image `[batch, height, width, 3]`, as the input of TFLite files.
 """
 
 import os
@@ -13,18 +13,32 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export.metadata import ArtifactError, Metadata
+from export import metadata, parity
+from export.format import Format, Subject
+from export.metadata import ArtifactError
+from tailor_tf.data.task_info import TaskInfo
 
 OPSET = 18  # the newest that tf2onnx writes
 METADATA_KEY = "tailor_tf"
 
 
-def convert(network: keras.Model, metadata: Metadata) -> bytes:
+class ONNX(Format):
+    """An ONNX file in float32."""
+
+    name = "onnx"
+    file_name = "float32.onnx"
+    limits = parity.FLOAT32
+
+    def write(self, path: pathlib.Path, subject: Subject) -> None:
+        path.write_bytes(convert(subject.folded, subject.info))
+
+
+def convert(network: keras.Model, info: TaskInfo) -> bytes:
     """Converts a network for ONNX runtimes.
 
     Args:
         network: functional, from normalised images to logits, folded for speed.
-        metadata: what goes into the file's metadata, under `tailor_tf`.
+        info: the task, which goes into the file's metadata under `METADATA_KEY`.
 
     Returns:
         A model that passes ONNX's checker, from `images` to `logits`, batch free.
@@ -32,7 +46,7 @@ def convert(network: keras.Model, metadata: Metadata) -> bytes:
     import onnx
 
     model = convert_signature(network, [images_signature(network)])
-    finish(model, metadata)
+    finish(model, info)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 
@@ -55,8 +69,8 @@ def convert_signature(model: keras.Model, signature: Sequence[Any]) -> Any:
         return onnx.load(path)
 
 
-def finish(model: Any, metadata: Metadata) -> None:
-    """Names the one output of a converted model, frees its batch and writes its metadata."""
+def finish(model: Any, info: TaskInfo) -> None:
+    """Names the one output of an `onnx.ModelProto`, frees its batch and writes its metadata."""
     import onnx
 
     (output,) = model.graph.output
@@ -65,11 +79,11 @@ def finish(model: Any, metadata: Metadata) -> None:
     output.name = "logits"
     for value in (*model.graph.input, output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json(info)})
 
 
-def read_metadata(path: str | os.PathLike) -> Metadata:
-    """Reads the metadata of an ONNX file.
+def read_info(path: str | os.PathLike) -> TaskInfo:
+    """Reads the description of the task in an ONNX file.
 
     Raises:
         ArtifactError: the file is no ONNX file of this project.
@@ -80,9 +94,10 @@ def read_metadata(path: str | os.PathLike) -> Metadata:
     try:
         model = onnx.load(path, load_external_data=False)
         properties = {p.key: p.value for p in model.metadata_props}
-        return Metadata.from_json(properties[METADATA_KEY])
+        text = properties[METADATA_KEY]
     except (google.protobuf.message.DecodeError, KeyError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no metadata {METADATA_KEY}; expected an ONNX file that "
             "pipelines.export wrote."
         ) from error
+    return metadata.from_json(text, os.fspath(path))

@@ -1,1 +1,1 @@
-"""SavedModels: of one task, and of many over shared kernels."""
+"""SavedModels for TensorFlow Serving: of one task, and of many over shared kernels."""

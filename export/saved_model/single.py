@@ -1,45 +1,57 @@
-"""SavedModels for TF Serving: images in, class names out, preprocessing inside the graph."""
+"""SavedModels of one task: images in, class names out, preprocessing inside of the graph."""
 
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from export import metadata, parity
 from export.encoded import decode_batch
-from export.metadata import METADATA_FILE, ArtifactError, Metadata
+from export.format import Format, Subject, first_images
+from export.metadata import ArtifactError
+from export.runtimes import Runtime
+from export.serving import requests
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.task_info import TaskInfo
 
-SIGNATURES = ("serving_default", "encoded_images", "float_images")
+SIGNATURES = (*requests.SIGNATURES, "float_images")
 
 
-def classify(network: keras.Model, metadata: Metadata, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What a signature answers.
+def classify(network: keras.Model, info: TaskInfo, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Answers of a signature.
 
     Args:
         network: functional, from normalised images to logits.
-        metadata: classes and preprocessing.
+        info: classes and preprocessing.
         images: uint8 `[batch, resize, resize, 3]`.
 
     Returns:
         `class_name` `[batch]`, the likeliest class; `scores` `[batch, classes]`, which sum to one;
         `logits` `[batch, classes]`.
     """
-    logits = network(evaluation_input(images, metadata.preprocessing), training=False)
+    logits = network(evaluation_input(images, info.preprocessing), training=False)
     return {
-        "class_name": tf.gather(tf.constant(metadata.classes), tf.argmax(logits, axis=-1)),
+        "class_name": tf.gather(tf.constant(info.classes), tf.argmax(logits, axis=-1)),
         "scores": tf.nn.softmax(logits),
         "logits": logits,
     }
 
 
-def assets(metadata: Metadata, folder: str | os.PathLike, prefix: str = "") -> list[Any]:
-    """Writes what travels with a network into `folder`, as assets of a module that is saved."""
+def assets(info: TaskInfo, folder: str | os.PathLike, prefix: str = "") -> list[Any]:
+    """Writes the files of `metadata` into a folder, as assets of a module that is to be saved.
+
+    Args:
+        info: the task.
+        folder: where the files lie until the module is saved.
+        prefix: start of their names.
+    """
     found = []
-    for name, text in metadata.files.items():
+    for name, text in metadata.files(info).items():
         path = pathlib.Path(folder) / f"{prefix}{name}"
         path.write_text(text, encoding="utf-8")
         found.append(tf.saved_model.Asset(str(path)))
@@ -49,21 +61,21 @@ def assets(metadata: Metadata, folder: str | os.PathLike, prefix: str = "") -> l
 class Server(tf.Module):
     """A network as it is served, from images of any size to class names.
 
-    Every signature returns what `classify` does.
+    Every signature returns the answers of `classify`.
 
     Args:
         network: functional, from normalised images to logits, folded for speed.
-        metadata: classes and preprocessing; written into the assets as `labels.txt` and
+        info: classes and preprocessing; written into the assets as `labels.txt` and
             `metadata.json`.
         folder: where the assets lie until the module is saved.
     """
 
-    def __init__(self, network: keras.Model, metadata: Metadata, folder: str | os.PathLike):
+    def __init__(self, network: keras.Model, info: TaskInfo, folder: str | os.PathLike):
         super().__init__()
-        self._side = metadata.preprocessing.resize
-        self._answers = lambda images: classify(network, metadata, images)
+        self._side = info.preprocessing.resize
+        self._answers = lambda images: classify(network, info, images)
         self.weights = [variable.value for variable in network.weights]
-        self.assets = assets(metadata, folder)
+        self.assets = assets(info, folder)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -82,25 +94,72 @@ class Server(tf.Module):
         return self._answers(decode_batch(encoded, self._side))
 
 
-def save(path: str | os.PathLike, network: keras.Model, metadata: Metadata) -> None:
-    """Writes a SavedModel with the signatures `SIGNATURES`; see `Server` for what they do."""
+def save(path: str | os.PathLike, network: keras.Model, info: TaskInfo) -> None:
+    """Writes a SavedModel with the signatures `SIGNATURES`, which are methods of `Server`.
+
+    Args:
+        path: the SavedModel's folder.
+        network: functional, from normalised images to logits, folded for speed.
+        info: classes and preprocessing.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(network, metadata, folder)
+        server = Server(network, info, folder)
         signatures = {name: getattr(server, name) for name in SIGNATURES}
         tf.saved_model.save(server, os.fspath(path), signatures=signatures)
 
 
-def load(path: str | os.PathLike) -> tuple[Any, Metadata]:
-    """Loads a SavedModel and its metadata.
+def is_saved_model(path: pathlib.Path) -> bool:
+    """Whether a path is the folder of a SavedModel."""
+    return (path / "saved_model.pb").exists()
+
+
+def load(path: str | os.PathLike) -> tuple[Any, TaskInfo]:
+    """Loads a SavedModel; returns TensorFlow's object and the description of the task.
 
     Raises:
         ArtifactError: the folder is no SavedModel of this project.
     """
     try:
-        metadata = (pathlib.Path(path) / "assets" / METADATA_FILE).read_text(encoding="utf-8")
-        return tf.saved_model.load(os.fspath(path)), Metadata.from_json(metadata)
+        path = pathlib.Path(path)
+        text = (path / "assets" / metadata.METADATA_FILE).read_text(encoding="utf-8")
+        return tf.saved_model.load(os.fspath(path)), metadata.from_json(text, str(path))
     except OSError as error:
         raise ArtifactError(
             f"{os.fspath(path)} is no SavedModel that pipelines.export wrote, or it is one of many "
             f"tasks and the name of one is missing: {error}."
         ) from error
+
+
+def load_runtime(path: pathlib.Path, threads: int) -> Runtime:
+    """Loads a SavedModel to run in TensorFlow.
+
+    Raises:
+        ArtifactError: the folder is no SavedModel of this project.
+    """
+    del threads  # TensorFlow has one setting for the whole process, tf.config.threading
+    loaded, info = load(path)
+    return runtime(loaded.signatures["serving_default"], info)
+
+
+def runtime(signature: Callable[..., Any], info: TaskInfo) -> Runtime:
+    """A signature that takes tensors, behind the common interface."""
+
+    def run(images):
+        return signature(images=tf.constant(images))["logits"].numpy()
+
+    return Runtime(info, lambda images: images, run)
+
+
+class SavedModel(Format):
+    """A SavedModel in float32, published for TensorFlow Serving."""
+
+    name = "saved_model"
+    file_name = "saved_model"
+    limits = parity.FLOAT32
+    is_served = True
+
+    def write(self, path: pathlib.Path, subject: Subject) -> None:
+        save(path, subject.folded, subject.info)
+
+    def complete(self, path: pathlib.Path, subject: Subject) -> None:
+        requests.write_warm_up(path, subject.info.name, first_images(subject.split, 1)[0])

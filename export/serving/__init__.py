@@ -1,1 +1,1 @@
-"""TensorFlow Serving: configurations, warm-up, and a client."""
+"""TensorFlow Serving: configurations, warm-up requests, and a client."""

@@ -1,4 +1,4 @@
-"""Classifying image files, with an artifact that lies here or by asking TensorFlow Serving."""
+"""A client that classifies image files: with an artifact here, or by TensorFlow Serving."""
 
 import base64
 import dataclasses
@@ -9,24 +9,24 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from export import bundle, encoded, runtimes
+from export import encoded, formats
 from export.metadata import ArtifactError
-from export.saved_model import shared as shared_saved_model
-from export.serving import configuration as serving
+from export.serving import requests
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-BATCH = 16
+BATCH = 16  # images of a request at most
 MAX_REQUEST = 3 * 1024 * 1024  # bytes of images; servers and proxies refuse long messages
 TIMEOUT = 30.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What an image is: its likeliest class and that class's share, 0..1."""
+    """The likeliest class of an image, and its score, 0..1."""
 
     class_name: str
     score: float
@@ -36,27 +36,28 @@ class RefusedError(ArtifactError):
     """Images that were not accepted; other requests are."""
 
 
-Classifier = Callable[[Sequence[bytes]], list[Answer]]
+Classifier = Callable[[Sequence[bytes]], list[Answer]]  # from contents of image files
 
 
 def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
-    """Classifies with an artifact that lies here.
+    """Classifies with an artifact on this machine.
 
     Args:
-        path: the artifact, as of `runtimes.load`.
-        task: which task of an artifact of many; `None` for an artifact of one.
-    """
-    runtime = bundle.runtime(path, task) if task else runtimes.load(path)
-    side, classes = runtime.metadata.preprocessing.resize, runtime.metadata.classes
+        path: the artifact's file or folder.
+        task: name of one task in an artifact of many; `None` for an artifact of one.
 
-    def classify(images):
+    Raises:
+        ArtifactError: the artifact is missing or damaged, or has no such task.
+    """
+    runtime = formats.load(path, task=task)
+    side, classes = runtime.info.preprocessing.resize, runtime.info.classes
+
+    def classify(images: Sequence[bytes]) -> list[Answer]:
         try:
             pixels = np.stack([encoded.decode(tf.constant(image), side) for image in images])
         except tf.errors.InvalidArgumentError as error:
             raise RefusedError(_reason(error.message)) from error
-        logits = runtime.logits(pixels)
-        scores = np.exp(logits - logits.max(-1, keepdims=True))
-        scores /= scores.sum(-1, keepdims=True)
+        scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
         return [Answer(classes[row.argmax()], float(row.max())) for row in scores]
 
     return classify
@@ -68,18 +69,17 @@ def grpc(address: str, model: str, task: str | None = None) -> Classifier:
     Args:
         address: `host:port`.
         model: the model's name.
-        task: which task of a model of many; `None` for a model of one.
+        task: name of one task in a model of many; `None` for a model of one.
     """
     import grpc as library
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
     channel = library.insecure_channel(address)
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    _, signature = requests.signatures(task)
 
-    def classify(images):
-        request = serving.predict_request(
-            model, _signature(task), encoded=np.asarray(images, object)
-        )
+    def classify(images: Sequence[bytes]) -> list[Answer]:
+        request = requests.predict_request(model, signature, encoded=np.asarray(images, object))
         try:
             outputs = stub.Predict(request, timeout=TIMEOUT).outputs
         except library.RpcError as error:
@@ -102,38 +102,35 @@ def rest(url: str, model: str, task: str | None = None) -> Classifier:
     Args:
         url: `http://host:port`.
         model: the model's name.
-        task: which task of a model of many; `None` for a model of one.
+        task: name of one task in a model of many; `None` for a model of one.
     """
     place = f"{url.rstrip('/')}/v1/models/{model}:predict"
+    _, signature = requests.signatures(task)
 
-    def classify(images):
-        body = {
-            "signature_name": _signature(task),
-            "instances": [{"encoded": {"b64": base64.b64encode(i).decode()}} for i in images],
-        }
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(place, json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                predictions = json.load(response)["predictions"]
-        except urllib.error.HTTPError as error:
-            details = error.read().decode(errors="replace")
-            if error.code == 400:
-                raise RefusedError(_reason(details)) from error
-            raise ArtifactError(f"{place} answers {error.code}: {details}") from error
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(
-                f"{place} does not answer: {error}. Is TensorFlow Serving running there?"
-            ) from error
+    def classify(images: Sequence[bytes]) -> list[Answer]:
+        instances = [{"encoded": {"b64": base64.b64encode(i).decode()}} for i in images]
+        predictions = _posted(place, {"signature_name": signature, "instances": instances})
         return [Answer(p["class_name"], float(max(p["scores"]))) for p in predictions]
 
     return classify
 
 
-def _signature(task: str | None) -> str:
-    """The signature for encoded images."""
-    _, of_encoded = shared_saved_model.signatures(task) if task else serving.SIGNATURES
-    return of_encoded
+def _posted(place: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The predictions with which a server answers a request over REST."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(place, json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            return json.load(response)["predictions"]
+    except urllib.error.HTTPError as error:
+        details = error.read().decode(errors="replace")
+        if error.code == 400:
+            raise RefusedError(_reason(details)) from error
+        raise ArtifactError(f"{place} answers {error.code}: {details}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            f"{place} does not answer: {error}. Is TensorFlow Serving running there?"
+        ) from error
 
 
 def _first_line(text: str) -> str:
@@ -141,7 +138,7 @@ def _first_line(text: str) -> str:
 
 
 def _reason(message: str) -> str:
-    """What TensorFlow says of an image that it does not accept, without where in its graph."""
+    """TensorFlow's message on an image that it does not accept, without the place in its graph."""
     said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
     if said:
         return said[1] or said[2]
@@ -149,10 +146,10 @@ def _reason(message: str) -> str:
 
 
 def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
-    """The files named, and those in the folders named whose names end as images' do.
+    """Image files that are named, and image files in folders that are named.
 
     Raises:
-        ArtifactError: a path that does not exist, or a folder without images.
+        ArtifactError: a path that does not exist, or a folder without a file of `SUFFIXES`.
     """
     found: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
@@ -171,7 +168,7 @@ def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
 def classify(
     files: Sequence[pathlib.Path], classifier: Classifier
 ) -> Iterator[tuple[pathlib.Path, Answer | RefusedError]]:
-    """Classifies files, several a request; yields each with its answer, or why there is none."""
+    """Classifies files, several in a request; yields each with its answer or with its refusal."""
     for group in _groups(files):
         contents = [path.read_bytes() for path in group]
         try:
@@ -191,6 +188,7 @@ def _alone(classifier: Classifier, content: bytes) -> Answer | RefusedError:
 
 
 def _groups(files: Sequence[pathlib.Path]) -> Iterator[list[pathlib.Path]]:
+    """Files of one request each: `BATCH` files and `MAX_REQUEST` bytes at most."""
     group: list[pathlib.Path] = []
     size = 0
     for path in files:

@@ -1,20 +1,20 @@
-"""TFLite's flatbuffers as objects, and back with whatever is equal written once.
+"""TFLite's flatbuffers as objects, and back with equal parts written once.
 
-The objects are those of TensorFlow's schema. A flatbuffer refers to its vectors by where they lie,
-so that any number of tensors can refer to the same one: kernels, but also shapes and the zero
-points of symmetric scales, eight bytes a channel, all of them zero.
+The objects belong to LiteRT's schema. A flatbuffer refers to its vectors by their positions, so
+that any number of tensors can refer to the same one: kernels, but also shapes and the zero points
+of symmetric scales, eight bytes a channel, all of them zero.
 """
 
 import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of constants; LiteRT reads them where they lie in the file
 
 
 def read(content: bytes) -> schema.ModelT:
-    """The objects of a flatbuffer; what stands behind it is left alone."""
+    """The objects of a flatbuffer; bytes behind it, such as a zip archive, are not read."""
     return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
 
 

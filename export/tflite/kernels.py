@@ -1,10 +1,10 @@
-"""What a task's TFLite files and those of other tasks have in common: universal kernels.
+"""Universal kernels, which the TFLite files of all tasks have in common.
 
 A universal kernel is the same in every task; its batch norm and its gate give each of its output
-channels another factor. An int8 kernel has a scale per output channel, which takes the factor: the
-int8 values are those of the universal kernel, whatever the task, as long as nothing is added to it
-and its values lie on the grid before they are multiplied. The signs of the factors are the same in
-every task, too, as the scales of universal batch norms are frozen and gates are positive.
+channels another factor. An int8 kernel has a scale per output channel, which takes the factor. Its
+int8 values are therefore the same in every task, as long as nothing is added to the kernel and its
+values lie on the grid before they are multiplied. The signs of the factors are the same in every
+task, too, as the scales of universal batch norms are frozen and gates are positive.
 """
 
 import math
@@ -16,7 +16,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.method.folding import fold
 from tailor_tf.network import keys
 
-INTEGER = ("dynamic", "int8")  # precisions of int8 kernels
+INTEGER = ("dynamic", "int8")  # precisions with int8 kernels
 _STEPS = 127  # on either side of zero in TFLite's int8 kernels
 _LEAST = 1e-4
 """Smallest maximum of an output channel's int8 kernel. Where it is much below that, the converter
@@ -26,7 +26,7 @@ a channel of so small a kernel adds less than one int8 step to its bias, made as
 
 
 def universal_convolutions(network: keras.Model) -> list[str]:
-    """Names of the convolutions of a compact network, or a universal one, that are universal."""
+    """Names of the universal convolutions of a compact network, or of a universal network."""
     return [
         layer.name
         for layer in network.layers
@@ -39,9 +39,10 @@ def folded(network: keras.Model, precision: str) -> keras.Model:
     """Folds a compact network such that its TFLite file can share its universal kernels.
 
     Args:
-        network: of `compaction.compact`; not changed.
-        precision: of the file, one of `tflite.PRECISIONS`. For the integer ones universal kernels
-            are brought to their int8 values beforehand; those that conversion finds are the same.
+        network: compact network of `compaction.compact`; not changed.
+        precision: precision of the file, one of `single.PRECISIONS`. For the integer ones
+            universal kernels are brought to their int8 values beforehand; conversion finds the
+            same ones.
 
     Returns:
         The network as `folding.fold` makes it; each universal convolution is one of its own and
@@ -72,7 +73,7 @@ def _on_grid(network: keras.Model, names: list[str]) -> keras.Model:
 
 
 def _largest(layer: keras.Layer) -> np.ndarray:
-    """The largest absolute value of each output channel of a kernel, in the kernel's rank."""
+    """Largest absolute value of each output channel of a kernel, of the kernel's rank."""
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     axes = (0, 1) if depthwise else (0, 1, 2)
     return np.abs(np.float64(layer.kernel)).max(axes, keepdims=True)
@@ -81,7 +82,7 @@ def _largest(layer: keras.Layer) -> np.ndarray:
 def universal_kernels(universal: Universal) -> list[np.ndarray]:
     """The kernels that tasks share, in the layout of TFLite: `[out, height, width, in]`.
 
-    Those of depthwise convolutions, which hold few values, are left out.
+    Kernels of depthwise convolutions, which hold few values, are left out.
     """
     layers = map(universal.model.get_layer, universal_convolutions(universal.model))
     plain = [layer for layer in layers if not isinstance(layer, keras.layers.DepthwiseConv2D)]
@@ -91,11 +92,12 @@ def universal_kernels(universal: Universal) -> list[np.ndarray]:
 def task_bytes(network: keras.Model) -> int:
     """Bytes of a task's own parameters as an int8 file stores them.
 
-    One for each value of its kernels, and for each output channel of any layer, those of universal
-    convolutions included, four of bias and four of scale: what batch norm and gate have become.
+    One byte for each value of its kernels, and for each output channel of any layer, universal
+    convolutions included, four of bias and four of scale, into which batch norm and gate are
+    folded.
 
     Args:
-        network: of `compaction.compact`.
+        network: compact network of `compaction.compact`.
     """
     universal, total = universal_convolutions(network), 0
     for layer in folded(network, "int8").layers:

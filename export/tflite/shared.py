@@ -12,34 +12,95 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
-from export import parity, runtimes
-from export.metadata import ArtifactError, Metadata
-from export.tflite import flatbuffer, unfolding
-from export.tflite import kernels as tflite_kernels
-from export.tflite import single as tflite
+from export import metadata, parity, shared_tasks
+from export.metadata import ArtifactError
+from export.runtimes import Runtime
+from export.shared_format import SharedFormat, SharedSubject
+from export.tflite import flatbuffer, kernels, runtime, single, unfolding
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.task_pack import TailoredTask
+from tailor_tf.records.workdir import Exports
 from tailor_tf.support import files
+from tailor_tf.support.versions import Versions
 
 TASKS_FILE = "tasks.json"
-RANDOM_IMAGES = 16  # that every task is compared on, besides those given
+RANDOM_IMAGES = 16  # that every task is compared on, besides given ones
 MAX_DIFFERENCE = {"int8": 0.0, "float32": 1e-5, "float16": 2e-2}
-"""How far logits may be from those of a task's own file, by the type of its universal kernels;
+"""How far logits may be from the logits of a task's own file, by the type of its universal kernels;
 relative to the largest one where that is above 1."""
 
 _VERSION = 3  # of TFLite's schema
 
 
+class SharedTFLite(SharedFormat):
+    """TFLite files of many tasks, a file per precision, put together from the tasks' own files."""
+
+    name = "tflite"
+    needs_files = True
+    precisions = ("int8", "float32", "float16")
+
+    def require(self, subject: SharedSubject) -> None:
+        for precision in subject.precisions:
+            _own_files(subject, precision)
+
+    def write(self, folder: pathlib.Path, subject: SharedSubject) -> None:
+        universal = shared_tasks.universal_of(subject.tasks)
+        for precision in subject.precisions:
+            write(folder / f"{precision}.tflite", _own_files(subject, precision), universal)
+
+    def compare(self, folder: pathlib.Path, subject: SharedSubject) -> None:
+        """Nothing is left to compare: `write` compares with the tasks' own files."""
+
+    def recognises(self, path: pathlib.Path) -> bool:
+        return path.suffix == ".tflite"
+
+    def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:
+        return load(path, threads=threads)
+
+
+def _own_files(subject: SharedSubject, precision: str) -> dict[str, pathlib.Path]:
+    """The newest TFLite file of each task alone.
+
+    Raises:
+        ArtifactError: a task has no such file, or one with other classes or preprocessing.
+    """
+    return {
+        name: _own_file(subject.exports, name, task, precision)
+        for name, task in subject.tasks.items()
+    }
+
+
+def _own_file(exports: Exports, name: str, task: TailoredTask, precision: str) -> pathlib.Path:
+    versions = exports.files(name)
+    numbers = Versions(versions).numbers() if versions.is_dir() else []
+    path = versions / str(max(numbers, default=1)) / f"{precision}.tflite"
+    if not path.exists():
+        raise ArtifactError(
+            f"There is no {path}: the TFLite file of a task alone comes first. Run "
+            f"pipelines.export for {name} with --exports={exports.path}."
+        )
+    found = single.read_info(path)
+    if (found.classes, found.preprocessing) != (task.info.classes, task.info.preprocessing):
+        raise ArtifactError(
+            f"{path} has other classes or preprocessing than the task {name} of the bundle; export "
+            "the run that was added to the bundle."
+        )
+    return path
+
+
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What tasks take on disk.
+    """Sizes on disk of tasks together and alone.
 
     Attributes:
         shared: bytes of the file of all tasks.
-        separate: bytes of each task's own file.
+        separate: bytes of each task's own file, by task.
     """
 
     shared: int
@@ -56,11 +117,11 @@ def write(
     """Puts the TFLite files of several tasks into one, and compares all of its answers with theirs.
 
     Args:
-        path: of the new file; one that is there is replaced once all is well.
-        artifacts: TFLite files of `exporter.export` by task, which is what the signature is called.
+        path: the new file; one that is there is replaced once all is well.
+        artifacts: TFLite files of `exporter.export` by task; signatures have the tasks' names.
         universal: the network that all of them were tailored from.
         images: uint8 images `[images, height, width, 3]` to compare a task's answers on, besides
-            random ones, of the size of its metadata's `resize`.
+            random ones, of the size of its preprocessing's `resize`.
 
     Raises:
         ArtifactError: no files, one that this project did not write, or one without any kernel of
@@ -70,13 +131,27 @@ def write(
     if not artifacts:
         raise ArtifactError("No TFLite files to put together; expected one for each task.")
     paths = {name: pathlib.Path(artifact) for name, artifact in artifacts.items()}
-    metadata = {
-        name: dataclasses.replace(tflite.read_metadata(own), name=name)
-        for name, own in paths.items()
+    infos = {
+        name: dataclasses.replace(single.read_info(own), name=name) for name, own in paths.items()
     }
-    kernels, contents, limits = tflite_kernels.universal_kernels(universal), {}, {}
+    contents, limits = _unfolded(paths, universal)
+    with files.replacing(path) as temporary:
+        save(temporary, merge(contents), infos)
+        shared = load(temporary)
+        for name, own in paths.items():
+            given = (images or {}).get(name)
+            _check(name, runtime.load(own, 1), shared[name], limits[name], given)
+        size = temporary.stat().st_size
+    return Sizes(size, {name: own.stat().st_size for name, own in paths.items()})
+
+
+def _unfolded(
+    paths: Mapping[str, pathlib.Path], universal: Universal
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """Files with universal kernels as they are in the universal network, and limits of logits."""
+    universal_kernels, contents, limits = kernels.universal_kernels(universal), {}, {}
     for name, own in paths.items():
-        contents[name], found = unfolding.unfold(own.read_bytes(), kernels)
+        contents[name], found = unfolding.unfold(own.read_bytes(), universal_kernels)
         if not found:
             raise ArtifactError(
                 f"{own} holds no kernel of the universal network {universal.graph.name} with "
@@ -84,21 +159,14 @@ def write(
                 "wrote of a task over that network, without sparsity or clusters."
             )
         limits[name] = max(MAX_DIFFERENCE[kind] for kind in found)
-    with files.replacing(path) as temporary:
-        save(temporary, merge(contents), metadata)
-        shared = load(temporary)
-        for name, own in paths.items():
-            given = (images or {}).get(name)
-            _check(name, runtimes.load(own), shared[name], limits[name], given)
-        size = temporary.stat().st_size
-    return Sizes(size, {name: own.stat().st_size for name, own in paths.items()})
+    return contents, limits
 
 
 def merge(contents: Mapping[str, bytes]) -> bytes:
     """Puts flatbuffers together, equal constants once.
 
     Args:
-        contents: of `tflite.convert`, by task.
+        contents: flatbuffers of `single.convert`, by task.
 
     Returns:
         A flatbuffer with a signature per task, of the task's name, `images` to `logits`.
@@ -110,45 +178,56 @@ def merge(contents: Mapping[str, bytes]) -> bytes:
         buffers=[schema.BufferT()],
         signatureDefs=[],
     )
-    buffers, codes = {b"": 0}, {}  # the first buffer is that of everything that is computed
+    buffers: dict[Any, int] = {b"": 0}  # the first buffer belongs to everything that is computed
+    codes: dict[Any, int] = {}
     for name, content in contents.items():
-        model = flatbuffer.read(content)
-        (graph,), (signature,) = model.subgraphs, model.signatureDefs
-        for tensor in graph.tensors:
-            buffer = model.buffers[tensor.buffer]
-            key = b"" if buffer.data is None else buffer.data.tobytes()
-            tensor.buffer = _place(merged.buffers, buffers, key, buffer)
-            tensor.name = None  # signatures have names of their own
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            key = (code.builtinCode, code.customCode, code.version)
-            operator.opcodeIndex = _place(merged.operatorCodes, codes, key, code)
-        graph.name = signature.signatureKey = name
-        signature.subgraphIndex = len(merged.subgraphs)
-        merged.subgraphs.append(graph)
-        merged.signatureDefs.append(signature)
+        _add(merged, name, flatbuffer.read(content), buffers, codes)
     return flatbuffer.write(merged)
 
 
-def _place(items: list, places: dict, key: object, item: object) -> int:
-    """Where an item of that key is in a list; it is added if there is none."""
+def _add(
+    merged: schema.ModelT,
+    name: str,
+    model: schema.ModelT,
+    buffers: dict[Any, int],
+    codes: dict[Any, int],
+) -> None:
+    """Adds a task's model to the merged one; knows places of buffers and codes by content."""
+    (graph,), (signature,) = model.subgraphs, model.signatureDefs
+    for tensor in graph.tensors:
+        buffer = model.buffers[tensor.buffer]
+        key = b"" if buffer.data is None else buffer.data.tobytes()
+        tensor.buffer = _place(merged.buffers, buffers, key, buffer)
+        tensor.name = None  # signatures have names of their own
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        key = (code.builtinCode, code.customCode, code.version)
+        operator.opcodeIndex = _place(merged.operatorCodes, codes, key, code)
+    graph.name = signature.signatureKey = name
+    signature.subgraphIndex = len(merged.subgraphs)
+    merged.subgraphs.append(graph)
+    merged.signatureDefs.append(signature)
+
+
+def _place(items: list[Any], places: dict[Any, int], key: object, item: object) -> int:
+    """Position of an item of that key in a list; it is added if there is none."""
     if key not in places:
         places[key] = len(items)
         items.append(item)
     return places[key]
 
 
-def save(path: str | os.PathLike, content: bytes, metadata: Mapping[str, Metadata]) -> None:
-    """Writes flatbuffers that were put together, with the metadata of every task."""
+def save(path: str | os.PathLike, content: bytes, infos: Mapping[str, TaskInfo]) -> None:
+    """Writes flatbuffers that were put together, with the description of every task, by name."""
     path = pathlib.Path(path)
     path.write_bytes(content)
-    text = json.dumps({name: json.loads(own.to_json()) for name, own in metadata.items()})
+    text = json.dumps({name: info.as_dict() for name, info in infos.items()})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(TASKS_FILE), text)
 
 
-def read_metadata(path: str | os.PathLike) -> dict[str, Metadata]:
-    """Reads the metadata of every task in a file.
+def read_infos(path: str | os.PathLike) -> dict[str, TaskInfo]:
+    """Reads the description of every task in a file, by name.
 
     Raises:
         ArtifactError: the file is no TFLite file of many tasks.
@@ -160,49 +239,47 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Metadata]:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {TASKS_FILE}; expected a TFLite file of many tasks."
         ) from error
-    return {name: Metadata.from_json(json.dumps(own)) for name, own in tasks.items()}
+    return {
+        name: metadata.from_json(json.dumps(info), os.fspath(path)) for name, info in tasks.items()
+    }
 
 
-def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, runtimes.Runtime]:
+def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:
     """Loads a file of many tasks.
 
     Args:
         path: the file.
-        threads: of LiteRT.
+        threads: threads of LiteRT.
 
     Returns:
-        A runtime per task; they share one interpreter, so that one of them runs at a time.
+        A runtime per task, by name; they share one interpreter, so that one of them runs at a time.
 
     Raises:
         ArtifactError: the file is no TFLite file of many tasks.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    metadata = read_metadata(path)
+    infos = read_infos(path)
     interpreter = Interpreter(model_path=os.fspath(path), num_threads=threads)
     return {
-        name: runtimes.of_signature(interpreter.get_signature_runner(name), own)
-        for name, own in metadata.items()
+        name: runtime.of_signature(interpreter.get_signature_runner(name), info)
+        for name, info in infos.items()
     }
 
 
 def _check(
-    name: str,
-    own: runtimes.Runtime,
-    shared: runtimes.Runtime,
-    limit: float,
-    images: np.ndarray | None,
+    name: str, own: Runtime, shared: Runtime, limit: float, images: np.ndarray | None
 ) -> None:
-    """Compares a task's answers in the file of all tasks with those in its own.
+    """Compares a task's answers in the file of all tasks with the answers of its own file.
 
     Raises:
         parity.ParityError: they differ.
     """
-    side = own.metadata.preprocessing.resize
+    side = own.info.preprocessing.resize
     compared = np.random.default_rng(0).integers(0, 256, (RANDOM_IMAGES, side, side, 3), np.uint8)
     if images is not None:
         compared = np.concatenate([compared, images])
-    expected, received = (parity.in_batches(r.logits, compared) for r in (own, shared))
+    expected, received = (parity.in_batches(each.logits, compared) for each in (own, shared))
     difference = np.abs(received - expected).max() / max(1.0, np.abs(expected).max())
     if not difference <= limit:
         raise parity.ParityError(

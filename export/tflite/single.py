@@ -1,4 +1,4 @@
-"""TFLite files: builtin operations only, labels and preprocessing inside.
+"""TFLite files of one task: builtin operations only, labels and preprocessing inside.
 
 The input is a normalised image; `(level / 255 - mean) / std` is up to the caller. Behind the
 flatbuffer the file is a zip archive of `labels.txt` and `metadata.json`, where Android's and other
@@ -10,13 +10,15 @@ import pathlib
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from export.metadata import METADATA_FILE, ArtifactError, Metadata
+from export import metadata
+from export.metadata import METADATA_FILE, ArtifactError
+from tailor_tf.data.task_info import TaskInfo
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"
@@ -58,25 +60,8 @@ def convert(
             "--task."
         )
     with tempfile.TemporaryDirectory() as folder:
-        archive = keras.export.ExportArchive()
-        archive.track(network)
-        images = tf.TensorSpec([1, *network.input.shape[1:]], tf.float32, name="images")
-        archive.add_endpoint(
-            SIGNATURE,
-            lambda images: {"logits": network(images, training=False)},
-            input_signature=[images],
-        )
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if precision != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.representative_dataset = lambda: ({"images": image} for image in samples)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if integer_io:
-                converter.inference_input_type = converter.inference_output_type = tf.int8
+        _write_saved_model(folder, network)
+        converter = _converter(folder, precision, samples, integer_io)
         try:
             with warnings.catch_warnings():  # of the interpreter that measures ranges
                 warnings.filterwarnings(
@@ -87,26 +72,55 @@ def convert(
             raise ArtifactError(f"TFLite cannot express {network.name}: {error}") from error
 
 
-def save(path: str | os.PathLike, content: bytes, metadata: Metadata) -> None:
-    """Writes a converted network together with its metadata."""
+def _write_saved_model(folder: str, network: keras.Model) -> None:
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    images = tf.TensorSpec([1, *network.input.shape[1:]], tf.float32, name="images")
+    archive.add_endpoint(
+        SIGNATURE,
+        lambda images: {"logits": network(images, training=False)},
+        input_signature=[images],
+    )
+    archive.write_out(folder, verbose=False)
+
+
+def _converter(
+    folder: str, precision: str, samples: Sequence[np.ndarray], integer_io: bool
+) -> tf.lite.TFLiteConverter:
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ({"images": image} for image in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if integer_io:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter
+
+
+def save(path: str | os.PathLike, content: bytes, info: TaskInfo) -> None:
+    """Writes a converted network together with the files of `metadata`."""
     path = pathlib.Path(path)
     path.write_bytes(content)
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in metadata.files.items():
+        for name, text in metadata.files(info).items():
             archive.writestr(zipfile.ZipInfo(name), text)  # no time of day: same flags, same bytes
 
 
-def read_metadata(path: str | os.PathLike) -> Metadata:
-    """Reads the metadata of a TFLite file.
+def read_info(path: str | os.PathLike) -> TaskInfo:
+    """Reads the description of the task in a TFLite file.
 
     Raises:
         ArtifactError: the file is no TFLite file of this project.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return Metadata.from_json(archive.read(METADATA_FILE).decode())
+            text = archive.read(METADATA_FILE).decode()
     except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
             "pipelines.export wrote, or, of a file of many tasks, the name of one."
         ) from error
+    return metadata.from_json(text, os.fspath(path))

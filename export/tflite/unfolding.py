@@ -1,18 +1,17 @@
 """Taking batch norms out of float kernels again, so that tasks can share them.
 
-The converter folds whatever stands behind a convolution into its kernel. Here, in the flatbuffer,
-a kernel that is a universal one times a factor per output channel becomes the universal one again,
-and a depthwise convolution of 1x1 behind it multiplies by the factors and has the bias and the
-ReLU, which LiteRT does in one pass over the tensor. int8 kernels have the factors in their scales
-and are left as they are.
+The converter folds factors behind a convolution into its kernel. Here, in the flatbuffer, a kernel
+that is a universal one times a factor per output channel becomes the universal one again, and a
+depthwise convolution of 1x1 behind it multiplies by the factors and has the bias and the ReLU, all
+in one pass over the tensor. int8 kernels have the factors in their scales and are left as they are.
 """
 
 import collections
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from export.tflite import flatbuffer
 
@@ -26,48 +25,75 @@ _ROUNDING = {"float32": (1e-5, 0.0), "float16": (1e-3, 6e-8), "int8": (0.0, 1.0)
 
 
 def unfold(content: bytes, kernels: Sequence[np.ndarray]) -> tuple[bytes, collections.Counter[str]]:
-    """Makes universal kernels of a file what they are in the universal network.
+    """Gives the universal kernels of a file the values that they have in the universal network.
 
     Args:
         content: a flatbuffer with one subgraph.
-        kernels: the universal ones, float32 `[out, height, width, in]`.
+        kernels: the universal kernels, float32 `[out, height, width, in]`.
 
     Returns:
-        The flatbuffer with them, and how many convolutions have one of them, by type: "float32",
+        The flatbuffer with them, and the number of convolutions that have one, by type: "float32",
         "float16" or "int8".
     """
     model = flatbuffer.read(content)
     (graph,) = model.subgraphs
-    makers = {int(op.outputs[0]): op for op in graph.operators}
+    makers = {int(operator.outputs[0]): operator for operator in graph.operators}
     found, operators = collections.Counter(), []
     for operator in graph.operators:
         operators.append(operator)
-        code = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if code != schema.BuiltinOperator.CONV_2D:
+        if not _is_convolution(model, operator):
             continue
-        place = int(operator.inputs[1])
-        if place in makers:  # a float16 kernel is widened by an operator of its own
-            place = int(makers[place].inputs[0])
-        tensor = graph.tensors[place]
+        tensor = _kernel(graph, makers, operator)
+        kernel, factors = _universal(model, tensor, kernels)
+        if kernel is None:
+            continue
         kind = _TYPES[tensor.type]
-        values = model.buffers[tensor.buffer].data.view(kind).reshape(tensor.shape)
-        for kernel in kernels:
-            factors = _multiples(values, kernel, *_ROUNDING[kind])
-            if factors is None:
-                continue
-            found[kind] += 1
-            if kind != "int8":
-                tensor.buffer = _buffer(model, kernel.astype(kind))
-                operators.append(_multiplied(model, operator, factors))
-            break
+        found[kind] += 1
+        if kind != "int8":
+            tensor.buffer = _buffer(model, kernel.astype(kind))
+            operators.append(_multiplied(model, operator, factors))
     graph.operators = operators
     return flatbuffer.write(model), found
+
+
+def _is_convolution(model: schema.ModelT, operator: schema.OperatorT) -> bool:
+    code = model.operatorCodes[operator.opcodeIndex].builtinCode
+    return code == schema.BuiltinOperator.CONV_2D
+
+
+def _kernel(
+    graph: schema.SubGraphT, makers: Mapping[int, schema.OperatorT], convolution: schema.OperatorT
+) -> schema.TensorT:
+    """The constant that a convolution has as its kernel.
+
+    Args:
+        graph: the graph.
+        makers: operators by the tensors that they make.
+        convolution: an operator of the graph.
+    """
+    place = int(convolution.inputs[1])
+    if place in makers:  # a float16 kernel is widened by an operator of its own
+        place = int(makers[place].inputs[0])
+    return graph.tensors[place]
+
+
+def _universal(
+    model: schema.ModelT, tensor: schema.TensorT, kernels: Sequence[np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The universal kernel that a tensor is a multiple of, and the factors; `None` if of none."""
+    kind = _TYPES[tensor.type]
+    values = model.buffers[tensor.buffer].data.view(kind).reshape(tensor.shape)
+    for kernel in kernels:
+        factors = _multiples(values, kernel, *_ROUNDING[kind])
+        if factors is not None:
+            return kernel, factors
+    return None, None
 
 
 def _multiples(
     values: np.ndarray, kernel: np.ndarray, relative: float, absolute: float
 ) -> np.ndarray | None:
-    """The factors, float32 `[out]`, by which a kernel is another one's multiple, if it is one."""
+    """Factors, float32 `[out]`, by which a kernel is a multiple of another one; `None` if not."""
     if values.shape != kernel.shape:
         return None
     many, one = (np.float64(k).reshape(len(k), -1) for k in (values, kernel))
@@ -81,7 +107,7 @@ def _multiples(
 def _multiplied(
     model: schema.ModelT, convolution: schema.OperatorT, factors: np.ndarray
 ) -> schema.OperatorT:
-    """Takes bias and activation from a convolution, and returns the operator that has them."""
+    """Moves bias and activation of a convolution into an operator behind it, which is returned."""
     (graph,) = model.subgraphs
     bias = int(convolution.inputs[2])
     (output,) = convolution.outputs
@@ -109,7 +135,7 @@ def _multiplied(
 
 
 def _constant(model: schema.ModelT, values: np.ndarray) -> int:
-    """Adds a float32 tensor and returns which one it is."""
+    """Adds a float32 tensor and returns its index."""
     (graph,) = model.subgraphs
     shape, kind = np.array(values.shape, np.int32), schema.TensorType.FLOAT32
     graph.tensors.append(schema.TensorT(shape, kind, _buffer(model, values), hasRank=True))
@@ -117,14 +143,14 @@ def _constant(model: schema.ModelT, values: np.ndarray) -> int:
 
 
 def _buffer(model: schema.ModelT, values: np.ndarray) -> int:
-    """Adds a buffer and returns which one it is."""
+    """Adds a buffer and returns its index."""
     data = np.frombuffer(values.tobytes(), np.uint8)
     model.buffers.append(schema.BufferT(data=data))
     return len(model.buffers) - 1
 
 
 def _depthwise(model: schema.ModelT) -> int:
-    """Which of the operator codes is that of depthwise convolutions; added where there is none."""
+    """Index of the operator code of depthwise convolutions; added where there is none."""
     wanted = schema.BuiltinOperator.DEPTHWISE_CONV_2D
     for place, code in enumerate(model.operatorCodes):
         if code.builtinCode == wanted:

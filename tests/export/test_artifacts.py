@@ -10,23 +10,26 @@ import numpy as np
 import onnx as onnx_library
 import pytest
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
-from tensorflow.lite.python import schema_py_generated as schema
 
-from export import runtimes
+from export import formats
 from export.encoded import MAX_PIXELS
-from export.metadata import ArtifactError, Metadata
+from export.metadata import ArtifactError
 from export.onnx import single as onnx
 from export.saved_model import single as saved_model
 from export.tflite import single as tflite
-from tailor_tf.data import Preprocessing
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tests.helpers import random_architecture, random_student
+from tests.builders import random_architecture, random_student
 
 CLASSES = ("ant", "bee", "cow", "dog", "eël")
-PREPROCESSING = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), True, 2, resize=18)
-METADATA = Metadata("animals", CLASSES, PREPROCESSING)
+PREPROCESSING = Preprocessing(
+    16, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), flip=True, crop_padding=2, resize=18
+)
+INFO = TaskInfo("animals", CLASSES, PREPROCESSING)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def network(tiny):
     rng = np.random.default_rng(4)
     architecture = random_architecture(tiny.graph.num_blocks, rng, 3)
     student = random_student(tiny, architecture, rng, len(CLASSES))
-    return compact(student, tiny.graph, architecture)
+    return compact(student)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +61,11 @@ def folder(network, tmp_path_factory):
     samples = rng.normal(size=(20, 1, 16, 16, 3)).astype("float32")
     for precision in tflite.PRECISIONS:
         content = tflite.convert(folded, precision, representative=samples)
-        tflite.save(folder / f"{precision}.tflite", content, METADATA)
+        tflite.save(folder / f"{precision}.tflite", content, INFO)
     content = tflite.convert(folded, "int8", representative=samples, integer_io=True)
-    tflite.save(folder / "int8_io.tflite", content, METADATA)
-    (folder / "float32.onnx").write_bytes(onnx.convert(folded, METADATA))
-    saved_model.save(folder / "saved_model", folded, METADATA)
+    tflite.save(folder / "int8_io.tflite", content, INFO)
+    (folder / "float32.onnx").write_bytes(onnx.convert(folded, INFO))
+    saved_model.save(folder / "saved_model", folded, INFO)
     return folder
 
 
@@ -77,14 +80,14 @@ def _operators(path):
 class TestRuntimes:
     @pytest.mark.parametrize("name", ["float32.tflite", "float32.onnx", "saved_model"])
     def test_float32_computes_what_keras_computes(self, folder, name, pixels, expected):
-        logits = runtimes.load(folder / name).logits(pixels)
+        logits = formats.load(folder / name).logits(pixels)
         assert np.abs(logits - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
     @pytest.mark.parametrize(
         ("name", "limit"), [("float16", 0.01), ("dynamic", 0.2), ("int8", 0.4), ("int8_io", 0.4)]
     )
     def test_other_precisions_are_near(self, folder, name, limit, pixels, expected):
-        logits = runtimes.load(folder / f"{name}.tflite").logits(pixels)
+        logits = formats.load(folder / f"{name}.tflite").logits(pixels)
         assert logits.dtype == np.float32
         assert np.abs(logits - expected).max() <= limit * np.abs(expected).max()
 
@@ -92,25 +95,25 @@ class TestRuntimes:
         "name", ["float32.tflite", "int8.tflite", "float32.onnx", "saved_model"]
     )
     def test_batch_is_free(self, folder, name, pixels):
-        runtime = runtimes.load(folder / name)
+        runtime = formats.load(folder / name)
         together = runtime.logits(pixels)
         alone = np.concatenate([runtime.logits(image[None]) for image in pixels])
         np.testing.assert_allclose(together, alone, atol=1e-4)
 
     @pytest.mark.parametrize("name", ["float16.tflite", "float32.onnx", "saved_model"])
     def test_metadata_travels_inside(self, folder, name):
-        assert runtimes.load(folder / name).metadata == METADATA
+        assert formats.load(folder / name).info == INFO
 
     def test_missing(self, tmp_path):
         with pytest.raises(ArtifactError, match="There is no artifact"):
-            runtimes.load(tmp_path / "model.tflite")
+            formats.load(tmp_path / "model.tflite")
 
     @pytest.mark.parametrize("name", ["a.tflite", "a.onnx", "a.bin", "folder"])
     def test_of_another_program(self, tmp_path, name):
         path = tmp_path / name
         path.mkdir() if name == "folder" else path.write_bytes(b"something else")
         with pytest.raises(ArtifactError, match=r"expected|that pipelines\.export wrote"):
-            runtimes.load(path)
+            formats.load(path)
 
 
 class TestTFLite:

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import bundle, exportable, runtimes
+from export import bundle, exportable, formats
 from export.metadata import ArtifactError
-from export.onnx import shared as shared_onnx
-from export.saved_model import shared as shared_saved_model
 from export.serving import client
-from export.tflite import shared as shared_tflite
 from export.tflite import single as tflite
 from export.tflite.kernels import folded
-from tailor_tf.bundle.store import BundleStore, read_pack
+from tailor_tf.bundle.packs import read_pack
+from tailor_tf.bundle.store import BundleStore
 from tests.bundle import bundle_packs
 from tests.programs import program
 
 TASKS = ("vehicles", "birds")
+FORMATS = ("saved_model", "onnx", "tflite")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,46 +50,47 @@ def exports(paths, small, tmp_path_factory):
         content = tflite.convert(network, "int8", representative=samples)
         if (name, version) == ("vehicles", 1):
             content = b"an older one"
-        tflite.save(path, content, exported.metadata)
+        tflite.save(path, content, exported.info)
     return folder
 
 
 def test_every_format_answers_as_the_tasks_do(store, exports, paths, small, rng):
-    made = bundle.export(store, exports, formats=bundle.FORMATS)
+    made = bundle.export(store, exports, formats=FORMATS)
     names = [str(path.relative_to(exports)) for path in made]
     assert names == ["serving/tasks/1", "onnx/1", "tflite/1"]
-    served = shared_saved_model.load_runtimes(made[0])
-    sessions = shared_onnx.SharedSessions(made[1])
-    one_file = shared_tflite.load(made[2] / "int8.tflite")
+    served, sessions = map(formats.load_shared, made[:2])
+    one_file = formats.load_shared(made[2] / "int8.tflite")
     newest = {"vehicles": "2", "birds": "1"}
     assert set(sessions) == set(one_file) == set(TASKS)
-    for name, tailored in store.load().items():
-        side = tailored.preprocessing.resize
+    for name, task in store.load().items():
+        side = task.info.preprocessing.resize
         images = rng.integers(0, 256, (3, side, side, 3), np.uint8)
         expected = bundle_packs.alone(paths[name], small)(images)
         np.testing.assert_allclose(served[name].logits(images), expected, atol=1e-5)
         np.testing.assert_allclose(sessions[name].logits(images), expected, atol=1e-5)
-        alone = runtimes.load(exports / "files" / name / newest[name] / "int8.tflite")
+        alone = formats.load(exports / "files" / name / newest[name] / "int8.tflite")
         for image in images:
             own = alone.logits(image[None])
             np.testing.assert_array_equal(one_file[name].logits(image[None]), own)
 
 
 def test_images_are_classified_for_one_of_many_tasks(store, exports, paths, small, tmp_path, rng):
-    artifact, _ = made = bundle.export(store, exports, formats=("saved_model", "tflite"))
+    made = bundle.export(store, exports, formats=FORMATS)
     image = tmp_path / "image.png"
-    side = store.load()["birds"].preprocessing.resize
+    info = store.load()["birds"].info
+    side = info.preprocessing.resize
     pixels = rng.integers(0, 256, (side, side, 3), np.uint8)
     Image.fromarray(pixels).save(image)
     logits = bundle_packs.alone(paths["birds"], small)(pixels[None])[0]
-    likeliest = store.load()["birds"].classes[logits.argmax()]
-    for path in (artifact, made[1] / "int8.tflite"):
+    likeliest = info.classes[logits.argmax()]
+    for path in (*made[:2], made[2] / "int8.tflite"):
         ((_, answer),) = client.classify([image], client.local(path, "birds"))
         assert answer.class_name == likeliest
         status, output = program("predict", f"--artifact={path}", "--name=birds", str(image))
         assert status == 0 and f"{image}\t{likeliest}\t" in output, output
         with pytest.raises(ArtifactError, match="has no task 'fish'; it has birds, vehicles"):
             client.local(path, "fish")
+    for path in (made[0], made[2] / "int8.tflite"):
         with pytest.raises(ArtifactError, match=r"of many tasks.* name of one"):
             client.local(path)
     with pytest.raises(ArtifactError, match=r"There is no artifact .*none; pipelines.bundle"):
@@ -104,7 +104,7 @@ def test_a_task_without_a_file_of_its_own_is_named_before_anything_is_made(store
     with pytest.raises(
         ArtifactError, match=r"no .*vehicles.*int8.tflite.*pipelines.export for veh"
     ):
-        bundle.export(store, tmp_path / "new", formats=bundle.FORMATS)
+        bundle.export(store, tmp_path / "new", formats=FORMATS)
     assert not list(tmp_path.rglob("*.pb"))
 
 
@@ -122,8 +122,8 @@ def test_a_file_of_another_task_is_refused(store, exports, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"formats": ("tflite", "coreml")}, "format 'coreml'; known are saved_model, onnx, tflite"),
-        ({"precisions": ("int4",)}, "precision 'int4'; known are int8, float32, float16"),
+        ({"formats": ("tflite", "coreml")}, "formats coreml; known are saved_model, onnx, tflite"),
+        ({"precisions": ("int4",)}, "precisions int4; known are int8, float32, float16"),
     ],
 )
 def test_what_is_unknown(store, tmp_path, options, message):

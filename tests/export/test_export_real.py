@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from export import exportable, exporter, runtimes
+from export import exportable, exporter, formats
+from export.options import Options
 from tailor_tf import Recipe, Settings, load_task, load_universal, tailor
+from tailor_tf.records.workdir import Workdir
 from tests.shared_data import image_set
 
 SETTINGS = Settings(
@@ -25,8 +27,8 @@ def test_every_artifact_computes_what_was_trained(name, tmp_path):
     task = load_task(where, image_size=32, flip=name == "dtd10")
     universal = load_universal("tiny_imagenet")
     tailor(universal, task, tmp_path / "run", SETTINGS)
-    tailored = exportable.from_run(tmp_path / "run", universal)
-    published = exporter.export(tailored, task, tmp_path, exporter.Options(measure=False))
+    tailored = exportable.from_run(Workdir(tmp_path / "run"), universal)
+    published = exporter.export(tailored, task, tmp_path, Options(measure=False))
     record = json.loads((published.files / "export.json").read_text())
     parities = record["parity"]
     assert set(parities) == {
@@ -46,7 +48,7 @@ def test_every_artifact_computes_what_was_trained(name, tmp_path):
             assert found["accuracy"] >= tailored_accuracy - 0.005
     assert parities["tflite float16"]["agreement"] >= 0.999
     # Once more without the exporter: the file alone, as a stranger would use it.
-    logits = runtimes.load(published.files / "int8.tflite").logits(
+    logits = formats.load(published.files / "int8.tflite").logits(
         np.asarray(task.test.images[np.arange(len(task.test))])
     )
     accuracy = float(np.mean(logits.argmax(-1) == task.test.labels))

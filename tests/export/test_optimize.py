@@ -1,6 +1,5 @@
 """Training towards int8, sparsity and clusters; the trainings themselves are slow."""
 
-import dataclasses
 import functools
 import json
 
@@ -10,18 +9,26 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers as kl
 
-from export import exporter, parity, runtimes
-from export.exportable import Source
-from export.metadata import ArtifactError, Metadata
-from export.optimize import optimize
+from export import exporter, formats, parity
+from export.exportable import Exportable
+from export.format import Subject
+from export.judge import Judge
+from export.metadata import ArtifactError
+from export.optimize import description, optimize
+from export.optimize.job import Job
+from export.optimize.worker.network import build
+from export.options import Options
 from export.tflite import single as tflite
-from tailor_tf import Recipe, backbones, load_task
-from tailor_tf.data import training_batches
+from export.tflite.artifacts import TFLite
+from tailor_tf import backbones, load_task
+from tailor_tf.data.batches import training_batches
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.network.graph import build_network
-from tailor_tf.training import loop
-from tests.helpers import images, random_architecture, random_student, universal
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.objective import Classification
+from tailor_tf.training.recipe import Recipe
+from tests.builders import images, random_architecture, random_student, universal
 from tests.method.test_compaction import NETWORKS
 
 
@@ -30,9 +37,10 @@ def test_same_network_in_tf_keras(name, rng):
     graph = backbones.create(name, **NETWORKS[name])
     architecture = random_architecture(graph.num_blocks, rng, 3)
     student = random_student(universal(graph, rng), architecture, rng)
-    folded = fold(compact(student, graph, architecture))
+    folded = fold(compact(student))
     arrays = {variable.path: np.asarray(variable) for variable in folded.weights}
-    again = optimize._built(optimize._described(folded), arrays)
+    described = json.loads(json.dumps([each.as_dict() for each in description.describe(folded)]))
+    again = build([description.Operation.from_dict(each) for each in described], arrays)
     x = images(graph, rng)
     np.testing.assert_allclose(again(x), folded(x), rtol=1e-5, atol=1e-5)
 
@@ -41,7 +49,7 @@ def test_other_layers_are_refused():
     x = keras.Input((8, 8, 3))
     model = keras.Model(x, kl.Conv2DTranspose(4, 3)(x), name="odd")
     with pytest.raises(ArtifactError, match="not used on Conv2DTranspose layers, which odd has"):
-        optimize.optimize(model, None, optimize.Job("quantise"))
+        optimize.quantise(model, None, Job("quantise"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_other_layers_are_refused():
 )
 def test_bad_jobs(arguments, message):
     with pytest.raises(ArtifactError, match=message):
-        optimize.Job(*arguments)
+        Job(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +77,19 @@ def trained(digits):
     graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
     model = build_network(graph, 10)
     recipe = Recipe(8, batch_size=32, learning_rate=0.1, schedule="cosine")
-    trainer = loop.Trainer(model, loop.classification(recipe), recipe, 36)
+    trainer = Trainer(Classification(model), recipe, 36)
     trainer.fit(
         functools.partial(
             training_batches, digits.train, digits.preprocessing, batch_size=32, seed=0
         )
     )
     logits = keras.Model(model.input, model.output["logits"], name="trained")
-    return Source(Metadata("digits", digits.classes, digits.preprocessing), logits)
+    return Exportable(digits.info, logits)
 
 
-def _accuracy(content, source, task, path):
-    tflite.save(path, content, source.metadata)
-    logits = parity.in_batches(runtimes.load(path).logits, task.test.images)
+def _accuracy(content, task, path):
+    tflite.save(path, content, task.info)
+    logits = parity.in_batches(formats.load(path).logits, task.test.images)
     return float(np.mean(logits.argmax(-1) == task.test.labels))
 
 
@@ -96,14 +104,14 @@ class TestTrainings:
         return fold(trained.network)
 
     @pytest.fixture(scope="class")
-    def float_accuracy(self, folded, trained, digits, tmp_path_factory):
+    def float_accuracy(self, folded, digits, tmp_path_factory):
         path = tmp_path_factory.mktemp("float") / "a.tflite"
-        return _accuracy(tflite.convert(folded), trained, digits, path)
+        return _accuracy(tflite.convert(folded), digits, path)
 
-    def test_quantisation(self, folded, trained, digits, float_accuracy, tmp_path):
+    def test_quantisation(self, folded, digits, float_accuracy, tmp_path):
         assert float_accuracy > 0.9
-        content = optimize.optimize(folded, digits, optimize.Job("quantise", epochs=2))
-        accuracy = _accuracy(content, trained, digits, tmp_path / "a.tflite")
+        content = optimize.quantise(folded, digits, Job("quantise", epochs=2))
+        accuracy = _accuracy(content, digits, tmp_path / "a.tflite")
         signatures = Interpreter(model_content=content).get_signature_list()
         assert signatures == {"serving_default": {"inputs": ["images"], "outputs": ["logits"]}}
         assert accuracy >= float_accuracy - 0.02
@@ -121,30 +129,29 @@ class TestTrainings:
             norm.beta.assign(norm.beta * loud)
             kernel = harmed.get_layer(f"block{block}_conv2").kernel
             kernel.assign(kernel / loud[:, None])
-        source = dataclasses.replace(trained, network=harmed)
-        folded, path = fold(harmed), tmp_path / "int8.tflite"
-        samples = list(exporter.calibration_images(digits))
-        content = tflite.convert(folded, "int8", representative=samples)
-        tflite.save(path, content, source.metadata)
-        won = exporter._trained_if_needed(path, folded, source, digits, exporter.Options())
-        assert won["before"] < won["expected"] - 0.02
-        assert won["after"] > won["before"] + 0.05
+        subject = Subject(harmed, digits, keeps_kernels=False)
+        int8, path = TFLite("int8", Options()), tmp_path / "int8.tflite"
+        int8.write(path, subject)
+        judge = Judge(harmed, digits.preprocessing, digits.validation)
+        won = int8.improve(path, subject, judge.compare)
+        assert won.before < won.expected - 0.02
+        assert won.after > won.before + 0.05
 
-    def test_sparsity(self, folded, trained, digits, float_accuracy, tmp_path):
-        sparse = optimize.optimize(folded, digits, optimize.Job("sparsify", 0.5, epochs=3))
+    def test_sparsity(self, folded, digits, float_accuracy, tmp_path):
+        sparse = optimize.compress(folded, digits, Job("sparsify", 0.5, epochs=3))
         zeros = [np.mean(kernel == 0) for kernel in _kernels(sparse)]
         assert min(zeros) >= 0.45
-        accuracy = _accuracy(tflite.convert(sparse), trained, digits, tmp_path / "a.tflite")
+        accuracy = _accuracy(tflite.convert(sparse), digits, tmp_path / "a.tflite")
         assert accuracy >= float_accuracy - 0.03
 
-    def test_clusters(self, folded, trained, digits, float_accuracy, tmp_path):
-        clustered = optimize.optimize(folded, digits, optimize.Job("cluster", 16, epochs=3))
+    def test_clusters(self, folded, digits, float_accuracy, tmp_path):
+        clustered = optimize.compress(folded, digits, Job("cluster", 16, epochs=3))
         assert max(len(np.unique(kernel)) for kernel in _kernels(clustered)) <= 16
-        accuracy = _accuracy(tflite.convert(clustered), trained, digits, tmp_path / "a.tflite")
+        accuracy = _accuracy(tflite.convert(clustered), digits, tmp_path / "a.tflite")
         assert accuracy >= float_accuracy - 0.03
 
     def test_export_of_all(self, trained, digits, tmp_path):
-        options = exporter.Options(
+        options = Options(
             ("tflite",),
             ("float32", "dynamic"),
             sparsity=0.5,

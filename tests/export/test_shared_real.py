@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import parity, runtimes
-from export.onnx import shared as shared_onnx
+from export import bundle, formats, parity
 from export.saved_model import shared as shared_saved_model
 from tailor_tf import Recipe, Settings, load_task, load_task_pack, load_universal, tailor
-from tests.export.shared_tasks import assert_same_logits, own_logits
+from tailor_tf.records.workdir import Workdir
+from tests.export.shared_tasks import assert_same_logits, own_logits, subject
 from tests.shared_data import image_set
 
 SETTINGS = Settings(
@@ -29,17 +29,21 @@ def test_every_task_answers_as_alone(tmp_path):
     for name, where in sources.items():
         task = load_task(where, image_size=32)
         tailor(universal, task, tmp_path / name, SETTINGS)
-        tasks[name] = load_task_pack(tmp_path / name / "task_pack.safetensors", universal)
+        tasks[name] = load_task_pack(Workdir(tmp_path / name).task_pack, universal)
         splits[name] = np.asarray(task.test.images[np.arange(len(task.test))])
-    model, _ = shared_saved_model.load(shared_saved_model.publish(tmp_path / "serving", tasks))
-    folder = shared_onnx.publish(tmp_path / "onnx", tasks)
-    sessions = shared_onnx.SharedSessions(folder)
+    shared = formats.shared_formats()
+    served, folder = (
+        bundle.publish(shared[name], subject(tasks, tmp_path / "exports"))
+        for name in ("saved_model", "onnx")
+    )
+    model, _ = shared_saved_model.load(served)
+    sessions = formats.load_shared(folder)
     for name, images in splits.items():
         signature = model.signatures[name]
         expected = own_logits(tasks[name], images)
         for logits in (
             lambda x, signature=signature: signature(images=tf.constant(x))["logits"],
             sessions[name].logits,
-            runtimes.load(folder / f"{name}.onnx").logits,
+            formats.load(folder / f"{name}.onnx").logits,
         ):
             assert_same_logits(parity.in_batches(logits, images), expected)

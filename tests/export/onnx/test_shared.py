@@ -1,7 +1,6 @@
 """ONNX files of many tasks over one file of universal kernels."""
 
 import collections
-import dataclasses
 import gc
 
 import numpy as np
@@ -9,15 +8,28 @@ import onnx
 import pytest
 from onnx.external_data_helper import ExternalDataInfo
 
-from export import parity, runtimes, shared_tasks
+from export import bundle, formats, parity, shared_tasks
 from export.metadata import ArtifactError
+from export.onnx import sessions as onnx_sessions
 from export.onnx import shared as shared_onnx
 from tailor_tf.bundle import sharing
-from tailor_tf.method.student import task_weights
-from tests.export.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
-from tests.helpers import universal
+from tests.builders import universal
+from tests.export.shared_tasks import (
+    TASKS,
+    assert_same_logits,
+    damaged,
+    own_logits,
+    pixels,
+    random_tasks,
+    stranger,
+    subject,
+)
 
 NAMES = [name for name, *_ in TASKS]
+
+
+def _publish(folder, tasks):
+    return bundle.publish(shared_onnx.SharedONNX(), subject(tasks, folder))
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +39,12 @@ def tasks(small):
 
 @pytest.fixture(scope="module")
 def folder(tasks, tmp_path_factory):
-    return shared_onnx.publish(tmp_path_factory.mktemp("onnx"), tasks)
+    return _publish(tmp_path_factory.mktemp("exports"), tasks)
 
 
 @pytest.fixture(scope="module")
 def sessions(folder):
-    return shared_onnx.SharedSessions(folder)
+    return onnx_sessions.load(folder)
 
 
 def _kernel_file(folder):
@@ -57,19 +69,19 @@ class TestAnswers:
     @pytest.mark.parametrize("name", NAMES)
     def test_each_file_by_itself(self, tasks, folder, name):
         images = pixels(tasks[name])
-        runtime = runtimes.load(folder / f"{name}.onnx")
+        runtime = formats.load(folder / f"{name}.onnx")
         assert_same_logits(runtime.logits(images), own_logits(tasks[name], images))
 
     def test_all_in_one_process(self, tasks, sessions):
         assert sorted(sessions) == sorted(NAMES)
         assert len(sessions) == 3
-        for name, tailored in tasks.items():
-            images = pixels(tailored)
-            assert_same_logits(sessions[name].logits(images), own_logits(tailored, images))
-            assert sessions[name].metadata == shared_tasks.metadata(name, tailored)
+        for name, task in tasks.items():
+            images = pixels(task)
+            assert_same_logits(sessions[name].logits(images), own_logits(task, images))
+            assert sessions[name].info == shared_tasks.info(name, task)
 
     def test_a_session_that_outlives_the_others(self, tasks, folder):
-        runtime = shared_onnx.SharedSessions(folder)["animals"]
+        runtime = onnx_sessions.load(folder)["animals"]
         gc.collect()
         images = pixels(tasks["animals"])
         assert_same_logits(runtime.logits(images), own_logits(tasks["animals"], images))
@@ -95,7 +107,7 @@ class TestSharing:
     @pytest.mark.parametrize("name", NAMES)
     def test_tasks_name_the_kernels_of_their_architecture(self, small, tasks, folder, name):
         _, places = _initializers(folder, name)
-        blocks = {"stem", *(f"block{b}" for b in tasks[name].architecture.universal_blocks)}
+        blocks = {"stem", *(f"block{b}" for b in tasks[name].student.architecture.universal_blocks)}
         assert {key.split("_")[0] for key in places} == blocks
         content = _kernel_file(folder).read_bytes()
         for key, (shape, place) in places.items():
@@ -107,7 +119,7 @@ class TestSharing:
     @pytest.mark.parametrize("name", NAMES)
     def test_no_kernel_lies_in_the_file_of_a_task(self, tasks, folder, name):
         inline, _ = _initializers(folder, name)
-        own = sum(v.numpy().nbytes for v in task_weights(tasks[name].student).values())
+        own = sum(v.numpy().nbytes for v in tasks[name].student.task_weights().values())
         assert sum(len(tensor.raw_data) for tensor in inline.values()) <= 1.1 * own + 4096
         assert not any(tensor.dims[2:] == [3, 3] for tensor in inline.values())
         assert (folder / f"{name}.onnx").stat().st_size <= 1.1 * own + 64 * 1024
@@ -130,8 +142,8 @@ class TestSharing:
     def test_sessions_read_one_memory(self, tasks, tmp_path):
         """What is written into the mapped file is what every session computes with."""
         shared_onnx.save(tmp_path, tasks)
-        sessions = shared_onnx.SharedSessions(tmp_path)
-        images = {name: pixels(tailored) for name, tailored in tasks.items()}
+        sessions = onnx_sessions.load(tmp_path)
+        images = {name: pixels(task) for name, task in tasks.items()}
         before = {name: sessions[name].logits(images[name]) for name in tasks}
         _, places = _initializers(tmp_path, "animals")
         stem = places["stem_conv/kernel"][1]
@@ -146,28 +158,23 @@ class TestBadInput:
         with pytest.raises(ArtifactError, match="no task to export"):
             shared_onnx.save(tmp_path, {})
         with pytest.raises(ArtifactError, match=r"'\.\./a' is no name"):
-            shared_onnx.publish(tmp_path / "versions", {"../a": tasks["animals"]})
+            _publish(tmp_path, {"../a": tasks["animals"]})
         other = universal(small.graph, np.random.default_rng(99))
-        stranger = dataclasses.replace(tasks["animals"], universal=other)
+        both = {"a": tasks["animals"], "b": stranger(tasks["animals"], other)}
         with pytest.raises(ArtifactError, match="b belongs to the universal network"):
-            shared_onnx.publish(tmp_path / "versions", {"a": tasks["animals"], "b": stranger})
-        assert [path.name for path in tmp_path.iterdir()] == ["versions"]
-        assert not list((tmp_path / "versions").iterdir())
+            _publish(tmp_path, both)
+        assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
+        assert not list((tmp_path / "onnx").iterdir())
 
     def test_a_file_that_answers_otherwise_is_not_published(self, tasks, tmp_path, monkeypatch):
-        def damaged(tailored, universal, whole=sharing.shared_network):
-            network = whole(tailored, universal)
-            network.weights[-1].assign_add([0.01] * network.output.shape[-1])
-            return network
-
-        monkeypatch.setattr(sharing, "shared_network", damaged)
+        monkeypatch.setattr(sharing, "shared_network", damaged(sharing.shared_network))
         with pytest.raises(parity.ParityError, match="onnx animals is not what was trained"):
-            shared_onnx.publish(tmp_path, {"animals": tasks["animals"]})
-        assert not list(tmp_path.iterdir())
+            _publish(tmp_path, {"animals": tasks["animals"]})
+        assert not list((tmp_path / "onnx").iterdir())
 
     def test_empty_folder(self, tmp_path):
         with pytest.raises(ArtifactError, match=r"holds no \.onnx file"):
-            shared_onnx.SharedSessions(tmp_path)
+            onnx_sessions.load(tmp_path)
 
     @pytest.mark.parametrize("damage", ["gone", "short", "altered"])
     def test_damaged_kernels(self, tasks, folder, tmp_path, damage):
@@ -179,7 +186,7 @@ class TestBadInput:
         if damage in contents:
             (tmp_path / kernels.name).write_bytes(contents[damage])
         with pytest.raises(ArtifactError, match=f"{kernels.name} are missing, cut short or alt"):
-            shared_onnx.SharedSessions(tmp_path)
+            onnx_sessions.load(tmp_path)
 
     def test_kernels_outside_of_the_folder(self, folder, tmp_path):
         model = onnx.load(folder / "animals.onnx", load_external_data=False)
@@ -192,9 +199,9 @@ class TestBadInput:
         kernels = _kernel_file(folder)
         (tmp_path / kernels.name).write_bytes(kernels.read_bytes())
         with pytest.raises(ArtifactError, match="missing, cut short or altered"):
-            shared_onnx.SharedSessions(tmp_path / "inside")
+            onnx_sessions.load(tmp_path / "inside")
 
     def test_a_single_task_file_among_them(self, tmp_path):
         (tmp_path / "a.onnx").write_bytes(b"something else")
         with pytest.raises(ArtifactError, match=r"a\.onnx"):
-            shared_onnx.SharedSessions(tmp_path)
+            onnx_sessions.load(tmp_path)

@@ -1,7 +1,5 @@
 """One SavedModel for many tasks."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,19 +7,31 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export import parity, shared_tasks, sizes
+from export import bundle, parity, shared_tasks, sizes
 from export.metadata import ArtifactError
 from export.saved_model import shared as shared_saved_model
 from export.saved_model import single as saved_model
-from export.serving import configuration as serving
+from export.serving import requests
 from tailor_tf.bundle import sharing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
-from tailor_tf.method.student import task_weights
-from tests.export.shared_tasks import TASKS, assert_same_logits, own_logits, pixels, random_tasks
-from tests.helpers import universal
+from tests.builders import universal
+from tests.export.shared_tasks import (
+    TASKS,
+    assert_same_logits,
+    damaged,
+    own_logits,
+    pixels,
+    random_tasks,
+    stranger,
+    subject,
+)
 
 NAMES = [name for name, *_ in TASKS]
+
+
+def _publish(folder, tasks):
+    return bundle.publish(shared_saved_model.SharedSavedModel(), subject(tasks, folder))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ class TestAnswers:
         expected = own_logits(tasks[name], images)
         assert_same_logits(answer["logits"], expected)
         classes = [name.decode() for name in answer["class_name"].numpy()]
-        assert classes == [tasks[name].classes[index] for index in expected.argmax(-1)]
+        assert classes == [tasks[name].info.classes[index] for index in expected.argmax(-1)]
         np.testing.assert_allclose(tf.reduce_sum(answer["scores"], -1), 1, rtol=1e-5)
 
     @pytest.mark.parametrize("name", NAMES)
@@ -68,12 +78,11 @@ class TestAnswers:
         assert_same_logits(answer["logits"], own_logits(tasks[name], images))
 
     def test_images_of_another_size_are_what_a_model_alone_makes_of_them(
-        self, tasks, loaded, small, tmp_path
+        self, tasks, loaded, tmp_path
     ):
-        tailored = tasks["animals"]
-        plain = compact(tailored.student, small.graph, tailored.architecture)
-        metadata = shared_tasks.metadata("animals", tailored)
-        saved_model.save(tmp_path / "alone", fold(plain), metadata)
+        task = tasks["animals"]
+        info = shared_tasks.info("animals", task)
+        saved_model.save(tmp_path / "alone", fold(compact(task.student)), info)
         alone, _ = saved_model.load(tmp_path / "alone")
         images = tf.constant(np.random.default_rng(3).integers(0, 256, (2, 50, 31, 3), np.uint8))
         received = loaded[0].signatures["animals"](images=images)["logits"]
@@ -85,9 +94,7 @@ class TestAnswers:
             loaded[0].signatures["animals_encoded"](encoded=tf.constant([b"hello"]))
 
     def test_metadata_and_labels(self, tasks, loaded, folder):
-        assert loaded[1] == {
-            name: shared_tasks.metadata(name, tailored) for name, tailored in tasks.items()
-        }
+        assert loaded[1] == {name: shared_tasks.info(name, task) for name, task in tasks.items()}
         labels = (folder / "assets" / "digits.v2.labels.txt").read_text(encoding="utf-8")
         assert labels.splitlines() == list("0123456789")
 
@@ -106,8 +113,8 @@ class TestSharing:
         # Of a task, a factor and an offset instead of a mean and a variance; gates are inside.
         own = sum(
             variable.numpy().nbytes
-            for tailored in tasks.values()
-            for variable in task_weights(tailored.student).values()
+            for task in tasks.values()
+            for variable in task.student.task_weights().values()
         )
         assert universal_bytes < sum(array.nbytes for array in stored) <= universal_bytes + own
 
@@ -116,9 +123,9 @@ class TestSharing:
         model, _ = loaded
         shared = {id(variable.handle) for variable in model.universal}
         assert len(shared) == 1 + 4
-        for signature in shared_saved_model.signatures(name):
+        for signature in requests.signatures(name):
             read = model.signatures[signature].variables
-            universal_blocks = tasks[name].architecture.universal_blocks
+            universal_blocks = tasks[name].student.architecture.universal_blocks
             assert len({id(v.handle) for v in read} & shared) == 1 + len(universal_blocks)
             own = [v for v in read if id(v.handle) not in shared]
             assert not any(v.shape[:2] == (3, 3) for v in own)  # proxies are 1x1
@@ -126,7 +133,7 @@ class TestSharing:
     def test_cost_of_one_more_task(self, tasks, folder, tmp_path):
         some = {name: tasks[name] for name in NAMES[:2]}
         shared_saved_model.save(tmp_path / "two", some)
-        own = task_weights(tasks[NAMES[2]].student).values()
+        own = tasks[NAMES[2]].student.task_weights().values()
         limit = 1.1 * sum(variable.numpy().nbytes for variable in own) + 256 * 1024
         assert sizes.on_disk(folder) - sizes.on_disk(tmp_path / "two") <= limit
 
@@ -148,9 +155,9 @@ class TestBadInput:
 
     def test_tasks_of_different_universal_networks(self, small, tasks, tmp_path):
         other = universal(small.graph, np.random.default_rng(99))
-        stranger = dataclasses.replace(tasks["animals"], universal=other)
+        both = {"a": tasks["animals"], "b": stranger(tasks["animals"], other)}
         with pytest.raises(ArtifactError, match=r"b belongs to the universal network .* and a to"):
-            shared_saved_model.save(tmp_path, {"a": tasks["animals"], "b": stranger})
+            shared_saved_model.save(tmp_path, both)
 
     def test_another_model(self, tasks, small, tmp_path):
         with pytest.raises(ArtifactError, match="is no SavedModel"):
@@ -164,13 +171,12 @@ class TestPublication:
     @pytest.fixture(scope="class")
     def published(self, tasks, tmp_path_factory):
         """Versions with one task, then with two others."""
-        folder = tmp_path_factory.mktemp("serving")
+        folder = tmp_path_factory.mktemp("exports")
         first, *others = NAMES
         versions = [
-            shared_saved_model.publish(folder, {name: tasks[name] for name in some})
-            for some in ([first], others)
+            _publish(folder, {name: tasks[name] for name in some}) for some in ([first], others)
         ]
-        return folder, versions
+        return folder / "serving", versions
 
     def test_tasks_come_and_go_with_versions(self, published):
         folder, versions = published
@@ -188,7 +194,7 @@ class TestPublication:
     def test_warm_up_requests_of_every_signature_are_answered(self, published):
         model, _ = shared_saved_model.load(published[1][1])
         asked = []
-        for record in tf.data.TFRecordDataset(str(published[1][1] / serving.WARM_UP)):
+        for record in tf.data.TFRecordDataset(str(published[1][1] / requests.WARM_UP)):
             log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
             request = log.predict_log.request
             assert request.model_spec.name == "tasks"
@@ -199,16 +205,11 @@ class TestPublication:
             )
             assert len(answer["logits"]) == batch
             asked.append((request.model_spec.signature_name, batch))
-        signatures = [s for name in NAMES[1:] for s in shared_saved_model.signatures(name)]
+        signatures = [s for name in NAMES[1:] for s in requests.signatures(name)]
         assert sorted(asked) == sorted((s, b) for s in signatures for b in (1, 32))
 
     def test_a_model_that_answers_otherwise_is_not_published(self, tasks, tmp_path, monkeypatch):
-        def damaged(tailored, universal, whole=sharing.shared_network):
-            network = whole(tailored, universal)
-            network.weights[-1].assign_add([0.01] * network.output.shape[-1])
-            return network
-
-        monkeypatch.setattr(sharing, "shared_network", damaged)
+        monkeypatch.setattr(sharing, "shared_network", damaged(sharing.shared_network))
         with pytest.raises(parity.ParityError, match="saved_model animals is not what was trained"):
-            shared_saved_model.publish(tmp_path, {"animals": tasks["animals"]})
-        assert not list((tmp_path / "tasks").iterdir())
+            _publish(tmp_path, {"animals": tasks["animals"]})
+        assert not list((tmp_path / "serving" / "tasks").iterdir())

@@ -1,0 +1,71 @@
+"""Options of the export of one task."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from export import formats as registry
+from export.format import Format
+from export.metadata import ArtifactError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the export of one task.
+
+    Attributes:
+        formats: names of formats, some of `formats.FAMILIES`; all by default.
+        precisions: precisions of formats that have several, some of `formats.precisions`; all by
+            default. Other formats are float32.
+        integer_io: whether images and logits of int8 files are int8, too.
+        max_accuracy_drop: percentage points of accuracy that integer precisions may lose. Where
+            "int8" loses more, it is trained with quantisation.
+        sparsity: share of weights that become zero in further files, 0..1; `None` for no such
+            files.
+        clusters: distinct values per kernel in further files; `None` for no such files.
+        optimize_epochs: passes over the training images for each of these trainings.
+        keep_versions: versions that are kept, 1 or more.
+        measure: whether latency and memory are measured.
+
+    Raises:
+        ArtifactError: a value is unknown or outside of its range.
+    """
+
+    formats: tuple[str, ...] = dataclasses.field(default_factory=lambda: tuple(registry.FAMILIES))
+    precisions: tuple[str, ...] = dataclasses.field(default_factory=registry.precisions)
+    integer_io: bool = False
+    max_accuracy_drop: float = 0.5
+    sparsity: float | None = None
+    clusters: int | None = None
+    optimize_epochs: int = 3
+    keep_versions: int = 3
+    measure: bool = True
+
+    def __post_init__(self):
+        _check_some("formats", self.formats, tuple(registry.FAMILIES))
+        _check_some("precisions", self.precisions, registry.precisions())
+        if self.keep_versions < 1:
+            raise ArtifactError(f"keep_versions is {self.keep_versions}; expected 1 or more.")
+        for family in registry.FAMILIES.values():
+            family.formats(self)  # refuses the values that only the family knows about
+
+    def artifacts(self) -> list[Format]:
+        """Formats of the artifacts to make, one for each, in the order of the registry."""
+        chosen = [family for name, family in registry.FAMILIES.items() if name in self.formats]
+        return [each for family in chosen for each in family.formats(self)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Options":
+        """The inverse of `as_dict`."""
+        lists = {name: tuple(data[name]) for name in ("formats", "precisions")}
+        return cls(**{**data, **lists})
+
+
+def _check_some(kind: str, received: tuple[str, ...], known: tuple[str, ...]) -> None:
+    registry.check_known(kind, received, known)
+    if not received:
+        raise ArtifactError(f"No {kind}; expected some of {', '.join(known)}.")

@@ -1,0 +1,16 @@
+"""The entry of SavedModels in the registry of formats."""
+
+from export.format import Family
+from export.saved_model import single
+from export.saved_model.shared import SharedSavedModel
+
+SAVED_MODEL = Family(
+    name="saved_model",
+    usage="a SavedModel's folder",
+    formats=lambda options: [single.SavedModel()],
+    recognises=single.is_saved_model,
+    load=single.load_runtime,
+    modules=("tensorflow",),
+    has_threads=False,
+    shared=SharedSavedModel(),
+)

@@ -1,0 +1,127 @@
+"""The TFLite files of a task: a file per precision, and further ones with trained weights."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import keras
+
+from export import parity
+from export.format import Compare, Format, QuantisationAware, Subject
+from export.optimize import description, optimize
+from export.optimize.job import Job
+from export.parity import Limits
+from export.tflite import kernels, single
+from export.tflite.calibration import calibration_images
+
+if TYPE_CHECKING:
+    from export.options import Options
+
+_NO_VARIANT = ""
+
+
+def formats(options: "Options") -> list["TFLite"]:
+    """The TFLite files that options ask for.
+
+    Raises:
+        ArtifactError: sparsity or clusters outside of their range.
+    """
+    trained = {name: _trained_by(job) for name, job in _jobs(options).items()}
+    return [
+        TFLite(precision, options, variant, network)
+        for variant, network in {_NO_VARIANT: None, **trained}.items()
+        for precision in options.precisions
+    ]
+
+
+def _jobs(options: "Options") -> dict[str, Job]:
+    """Trainings towards files that compress well, by the variant's name."""
+    wanted = {"sparse": ("sparsify", options.sparsity), "clustered": ("cluster", options.clusters)}
+    return {
+        name: Job(method, amount, epochs=options.optimize_epochs)
+        for name, (method, amount) in wanted.items()
+        if amount is not None
+    }
+
+
+def _trained_by(job: Job) -> Callable[[Subject], keras.Model]:
+    """A function that trains the network of a subject, once for all precisions."""
+    return functools.cache(lambda subject: optimize.compress(subject.folded, subject.task, job))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TFLite(Format):
+    """A TFLite file.
+
+    Attributes:
+        precision: one of `single.PRECISIONS`.
+        options: options of the export.
+        variant: name of the training that its weights went through; empty for none.
+        trained: that training, from a subject to its network; `None` for none.
+    """
+
+    precision: str
+    options: "Options"
+    variant: str = _NO_VARIANT
+    trained: Callable[[Subject], keras.Model] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"tflite {self.precision} {self.variant}".strip()
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.variant}{'_' * bool(self.variant)}{self.precision}.tflite"
+
+    @property
+    def limits(self) -> Limits:
+        exact = {"float32": parity.FLOAT32, "float16": parity.FLOAT16}
+        lossy = Limits(max_accuracy_drop=self.options.max_accuracy_drop)
+        return exact.get(self.variant or self.precision, lossy)
+
+    def write(self, path: pathlib.Path, subject: Subject) -> None:
+        samples = calibration_images(subject.task) if self.precision == "int8" else ()
+        content = single.convert(
+            self._network(subject),
+            self.precision,
+            representative=samples,
+            integer_io=self.options.integer_io,
+        )
+        single.save(path, content, subject.info)
+
+    def _network(self, subject: Subject) -> keras.Model:
+        if self.trained is not None:
+            return self.trained(subject)
+        if subject.keeps_kernels:
+            return kernels.folded(subject.network, self.precision)
+        return subject.folded
+
+    def improve(
+        self, path: pathlib.Path, subject: Subject, compare: Compare
+    ) -> QuantisationAware | None:
+        """Trains an int8 file with quantisation if it loses too much, and keeps the better one.
+
+        Universal kernels are not trained, so that tasks can share them in such a file, too.
+        """
+        if self.precision != "int8" or self.variant:
+            return None
+        before = compare(path)
+        if before.drop <= self.options.max_accuracy_drop:
+            return None
+        network = self._network(subject)
+        if description.unknown_layers(network):
+            return None  # cannot be trained; the limits say whether it is good enough
+        old = path.read_bytes()
+        single.save(path, self._quantised(network, subject), subject.info)
+        after = compare(path)
+        if after.accuracy <= before.accuracy:
+            path.write_bytes(old)
+        return QuantisationAware(before.expected_accuracy, before.accuracy, after.accuracy)
+
+    def _quantised(self, network: keras.Model, subject: Subject) -> bytes:
+        epochs, integer_io = self.options.optimize_epochs, self.options.integer_io
+        job = Job("quantise", epochs=epochs, integer_io=integer_io)
+        fixed = kernels.universal_convolutions(subject.network)
+        return optimize.quantise(network, subject.task, job, fixed=fixed)

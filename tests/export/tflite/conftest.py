@@ -1,0 +1,45 @@
+"""The networks and TFLite files of three tasks, alone and together."""
+
+import pytest
+
+from export.tflite import kernels as tflite_kernels
+from export.tflite import shared as shared_tflite
+from export.tflite import single as tflite
+from tests.export.tflite.three_tasks import CLASSES, info, make_student, make_universal, save
+
+
+@pytest.fixture(scope="module")
+def universal():
+    return make_universal(3)
+
+
+@pytest.fixture(scope="module")
+def students(universal):
+    return {name: make_student(universal, name, seed) for seed, name in enumerate(CLASSES)}
+
+
+@pytest.fixture(scope="module")
+def artifacts(students, tmp_path_factory):
+    """The tasks' own files, by precision and task."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    return {
+        precision: {
+            name: save(
+                folder / f"{precision}_{place}.tflite",
+                tflite_kernels.folded(network, precision),
+                precision,
+                info(name),
+            )
+            for place, (name, network) in enumerate(students.items())
+        }
+        for precision in tflite.PRECISIONS
+    }
+
+
+@pytest.fixture(scope="module")
+def shared(artifacts, universal, tmp_path_factory):
+    """The files of all tasks, by precision."""
+    folder = tmp_path_factory.mktemp("shared")
+    for precision, own in artifacts.items():
+        shared_tflite.write(folder / f"{precision}.tflite", own, universal)
+    return {precision: folder / f"{precision}.tflite" for precision in artifacts}
