@@ -1,1 +1,8 @@
-"""Programs that a person runs: `python -m pipelines.NAME --help`."""
+"""Programs: `python -m pipelines.NAME --help`."""
+
+import sys
+
+from pipelines.common import chatter
+
+if sys.argv[:1] == ["-m"]:  # Python is about to run a program of this package
+    chatter.silence()  # must come before the import of TensorFlow

@@ -1,95 +1,83 @@
-"""Exports a tailored network: SavedModel, TFLite and ONNX, each compared with the network itself.
+"""Exports a tailored network as SavedModel, TFLite and ONNX, each compared with the network.
 
-Images, universal network and settings of the images are those of the run, unless flags say
-otherwise. If an artifact is not what was trained the program ends with an error, and nothing is
-published.
+Images and their settings, and the universal network, are taken from the run; flags replace them. If
+an artifact is too far from the network, the program ends with an error and publishes nothing.
 """
-
-import os
-import pathlib
 
 from absl import flags
 
-from export import exportable, exporter
-from export.tflite import single as tflite
-from pipelines import common
-from tailor_tf import load_universal
-from tailor_tf.support.errors import TailorError
+from export import exporter, formats
+from export.options import Options
+from pipelines.common import images, program, tailored, universal
+from pipelines.common.values import given
 
 FLAGS = flags.FLAGS
-DEFAULTS = exporter.Options()
-
-common.define_task_flags()
-common.define_universal_flags()
-flags.DEFINE_string("workdir", None, "Working directory of a finished run.")
-flags.DEFINE_string("task_pack", None, "A task pack instead of a run; --task names its images.")
-flags.DEFINE_string(
-    "exports", None, "Folder for what is exported; exports in the run's working directory if None."
+DEFAULTS = Options()
+_AS_GIVEN = (
+    "integer_io",
+    "max_accuracy_drop",
+    "sparsity",
+    "clusters",
+    "optimize_epochs",
+    "keep_versions",
 )
-flags.DEFINE_list("formats", list(DEFAULTS.formats), f"Some of {', '.join(exporter.FORMATS)}.")
+
+images.define()
+universal.define()
+tailored.define(
+    workdir="Working directory of a finished run.",
+    task_pack="A task pack instead of a run; --task names its images.",
+)
+flags.DEFINE_string(
+    "exports", None, "Folder for exported artifacts; exports in the working directory if None."
+)
+flags.DEFINE_list(
+    "formats", list(DEFAULTS.formats), f"Formats, some of {', '.join(formats.FAMILIES)}."
+)
 flags.DEFINE_list(
     "precision",
     list(DEFAULTS.precisions),
-    f"Precisions of TFLite files, some of {', '.join(tflite.PRECISIONS)}.",
+    f"Precisions of TFLite files, some of {', '.join(formats.precisions())}.",
 )
 flags.DEFINE_bool(
-    "integer_io", DEFAULTS.integer_io, "Whether int8 files take and give int8 instead of float."
+    "integer_io", DEFAULTS.integer_io, "Whether inputs and outputs of int8 files are int8, too."
 )
 flags.DEFINE_float(
     "max_accuracy_drop",
     DEFAULTS.max_accuracy_drop,
-    "Points of accuracy that integer precisions may lose.",
+    "Largest loss of accuracy of integer precisions, percentage points.",
 )
 flags.DEFINE_float(
-    "sparsity", None, "Also write TFLite files with this share of weights trained to zero."
+    "sparsity", None, "Also write TFLite files where this share of the weights is trained to zero."
 )
 flags.DEFINE_integer(
-    "clusters", None, "Also write TFLite files whose kernels are trained to so many values each."
+    "clusters", None, "Also write TFLite files with this number of different values per kernel."
 )
 flags.DEFINE_integer(
     "optimize_epochs",
     DEFAULTS.optimize_epochs,
-    "Passes over the training images for sparsity, clusters, and int8 where it loses too much.",
+    "Epochs of training for --sparsity, --clusters, and int8 files that lose too much accuracy.",
 )
-flags.DEFINE_integer("keep_versions", DEFAULTS.keep_versions, "How many versions to keep.")
+flags.DEFINE_integer("keep_versions", DEFAULTS.keep_versions, "Number of versions to keep.")
 flags.DEFINE_bool("benchmark", DEFAULTS.measure, "Whether to measure latency and memory.")
 
 
 def main(argv: list[str]) -> None:
-    """Exports what the flags name and prints what was measured."""
-    common.no_arguments(argv)
-    options = exporter.Options(
+    """Exports the network that the flags name and prints the measurements."""
+    program.no_arguments(argv)
+    options = Options(
         formats=tuple(FLAGS.formats),
         precisions=tuple(FLAGS.precision),
         measure=FLAGS.benchmark,
-        **{
-            name: FLAGS[name].value
-            for name in (
-                "integer_io",
-                "max_accuracy_drop",
-                "sparsity",
-                "clusters",
-                "optimize_epochs",
-                "keep_versions",
-            )
-        },
+        **given(_AS_GIVEN),
     )
-    if (FLAGS.workdir is None) == (FLAGS.task_pack is None):
-        raise TailorError("Expected one of --workdir and --task_pack.")
-    if FLAGS.workdir:
-        common.read_flags_of_run(FLAGS.workdir)
-    universal = load_universal(FLAGS.universal, **common.universal_config())
-    if FLAGS.workdir:
-        exported = exportable.from_run(FLAGS.workdir, universal)
-        folder = FLAGS.exports or os.path.join(FLAGS.workdir, "exports")
-    else:
-        exported = exportable.from_task_pack(FLAGS.task_pack, universal)
-        folder = FLAGS.exports or pathlib.Path(FLAGS.task_pack).parent / "exports"
-    task = common.task_from_flags(universal.graph.input_shape[0], universal.graph.normalisation)
-    published = exporter.export(exported, task, folder, options)
+    network = tailored.load_universal()
+    exported = tailored.load_exportable(network)
+    task = images.load(network.graph.input_shape[0], network.graph.normalisation)
+    published = exporter.export(exported, task, FLAGS.exports or tailored.exports(), options)
     print(f"\n{published.summary}\nVersion {published.version} is in {published.files}", end="")
     print(f" and {published.model}." if published.model else ".")
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

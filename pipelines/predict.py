@@ -1,4 +1,4 @@
-"""Classifies image files: with an exported artifact, or by asking TensorFlow Serving.
+"""Classifies image files with an exported artifact or with TensorFlow Serving.
 
 python -m pipelines.predict --artifact=exports/files/flowers/1/int8.tflite photo.jpg folder/
 python -m pipelines.predict --grpc=localhost:8500 --model=flowers photo.jpg
@@ -10,7 +10,7 @@ import sys
 from absl import flags
 
 from export.serving import client
-from pipelines import common
+from pipelines.common import program
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
@@ -18,8 +18,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "A .tflite or .onnx file, or the folder of a SavedModel.")
 flags.DEFINE_string("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
 flags.DEFINE_string("rest", None, "TensorFlow Serving's REST address, http://host:port.")
-flags.DEFINE_string("model", None, "The model's name at the server: that of its task, or tasks.")
-flags.DEFINE_string("name", None, "Which task of an artifact or a model of many tasks.")
+flags.DEFINE_string("model", None, "The model's name at the server: the task's name, or tasks.")
+flags.DEFINE_string("name", None, "Name of the task, for an artifact or a model of many tasks.")
 
 
 def classifier() -> client.Classifier:
@@ -40,9 +40,9 @@ def classifier() -> client.Classifier:
 
 
 def main(argv: list[str]) -> None:
-    """Prints file, class and score of each image, tab between them."""
+    """Prints file, class and score of each image, separated by tabs."""
     if len(argv) < 2:
-        raise TailorError("Name image files or folders of them behind the flags.")
+        raise TailorError("Name image files or folders of images after the flags.")
     classify, refused = classifier(), 0
     for path, answer in client.classify(client.image_files(argv[1:]), classify):
         if isinstance(answer, client.Answer):
@@ -55,4 +55,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

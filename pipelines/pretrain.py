@@ -1,41 +1,36 @@
-"""Trains a source network on a broad set of images and writes it as a universal network."""
+"""Trains a source network on a general data set and writes it as a universal network."""
 
 from absl import flags
 
-from pipelines import common
+from pipelines.common import devices, images, program, training
 from tailor_tf import backbones
+from tailor_tf.records.phase import Phase
+from tailor_tf.records.workdir import SourceWorkdir
 from tailor_tf.support import locks
 from tailor_tf.tailoring.pretraining import pretrain
-from tailor_tf.training import loop
+from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
 
-common.define_task_flags()
-common.define_recipe_flags(
-    "", loop.Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
+images.define()
+training.define_recipe(
+    "", Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
-common.define_training_flags()
-flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.", required=True)
-flags.DEFINE_string("backbone", "wide_resnet26", "Network to train; any that can be universal.")
-flags.DEFINE_float("width", None, "Multiplier of the channel counts (wide_resnet26 only).")
+training.define()
+flags.DEFINE_string("workdir", None, "Folder for all files of the run.", required=True)
+flags.DEFINE_string("backbone", "wide_resnet26", "Backbone to train; any backbone of the project.")
+flags.DEFINE_float("width", None, "Factor of the numbers of channels (wide_resnet26 only).")
 flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixels.")
 
 
-def main(argv: list[str]) -> None:
-    """Pre-trains and prints where the network is and how good it is."""
-    common.no_arguments(argv)
-    with common.training_workdir() as workdir:
-        train(workdir)
-
-
 def train(workdir: str) -> None:
-    """Pre-trains in a working directory."""
+    """Pre-trains in a working directory; prints the network's file and its accuracy."""
     config = {"image_size": FLAGS.image_size}
     if FLAGS.width is not None:
         config["width"] = FLAGS.width
+    recipe, options = training.recipe(""), training.options()
     graph = backbones.create(FLAGS.backbone, **config)
-    task = common.task_from_flags(FLAGS.image_size, graph.normalisation)
-    recipe = common.recipe_from_flags("")
+    task = images.load(FLAGS.image_size, graph.normalisation)
     with locks.locked(workdir):
         record = pretrain(
             graph,
@@ -43,13 +38,22 @@ def train(workdir: str) -> None:
             recipe,
             workdir=workdir,
             seed=FLAGS.seed,
-            callbacks=common.phase_callbacks(workdir)("pretrain"),
-            **common.training_options(),
+            callbacks=program.callbacks(workdir)(Phase("pretrain")),
+            options=options,
         )
-    split = "validation" if record["test_accuracy"] is None else "test"
-    accuracy = record[f"{split}_accuracy"]
-    print(f"{workdir}/universal.safetensors: {split} accuracy {accuracy:.2%}")
+    tested = record.test_accuracy is not None
+    split, accuracy = (
+        ("test", record.test_accuracy) if tested else ("validation", record.validation_accuracy)
+    )
+    print(f"{SourceWorkdir(workdir).universal}: {split} accuracy {accuracy:.2%}")
+
+
+def main(argv: list[str]) -> None:
+    """Pre-trains on the devices that the flags name."""
+    program.no_arguments(argv)
+    with devices.training_workdir() as workdir:
+        train(workdir)
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

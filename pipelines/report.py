@@ -1,23 +1,25 @@
-"""Makes the reports of runs anew and compares runs and methods in one table."""
+"""Writes the reports of runs again and compares runs and methods in one table."""
 
 from absl import flags
 
-from pipelines import common
-from tailor_tf.records.records import Records
+from pipelines.common import program
+from tailor_tf.records.records import RunRecord
+from tailor_tf.records.store import Records
+from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import tables, writer
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list("workdirs", None, "Working directories of pipelines.tailor.", required=True)
-flags.DEFINE_string("overview", None, "HTML file to write with all of them side by side.")
+flags.DEFINE_string("overview", None, "HTML file to write, with all runs side by side.")
 
 
 def main(argv: list[str]) -> None:
     """Writes each run's report, as far as it has come, and prints a row per task and method."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     table = tables.comparison(FLAGS.workdirs)
     for workdir in FLAGS.workdirs:
-        if Records(workdir).read("run"):
+        if Records(Workdir(workdir)).read(RunRecord):
             writer.write(workdir)
     print(table, end="")
     if FLAGS.overview:
@@ -26,4 +28,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

@@ -10,9 +10,10 @@ import pytest
 
 from tailor_tf import load_universal, save_universal
 from tailor_tf.bundle.store import BundleStore
-from tailor_tf.data import Preprocessing
-from tailor_tf.method.task_pack import Tailored, save_task_pack
-from tests.helpers import random_architecture, random_student
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.task_pack import TailoredTask, save_task_pack
+from tests.builders import random_architecture, random_student
 from tests.programs import program, started
 
 pytestmark = pytest.mark.slow
@@ -30,8 +31,8 @@ def files(tiny, tmp_path_factory):
     for name, classes in (("birds", ("crow", "owl")), ("signs", ("stop", "yield", "turn"))):
         architecture = random_architecture(universal.graph.num_blocks, rng, 3)
         student = random_student(universal, architecture, rng, len(classes))
-        tailored = Tailored(name, classes, preprocessing, architecture, student, universal)
-        save_task_pack(folder / f"{name}.safetensors", tailored)
+        task = TailoredTask(TaskInfo(name, classes, preprocessing), student)
+        save_task_pack(folder / f"{name}.safetensors", task)
     return folder
 
 

@@ -1,0 +1,1 @@
+"""Flags and functions that the programs share, one module per theme."""

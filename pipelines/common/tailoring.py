@@ -1,0 +1,121 @@
+"""Flags of a tailoring run's settings."""
+
+from absl import flags
+
+from export import meter
+from pipelines.common import training
+from pipelines.common.values import given, number_or, numbers
+from tailor_tf.backbones.universal import Universal
+from tailor_tf.data.task import Task
+from tailor_tf.method.complexity import ESTIMATORS
+from tailor_tf.method.distillation import TEACHER_GRADIENTS
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.tailoring.settings import Settings
+
+FLAGS = flags.FLAGS
+DEFAULTS = Settings()
+BUDGETS = {
+    "max_madds": "multiply_adds",
+    "max_params": "parameters",
+    "max_task_params": "task_parameters",
+    "max_latency_ms": "latency_ms",
+}
+COMPLEXITIES = {"madds": "multiply_adds", "params": "parameters", "latency": "latency_ms"}
+_RECIPES = ("teacher", "student", "finetune", "baseline")
+_AS_GIVEN = ("teacher_weight", "teacher_gradient", "estimator", "proxy_threshold", "seed")
+
+
+def define() -> None:
+    """Defines the flags of the recipes, the method, the target and the latency."""
+    for phase in _RECIPES:
+        training.define_recipe(f"{phase}_", getattr(DEFAULTS, phase))
+    _define_method()
+    _define_target()
+    flags.DEFINE_enum(
+        "latency",
+        None,
+        meter.PRECISIONS,
+        "Measure and record latency in LiteRT, in this precision; if None, latency is measured "
+        "only if another flag needs it, in float32.",
+    )
+    flags.DEFINE_integer("latency_threads", 1, "Threads of LiteRT.", lower_bound=1)
+
+
+def _define_method() -> None:
+    flags.DEFINE_string("max_skip", "3", "Most layers that a proxy covers, or dense for no limit.")
+    flags.DEFINE_enum("complexity", "madds", list(COMPLEXITIES), "Measure of complexity.")
+    flags.DEFINE_string(
+        "complexity_weight",
+        str(DEFAULTS.complexity_weight),
+        "Weight of the expected complexity, gamma 1; auto adjusts it to reach the budget.",
+    )
+    flags.DEFINE_float(
+        "teacher_weight", DEFAULTS.teacher_weight, "Weight of the teacher's term, gamma 2."
+    )
+    flags.DEFINE_enum(
+        "teacher_gradient",
+        DEFAULTS.teacher_gradient,
+        TEACHER_GRADIENTS,
+        "Layers that the teacher's term of a layer trains: local for this layer only, end_to_end "
+        "for all layers before it, too.",
+    )
+    flags.DEFINE_enum(
+        "estimator",
+        None,
+        sorted(ESTIMATORS),
+        "Estimator of the expected complexity; by default paper, or reachability with "
+        "--complexity_weight=auto.",
+    )
+
+
+def _define_target() -> None:
+    flags.DEFINE_list(
+        "prune_blocks",
+        None,
+        "Numbers of universal blocks to remove, separated by commas, tried from the largest to the "
+        "smallest; found by a search by default.",
+    )
+    flags.DEFINE_float(
+        "proxy_threshold", DEFAULTS.proxy_threshold, "Remove proxies with a smaller gate than this."
+    )
+    flags.DEFINE_float(
+        "tolerance",
+        None,
+        "Largest loss of validation accuracy against the teacher, percentage points; "
+        f"{DEFAULTS.tolerance} by default, no limit if only a budget is given.",
+    )
+    for name, count in BUDGETS.items():
+        limit = f"Largest number of {count.replace('_', '-')} of the network, such as 20e6."
+        if name == "max_latency_ms":
+            limit = "Largest latency for one image in LiteRT on this machine, milliseconds."
+        flags.DEFINE_float(name, None, limit, lower_bound=0)
+
+
+def settings() -> Settings:
+    """The settings that the flags describe."""
+    limits = {count: FLAGS[name].value for name, count in BUDGETS.items()}
+    budget = {count: limit for count, limit in limits.items() if limit is not None}
+    by_default = None if budget else DEFAULTS.tolerance
+    return Settings(
+        tolerance=by_default if FLAGS.tolerance is None else FLAGS.tolerance,
+        budget=budget,
+        complexity=COMPLEXITIES[FLAGS.complexity],
+        complexity_weight=number_or(FLAGS["complexity_weight"], float, auto=None),
+        max_skip=number_or(FLAGS["max_skip"], int, dense=None),
+        prune_blocks=numbers(FLAGS["prune_blocks"], int),
+        **{phase: training.recipe(f"{phase}_") for phase in _RECIPES},
+        **given(_AS_GIVEN),
+    )
+
+
+def latency_meter(universal: Universal, task: Task, wanted: Settings) -> meter.Meter | None:
+    """A meter of latency; `None` if no flag needs latency."""
+    if FLAGS.latency is None and not wanted.needs_latency:
+        return None
+    return meter.Meter(
+        universal.graph,
+        Architecture.full(universal.graph.num_blocks, wanted.max_skip),
+        task.num_classes,
+        precision=FLAGS.latency or "float32",
+        threads=FLAGS.latency_threads,
+    )
