@@ -1,16 +1,15 @@
-"""Many tasks in one process: switching between them, adding one while others answer, memory.
+"""Many tasks in one process: switching between tasks, adding a task while others predict, memory.
 
     python -m benchmarks.bundle_runtime --task_packs=runs/a/task_pack.safetensors,...
 
-Memory is compared with that of as many bundles of one task, and with that of compact networks,
-which hold their surviving blocks and no others, each a copy of its own. Where there are more tasks
-than packs, the packs are taken again under other names.
+The memory of one bundle is compared with the same number of bundles with one task each, and with
+compact networks, each with a copy of its own blocks. If there are more tasks than packs, packs are
+used several times under different names.
 """
 
 import collections
 import gc
 import itertools
-import multiprocessing
 import pathlib
 import tempfile
 import time
@@ -23,60 +22,55 @@ import tensorflow as tf
 from absl import flags
 
 from benchmarks.figures import spread
-from export.benchmark import resident
-from pipelines import common
-from tailor_tf import Bundle, Tailored, Universal, load_universal
-from tailor_tf.bundle.store import BundleStore, read_pack
+from pipelines.common import program, universal
+from tailor_tf import Bundle, Student, Universal
+from tailor_tf.bundle.packs import read_pack
+from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.compaction import compact
-from tailor_tf.report.tables import aligned
+from tailor_tf.support import measuring
+from tailor_tf.support.text import aligned
 
 FLAGS = flags.FLAGS
 
-common.define_universal_flags()
+universal.define()
 flags.DEFINE_list("task_packs", None, "Task packs over the universal network.", required=True)
 flags.DEFINE_list("tasks", ["1", "2", "4", "8", "16"], "Numbers of tasks to measure memory with.")
-flags.DEFINE_list("parts", ["switching", "adding", "memory"], "What to measure.")
-flags.DEFINE_integer("threads", 8, "Threads that ask while a task is added.")
-flags.DEFINE_integer("changes", 5, "How often it is added and removed.")
-flags.DEFINE_integer("rounds", 100, "Switches between tasks, for each of them.")
-flags.DEFINE_integer("repeats", 5, "Bundles loaded for their first answers.")
+flags.DEFINE_list("parts", ["switching", "adding", "memory"], "Measurements to make.")
+flags.DEFINE_integer("threads", 8, "Threads that predict while a task is added.")
+flags.DEFINE_integer("changes", 5, "Number of times that a task is added and removed.")
+flags.DEFINE_integer("rounds", 100, "Switches between tasks, for each task.")
+flags.DEFINE_integer("repeats", 5, "Number of bundles loaded to measure their first predictions.")
 
-_QUIET = 5.0  # seconds in which threads ask and nothing changes
+_QUIET = 5.0  # seconds in which threads predict and the bundle does not change
 
 
-def create(folder: pathlib.Path, universal: Universal) -> dict[int, pathlib.Path]:
-    """Bundles by their numbers of tasks, and in `alone` a bundle for each of the tasks."""
+def create(folder: pathlib.Path, network: Universal) -> dict[int, pathlib.Path]:
+    """Makes bundles, by their numbers of tasks, and in `alone` one bundle for each task."""
     counts = [int(count) for count in FLAGS.tasks]
     packs = [
-        read_pack(path, universal, f"task{number}")
+        read_pack(path, network, f"task{number}")
         for number, path in zip(range(max(counts)), itertools.cycle(FLAGS.task_packs), strict=False)
     ]
     for number, pack in enumerate(packs):
-        BundleStore.create(folder / "alone" / str(number), universal, [pack])
+        BundleStore.create(folder / "alone" / str(number), network, [pack])
     return {
-        count: BundleStore.create(folder / str(count), universal, packs[:count]).path
+        count: BundleStore.create(folder / str(count), network, packs[:count]).path
         for count in counts
     }
 
 
 def photos(bundle: Bundle, batch: int = 1) -> np.ndarray:
-    """Random images of the size that the tasks were trained with."""
-    side = next(iter(bundle.tasks.values())).preprocessing.resize
+    """Random images of the tasks' size, uint8 `[batch, height, width, 3]`."""
+    side = next(iter(bundle.tasks.values())).info.preprocessing.resize
     return np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
 
 
-def seconds(call: Callable, *arguments: object) -> float:
-    """How long a call takes."""
-    started = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - started
-
-
 def switching(path: pathlib.Path) -> list[list[str]]:
-    """A task's first answer against its next two, batch 1: the very first, and after other tasks.
+    """Time of a task's first prediction against its next two, batch 1.
 
     Returns:
-        A row for each, with the median over all, and the range over tasks of their median ratios.
+        A row for the first prediction after loading, and a row for the first one after another
+        task: medians over all tasks, and the range over tasks of their ratios of medians.
     """
     rows = []
     loaded = [Bundle(path) for _ in range(FLAGS.repeats)]
@@ -88,8 +82,10 @@ def switching(path: pathlib.Path) -> list[list[str]]:
         for bundle in bundles:
             images = photos(bundle)
             for name in bundle.tasks:
-                first[name].append(seconds(bundle.predict, name, images))
-                after[name] += [seconds(bundle.predict, name, images) for _ in range(2)]
+                first[name].append(measuring.seconds_of(bundle.predict, name, images))
+                after[name] += [
+                    measuring.seconds_of(bundle.predict, name, images) for _ in range(2)
+                ]
         medians = [
             {name: 1e3 * np.median(t) for name, t in each.items()} for each in (first, after)
         ]
@@ -99,7 +95,11 @@ def switching(path: pathlib.Path) -> list[list[str]]:
 
 
 def adding(path: pathlib.Path) -> list[list[str]]:
-    """What threads see in peace and while the last pack is added and removed: a row for each."""
+    """Predictions of threads, first without changes, then while a task is added and removed.
+
+    Returns:
+        A row for each of the two: numbers of predictions, failures and wrong results, and times.
+    """
     bundle = Bundle(path)
     images = photos(bundle)
     expected = {name: bundle.predict(name, images).logits for name in bundle.tasks}
@@ -112,7 +112,7 @@ def adding(path: pathlib.Path) -> list[list[str]]:
             try:
                 logits = bundle.predict(name, images).logits
                 outcome = "right" if np.allclose(logits, expected[name], atol=1e-5) else "wrong"
-            except Exception:  # whatever it is, it is counted
+            except Exception:  # errors of any class are counted
                 outcome = "failed"
             answers[meanwhile].append((outcome, time.perf_counter() - started))
 
@@ -135,18 +135,18 @@ def adding(path: pathlib.Path) -> list[list[str]]:
 
 
 def _added(load: Callable[[], object]) -> int:
-    """Bytes of resident memory that stay after loading something in this process."""
-    tf.zeros([1]).numpy()  # TensorFlow itself
-    before = resident("VmRSS")
+    """Bytes of resident memory that the result of `load` takes in this process."""
+    tf.zeros([1]).numpy()  # starts TensorFlow
+    before = measuring.resident_memory()
     loaded = load()
     gc.collect()
-    added = resident("VmRSS") - before
+    added = measuring.resident_memory() - before
     del loaded
     return added
 
 
 def memory_of_bundles(paths: Sequence[pathlib.Path]) -> int:
-    """Bytes that bundles take; loading them, every task answers."""
+    """Bytes that bundles take, after the prediction of each task that loading makes."""
     return _added(lambda: [Bundle(path) for path in paths])
 
 
@@ -155,18 +155,17 @@ def memory_of_networks(path: pathlib.Path) -> int:
 
     def load():
         store = BundleStore(path)
-        universal = store.universal()
+        network = store.universal()
         return [
-            _compact(store.task(name, entry, universal))
+            _compact(store.task(name, entry, network).student)
             for name, entry in store.read().tasks.items()
         ]
 
     return _added(load)
 
 
-def _compact(tailored: Tailored) -> tuple[keras.Model, Callable]:
-    graph = tailored.universal.graph
-    network = compact(tailored.student, graph, tailored.architecture)
+def _compact(student: Student) -> tuple[keras.Model, Callable]:
+    graph, network = student.universal.graph, compact(student)
     answer = tf.function(lambda images: network(images, training=False))
     answer = answer.get_concrete_function(tf.TensorSpec([None, *graph.input_shape]))
     answer(tf.zeros([1, *graph.input_shape]))
@@ -182,26 +181,21 @@ def memory(folder: pathlib.Path, bundles: dict[int, pathlib.Path]) -> list[list[
             sum(BundleStore(each).read().total_bytes for each in paths) for paths in ([path], alone)
         ]
         added = [
-            _fresh(memory_of_bundles, [path]),
-            _fresh(memory_of_bundles, alone),
-            _fresh(memory_of_networks, path),
+            measuring.in_fresh_process(memory_of_bundles, [path]),
+            measuring.in_fresh_process(memory_of_bundles, alone),
+            measuring.in_fresh_process(memory_of_networks, path),
         ]
         rows.append([str(count), *(f"{value / 1e6:.1f}" for value in sizes + added)])
     return rows
 
 
-def _fresh(measure: Callable, argument: object) -> int:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, [argument])
-
-
 def main(argv: list[str]) -> None:
     """Prints the tables, Markdown."""
-    common.no_arguments(argv)
-    universal = load_universal(FLAGS.universal, **common.universal_config())
+    program.no_arguments(argv)
+    network = universal.load()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        bundles = create(folder, universal)
+        bundles = create(folder, network)
         largest = bundles[max(bundles)]
         if "switching" in FLAGS.parts:
             header = ["answer, batch 1", "it (ms)", "the next two (ms)", "ratio"]
@@ -217,4 +211,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

@@ -1,9 +1,10 @@
-"""Whether latency falls with the arithmetic: networks without half of their blocks against whole.
+"""Latency against multiply-adds: networks without half of their blocks against whole networks.
 
     python -m benchmarks.export_latency --networks=wide_resnet26:64,resnet34:224
 
-Weights are random, as speed does not depend on them. Every second universal block is gone; layers
-without one read the two nodes before, those with one the node before the last, by proxies.
+Weights are random, because speed does not depend on them. Every second universal block is removed.
+Layers without a universal block have proxies from the two nodes before; layers with one have a
+proxy from the second node before.
 """
 
 import functools
@@ -16,26 +17,26 @@ from absl import flags
 
 from benchmarks.figures import spread
 from export import benchmark
-from export.metadata import Metadata
 from export.onnx import single as onnx
 from export.tflite import single as tflite
-from pipelines import common
+from pipelines.common import program
 from tailor_tf import Universal, backbones
-from tailor_tf.data import Preprocessing
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.graph import BlockGraph, build_network
-from tailor_tf.report.tables import aligned
+from tailor_tf.support.text import aligned
 
 FLAGS = flags.FLAGS
 CLASSES = 100
 
 flags.DEFINE_list("networks", ["wide_resnet26:64", "resnet34:224"], "Backbones and image sizes.")
-flags.DEFINE_integer("repeats", 5, "Measurements; the median is shown, with the range.")
-flags.DEFINE_integer("rounds", 20, "Turns of the networks in each.")
+flags.DEFINE_integer("repeats", 5, "Number of measurements; median and range are shown.")
+flags.DEFINE_integer("rounds", 20, "Turns of the networks in each measurement.")
 
 
 def half(graph: BlockGraph) -> Architecture:
@@ -58,20 +59,20 @@ def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
     architecture = half(graph)
     student = build_student(universal, architecture, CLASSES)
     networks = {
-        "tailored": compact(student, graph, architecture),
+        "tailored": compact(student),
         "teacher": keras.Model(model.input, model.output["logits"]),
     }
     cost = costs.student_cost(graph, architecture, CLASSES).multiply_adds
     arithmetic = cost / costs.network_cost(graph, CLASSES).multiply_adds
-    preprocessing = Preprocessing(size, (0.5,) * 3, (0.25,) * 3, False, 0)
-    metadata = Metadata(name, tuple(map(str, range(CLASSES))), preprocessing)
+    preprocessing = Preprocessing(size, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0)
+    info = TaskInfo(name, tuple(map(str, range(CLASSES))), preprocessing)
     paths = {network: {} for network in networks}
     for network, whole in networks.items():
         folded = fold(whole)
         paths[network]["LiteRT"] = folder / f"{network}.tflite"
-        tflite.save(folder / f"{network}.tflite", tflite.convert(folded), metadata)
+        tflite.save(folder / f"{network}.tflite", tflite.convert(folded), info)
         paths[network]["ONNX Runtime"] = folder / f"{network}.onnx"
-        (folder / f"{network}.onnx").write_bytes(onnx.convert(folded, metadata))
+        (folder / f"{network}.onnx").write_bytes(onnx.convert(folded, info))
     images = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
     run = functools.partial(benchmark.run, batches=(1,), threads=(1,), rounds=FLAGS.rounds)
     results = [run(paths, images) for _ in range(FLAGS.repeats)]
@@ -95,7 +96,7 @@ def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
 
 def main(argv: list[str]) -> None:
     """Prints the table, Markdown."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     header = ["network", "runtime", "teacher (ms)", "multiply-adds", "latency", "latency / madds"]
     rows = [header]
     for item in FLAGS.networks:
@@ -106,4 +107,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

@@ -1,66 +1,57 @@
-"""How many images per second the input pipeline gives, against what a student's step takes.
+"""Images per second of the input pipeline, against images per second of a student's training step.
 
-The two are measured by turns, so that both meet the same machine; the table shows medians and the
-ratio with its range.
+The two are measured in turns, so that the load of the machine affects both equally. The table shows
+medians, and the ratio with its range.
 """
 
 import itertools
 import statistics
-import time
 
 from absl import flags
 
 from benchmarks.figures import spread
-from pipelines import common
+from pipelines.common import program
 from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.data import load_task, training_batches
-from tailor_tf.method import distillation, student
+from tailor_tf.data.batches import training_batches
+from tailor_tf.data.sources import load_task
+from tailor_tf.method.distillation import StudentObjective
+from tailor_tf.method.student import build_student
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network
-from tailor_tf.report.tables import aligned
-from tailor_tf.training import loop
+from tailor_tf.support import measuring
+from tailor_tf.support.text import aligned
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("tasks", ["digits"], "Images, as --task of pipelines.tailor, by comma.")
-flags.DEFINE_list("sizes", ["32", "64", "224"], "Sides of the images, pixels, by comma.")
-flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets keeps its data.")
+flags.DEFINE_list("tasks", ["digits"], "Tasks, as --task of pipelines.tailor, with commas.")
+flags.DEFINE_list("sizes", ["32", "64", "224"], "Sides of the images, pixels, with commas.")
+flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets' data.")
 flags.DEFINE_integer("batch_size", 32, "Images per batch.")
 flags.DEFINE_integer("rounds", 5, "Turns of each measurement.")
 
-_SECONDS = 1.0  # of one turn, at least
+_SECONDS = 1.0  # shortest duration of one turn
 
 
 def network(image_size: int):
-    """The network that is trained at a size: the shipped one's at small sizes, ResNet-18 above."""
+    """The network for an image size: the shipped one's backbone for small sizes, else ResNet-18."""
     if image_size < 128:
         return backbones.create("wide_resnet26", image_size=image_size, width=0.5)
     return backbones.create("resnet18", image_size=image_size)
 
 
-def trainer(image_size: int, num_classes: int) -> loop.Trainer:
+def trainer(image_size: int, num_classes: int) -> Trainer:
     """A student's trainer with random weights."""
     graph = network(image_size)
     model = build_network(graph, num_classes)
     model.trainable = False
     universal = Universal(graph, model)
     architecture = Architecture.full(graph.num_blocks)
-    objective = distillation.StudentObjective(
-        model, architecture, costs.path_shares(graph, architecture)
-    )
-    learner = student.build_student(universal, architecture, num_classes)
-    return loop.Trainer(learner, objective, loop.Recipe(1), steps_per_epoch=1)
-
-
-def rate(advance, batch_size: int) -> float:
-    """Images per second of calling `advance`, which handles a batch, for some time."""
-    advance()
-    count, started = 0, time.monotonic()
-    while time.monotonic() - started < _SECONDS:
-        advance()
-        count += 1
-    return count * batch_size / (time.monotonic() - started)
+    student = build_student(universal, architecture, num_classes)
+    objective = StudentObjective(student, model, costs.path_shares(graph, architecture))
+    return Trainer(objective, Recipe(1), steps_per_epoch=1)
 
 
 def measure(spec: str, image_size: int) -> list[str]:
@@ -73,18 +64,19 @@ def measure(spec: str, image_size: int) -> list[str]:
     )
     images, labels = next(batches)
     trained = trainer(image_size, task.num_classes)
-    rounds = [
-        (rate(lambda: next(batches), size), rate(lambda: trained.step(images, labels), size))
-        for _ in range(FLAGS.rounds)
-    ]
-    given, taken = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = spread([a / b for a, b in rounds], 0)
-    return [task.name, str(image_size), f"{given:,.0f}", f"{taken:,.0f}", ratio]
+    calls = {
+        "pipeline": lambda: next(batches),
+        "step": lambda: float(trained.step(images, labels)["loss"]),
+    }
+    times = measuring.in_turns(calls, turns=FLAGS.rounds, seconds=_SECONDS)
+    given, taken = (size / times[name].means for name in calls)
+    shown = [f"{statistics.median(rates):,.0f}" for rates in (given, taken)]
+    return [task.name, str(image_size), *shown, spread(given / taken, 0)]
 
 
 def main(argv: list[str]) -> None:
     """Prints a table with a row per task and size."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     rows = [["task", "pixels", "pipeline (images/s)", "student's step (images/s)", "ratio"]]
     for spec, image_size in itertools.product(FLAGS.tasks, FLAGS.sizes):
         rows.append(measure(spec, int(image_size)))
@@ -92,4 +84,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

@@ -1,10 +1,10 @@
-"""Draws bytes on disk by number of tasks, together and separate, from Markdown tables.
+"""Draws bytes on disk by number of tasks, in one artifact and separate, from Markdown tables.
 
     python -m benchmarks.many_tasks_picture --tables=docs/performance.md \\
         --picture=docs/many_tasks.svg
 
-Tables are those that `benchmarks.bundle_files` and `benchmarks.bundle_formats` print: the first one
-of each that has a column of formats or precisions, of tasks, and of megabytes together and apart.
+The tables are the output of `benchmarks.bundle_files` and `benchmarks.bundle_formats`. The first
+table of each format is used that has columns for format or precision, tasks, and megabytes.
 """
 
 import collections
@@ -13,7 +13,7 @@ import re
 
 from absl import flags
 
-from pipelines import common
+from pipelines.common import program
 from tailor_tf.support.drawing import BLUE, ORANGE, save
 from tailor_tf.support.errors import TailorError
 
@@ -70,12 +70,15 @@ def draw(sizes: Sizes, path: pathlib.Path) -> None:
 
 def main(argv: list[str]) -> None:
     """Draws the picture that the flags name."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     sizes = read(pathlib.Path(FLAGS.tables).read_text(encoding="utf-8"))
     if not sizes:
-        raise TailorError(f"{FLAGS.tables} holds no table of sizes by number of tasks.")
+        raise TailorError(
+            f"{FLAGS.tables} holds no table of sizes by number of tasks; expected the output of "
+            "benchmarks.bundle_files or benchmarks.bundle_formats."
+        )
     draw(sizes, pathlib.Path(FLAGS.picture))
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

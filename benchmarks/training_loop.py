@@ -1,7 +1,7 @@
-"""What a training spends on anything but its steps: the first trace, waiting for data, checkpoints.
+"""Time of a training outside its steps: the first trace, waiting for data, checkpoints.
 
-A callback looks at the clock while a teacher and a student are trained for a few epochs, as
-`pipelines.tailor` does it.
+A callback measures the times while a teacher and a student are trained for a few epochs, as in
+`pipelines.tailor`.
 """
 
 import functools
@@ -14,31 +14,42 @@ import keras
 from absl import flags
 
 from benchmarks.figures import spread
-from pipelines import common
+from pipelines.common import program
 from tailor_tf import Universal, backbones, load_universal
-from tailor_tf.data import Task, load_task, training_batches
-from tailor_tf.method import distillation
+from tailor_tf.data.batches import training_batches
+from tailor_tf.data.sources import load_task
+from tailor_tf.data.task import Task
+from tailor_tf.method.distillation import StudentObjective
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network
-from tailor_tf.report.tables import aligned
-from tailor_tf.training import loop
+from tailor_tf.support.text import aligned
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.objective import Classification, Objective
+from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")
 flags.DEFINE_list(
     "networks",
     ["shipped:32:32", "shipped:64:32"],
-    "Backbone or the shipped network, side of the images in pixels and images per batch, by "
-    "colons.",
+    "Networks as NAME:SIDE:BATCH: a backbone or shipped, side of the images in pixels, images per "
+    "batch.",
 )
 flags.DEFINE_integer("epochs", 4, "Epochs per phase; the first one is not counted.", lower_bound=2)
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """Seconds until the first step is done, and of each epoch: all, waiting for data, saving."""
+    """Measures times of a training.
+
+    Attributes:
+        first: seconds until the first step is done.
+        epochs: seconds of each epoch.
+        waiting: seconds of each epoch in which the training waits for data.
+        saving: seconds of each epoch for writing the checkpoint.
+    """
 
     def __init__(self):
         super().__init__()
@@ -62,7 +73,7 @@ class Stopwatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()
         self.epochs.append(now - self.epoch_started)
-        self.saving.append(now - self.last)  # nothing is validated between
+        self.saving.append(now - self.last)  # there is no validation in this benchmark
 
 
 def universal_network(name: str, size: int) -> Universal:
@@ -73,13 +84,12 @@ def universal_network(name: str, size: int) -> Universal:
     return Universal(graph, build_network(graph, 100))
 
 
-def train(model, objective, task: Task, batch: int) -> Stopwatch:
-    """Trains for some epochs beside a stopwatch."""
-    recipe, watch = loop.Recipe(FLAGS.epochs, batch_size=batch, learning_rate=0.01), Stopwatch()
+def train(objective: Objective, task: Task, batch: int) -> Stopwatch:
+    """Trains for some epochs with a stopwatch."""
+    recipe, watch = Recipe(FLAGS.epochs, batch_size=batch, learning_rate=0.01), Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = loop.Trainer(
-            model,
-            objective(recipe),
+        trainer = Trainer(
+            objective,
             recipe,
             steps_per_epoch=len(task.train) // batch,
             checkpoint=pathlib.Path(folder) / "state.safetensors",
@@ -94,18 +104,18 @@ def train(model, objective, task: Task, batch: int) -> Stopwatch:
 
 
 def measure(spec: str) -> list[list[str]]:
-    """Rows of the table for one network: its teacher, its student."""
+    """Rows of the table for one network: one for its teacher, one for its student."""
     name, size, batch = spec.split(":")
     universal = universal_network(name, int(size))
     task = load_task(FLAGS.task, image_size=int(size))
     full = Architecture.full(universal.graph.num_blocks)
     shares = costs.path_shares(universal.graph, full)
     teacher = build_teacher(universal, task.num_classes)
-    watches = {"teacher": train(teacher, loop.classification, task, int(batch))}
+    watches = {"teacher": train(Classification(teacher), task, int(batch))}
     teacher.trainable = False
-    objective = distillation.StudentObjective(fold(teacher), full, shares)
     student = build_student(universal, full, task.num_classes)
-    watches["student"] = train(student, lambda recipe: objective, task, int(batch))
+    objective = StudentObjective(student, fold(teacher), shares)
+    watches["student"] = train(objective, task, int(batch))
     return [
         [
             f"{universal.graph.name}, {size}x{size}, batch {batch}",
@@ -125,7 +135,7 @@ def _share(parts: list[float], wholes: list[float]) -> str:
 
 def main(argv: list[str]) -> None:
     """Prints the table, Markdown."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     header = ["network", "phase", "first step (s)", "epoch (s)", "waiting (%)", "checkpoints (%)"]
     rows = [header]
     for spec in FLAGS.networks:
@@ -134,4 +144,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)

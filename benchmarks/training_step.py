@@ -1,21 +1,19 @@
-"""What a training step costs: its phases, against bare convolutions, and its memory.
+"""Time and memory of a training step in each phase, compared with convolutions alone.
 
-Everything is measured by turns in one process, so that all meet the same machine; tables show
-medians, and ratios with their range over the turns. Weights and images are random, as speed does
-not depend on them.
+All steps are measured in turns in one process, so that the load of the machine affects them
+equally. Tables show medians, and ratios with their range over the turns. Weights and images are
+random, because speed does not depend on them.
 
-Two floors stand beside the student's step, both nothing but TensorFlow's convolutions on tensors of
-the network's shapes: those of the universal blocks alone (the teacher forward, the student forward
-and the gradients of its inputs), and those of the proxies, too.
+The student's step is compared with two lower bounds, called floors. Both run only TensorFlow's
+convolutions, on tensors of the network's shapes. The first has the convolutions of the universal
+blocks: forward for the teacher, forward and gradients of inputs for the student. The second also
+has the convolutions of the proxies.
 """
 
 import dataclasses
 import functools
-import multiprocessing
-import pathlib
-import re
-import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,9 +21,9 @@ import tensorflow as tf
 from absl import flags
 
 from benchmarks.figures import spread
-from pipelines import common
+from pipelines.common import program
 from tailor_tf import Universal, backbones
-from tailor_tf.method import distillation
+from tailor_tf.method.distillation import TEACHER_GRADIENTS, StudentObjective, teacher_loss
 from tailor_tf.method.folding import fold
 from tailor_tf.method.losses import cross_entropy
 from tailor_tf.method.student import build_student
@@ -34,24 +32,27 @@ from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.factories import UniversalLayers
 from tailor_tf.network.graph import build_network, classifier
 from tailor_tf.network.layers import Shared
-from tailor_tf.report.tables import aligned
-from tailor_tf.training import loop
+from tailor_tf.support import measuring
+from tailor_tf.support.text import aligned
+from tailor_tf.training.loop import Trainer
+from tailor_tf.training.objective import Classification, Objective
+from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "networks",
     ["wide_resnet26:64:32", "resnet18:224:8", "resnet34:224:8"],
-    "Backbone, side of the images in pixels and images per batch, by colons.",
+    "Networks as NAME:SIDE:BATCH: a backbone, side of the images in pixels, images per batch.",
 )
 flags.DEFINE_integer("rounds", 10, "Turns of each measurement.", lower_bound=1)
-flags.DEFINE_float("seconds", 1.0, "How long one turn takes, at least.")
+flags.DEFINE_float("seconds", 1.0, "Shortest duration of one turn, seconds.")
 
 CLASSES = 100
 _MEMORY_STEPS = 5
 
 
 class Subject:
-    """A network with random weights, and what trains over it.
+    """A network with random weights, and training steps over it.
 
     Args:
         spec: an item of `--networks`.
@@ -69,13 +70,17 @@ class Subject:
         self.labels = tf.constant(random.integers(0, CLASSES, self.batch))
 
     @functools.cached_property
-    def objective(self) -> distillation.StudentObjective:
-        """What the student is trained for, a network of the same shapes its teacher."""
+    def teacher(self) -> keras.Model:
+        """A folded network with the shapes of the student's teacher and random weights."""
         teacher = build_network(self.graph, CLASSES)
         teacher.trainable = False
-        architecture = self.architecture
+        return fold(teacher)
+
+    def objective(self, architecture: Architecture, **options: Any) -> StudentObjective:
+        """The objective of a student with some of the paths."""
+        student = build_student(self.universal, architecture, CLASSES)
         shares = costs.path_shares(self.graph, architecture)
-        return distillation.StudentObjective(fold(teacher), architecture, shares)
+        return StudentObjective(student, self.teacher, shares, **options)
 
     @property
     def architecture(self) -> Architecture:
@@ -83,35 +88,26 @@ class Subject:
         return Architecture.full(self.graph.num_blocks)
 
     def finetuning(self) -> Callable[[], None]:
-        """A step of fine-tuning all weights, as a teacher's."""
-        recipe = loop.Recipe(1)
-        network = build_network(self.graph, CLASSES)
-        return self._step(network, loop.classification(recipe))
+        """The step of a teacher, which trains all weights."""
+        return self._step(Classification(build_network(self.graph, CLASSES)))
 
     def student(self, teacher_gradient: str = "end_to_end") -> Callable[[], None]:
-        """A student's step."""
-        model = build_student(self.universal, self.architecture, CLASSES)
-        objective = dataclasses.replace(self.objective, teacher_gradient=teacher_gradient)
-        return self._step(model, objective)
+        """The step of a student with all paths."""
+        objective = self.objective(self.architecture, teacher_gradient=teacher_gradient)
+        return self._step(objective)
 
     def pruned(self) -> Callable[[], None]:
         """A fine-tuning step of a student without every second universal block."""
         gone = [p for p in self.architecture.paths if p.universal and p.target % 2 == 0]
         architecture = self.architecture.without(gone)
-        objective = dataclasses.replace(
-            self.objective,
-            architecture=architecture,
-            costs=costs.path_shares(self.graph, architecture),
-            complexity_weight=0.0,
-        )
-        return self._step(build_student(self.universal, architecture, CLASSES), objective)
+        return self._step(self.objective(architecture, complexity_weight=0.0))
 
-    def _step(self, model, objective) -> Callable[[], None]:
-        trainer = loop.Trainer(model, objective, loop.Recipe(1), steps_per_epoch=1)
+    def _step(self, objective: Objective) -> Callable[[], None]:
+        trainer = Trainer(objective, Recipe(1), steps_per_epoch=1)
         return lambda: float(trainer.step(self.images, self.labels)["loss"])
 
     def without_proxies(self) -> Callable[[], None]:
-        """The student's step without proxies and gates; the way back ends at node 1, as it does."""
+        """The student's step without proxies and gates; its backward pass ends at node 1, too."""
         graph, layers = self.graph, UniversalLayers(self.universal.model)
         images, x = keras.Input(graph.input_shape), keras.Input(graph.node_shape(1))
         node = graph.activate(keys.node(1))(graph.blocks[0](graph.stem(images, layers), layers))
@@ -124,12 +120,12 @@ class Subject:
 
         @tf.function
         def step(images, labels):
-            taught = self.objective.teacher(images, training=False)
+            taught = self.teacher(images, training=False)
             node = start(images, training=True)
             with tf.GradientTape() as tape:
                 tape.watch(node)
                 learned = rest(node, training=True)
-                loss = cross_entropy(labels, learned["logits"]) + distillation.teacher_loss(
+                loss = cross_entropy(labels, learned["logits"]) + teacher_loss(
                     learned["nodes"], taught["nodes"], learned["logits"], taught["logits"], 1
                 )
             return loss, tape.gradient(loss, node)
@@ -137,13 +133,13 @@ class Subject:
         return lambda: float(step(self.images, self.labels)[0])
 
     def convolutions(self, *, proxies: bool) -> Callable[[], None]:
-        """The floor: the student's step as bare convolutions, with those of proxies or without."""
+        """A floor: the convolutions of the student's step alone, with or without proxies."""
         student = build_student(self.universal, self.architecture, CLASSES)
-        learned = [c for c in _convolutions(student) if c.universal or proxies]
+        learned = [c for c in _convolutions(student.model) if c.universal or proxies]
         taught = [c for c in learned if c.universal]
         inputs = {c.input: tf.random.normal((self.batch, *c.input)) for c in learned}
         outputs = {c.output: tf.random.normal((self.batch, *c.output)) for c in learned}
-        # Kernels of their own, or what is the same for teacher and student would be done once.
+        # Different kernels, or convolutions that teacher and student share would be done only once.
         kernels = [[tf.random.normal(c.kernel) for c in network] for network in (taught, learned)]
 
         @tf.function
@@ -162,12 +158,12 @@ class Convolution:
     """One convolution of a student, without padding.
 
     Attributes:
-        input: height, width and channels.
-        output: likewise.
-        kernel: height, width, channels in and out.
-        strides: vertical and horizontal.
-        universal: whether its kernel is frozen.
-        differentiated: whether something before it is trained.
+        input: height, width and channels of its input.
+        output: height, width and channels of its output.
+        kernel: height, width, input channels and output channels of its kernel.
+        strides: vertical and horizontal stride, pixels.
+        universal: whether its kernel is universal and frozen.
+        differentiated: whether layers before it are trained, so that its input needs a gradient.
     """
 
     input: tuple[int, ...]
@@ -182,7 +178,7 @@ class Convolution:
         return tf.nn.conv2d(inputs[self.input], kernel, self.strides, "VALID")
 
     def backward(self, inputs, outputs, kernel) -> Iterator[tf.Tensor]:
-        """The gradients of its input and of its kernel, where a step needs them."""
+        """The gradients of its input and of its kernel, as far as a step needs them."""
         strides, error, x = [1, *self.strides, 1], outputs[self.output], inputs[self.input]
         if self.differentiated:
             yield tf.raw_ops.Conv2DBackpropInput(
@@ -202,8 +198,8 @@ class Convolution:
             )
 
 
-def _convolutions(student: keras.Model) -> Iterator[Convolution]:
-    for layer in student.layers:
+def _convolutions(model: keras.Model) -> Iterator[Convolution]:
+    for layer in model.layers:
         source = layer.source if isinstance(layer, Shared) else layer
         if isinstance(source, keras.layers.Conv2D):
             block, inner, _ = keys.split(f"{layer.name}/kernel")
@@ -219,54 +215,36 @@ def _convolutions(student: keras.Model) -> Iterator[Convolution]:
             )
 
 
-def turns(steps: dict[str, Callable[[], None]]) -> dict[str, np.ndarray]:
-    """Seconds of each step `[rounds]`, all of them measured in every round."""
-    for step in steps.values():
-        step()
-        step()
-    seconds = {name: np.zeros(FLAGS.rounds) for name in steps}
-    for index in range(FLAGS.rounds):
-        for name, step in steps.items():
-            count, started = 0, time.perf_counter()
-            while count == 0 or time.perf_counter() - started < FLAGS.seconds:
-                step()
-                count += 1
-            seconds[name][index] = (time.perf_counter() - started) / count
-    return seconds
-
-
 def in_bfloat16(spec: str) -> Callable[[], None]:
     """The student's step in mixed precision."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         step = Subject(spec).student()
-        step()  # Keras looks at the policy until the step is traced
+        step()  # traced here, because Keras reads the policy in the trace
     finally:
         keras.config.set_dtype_policy(before)
     return step
 
 
 def peak_memory(spec: str, phase: str) -> int:
-    """Most memory that a process of its own had resident while it trained, bytes."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_train_and_look, (spec, phase))
+    """Largest resident memory of a new process that trains, bytes."""
+    return measuring.in_fresh_process(_train_and_look, spec, phase)
 
 
 def _train_and_look(spec: str, phase: str) -> int:
     step = getattr(Subject(spec), phase)()
     for _ in range(_MEMORY_STEPS):
         step()
-    status = pathlib.Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    return measuring.peak_memory()
 
 
 def measure(spec: str) -> tuple[list[list[str]], list[str]]:
-    """Rows of the table of phases, and a row of that of ratios."""
+    """Rows of the table of phases, and the row of the table of ratios."""
     subject = Subject(spec)
     phases = {
         "fine-tuning (teacher)": subject.finetuning(),
-        **{f"student, {name}": subject.student(name) for name in distillation.TEACHER_GRADIENTS},
+        **{f"student, {name}": subject.student(name) for name in TEACHER_GRADIENTS},
         "student, half the blocks": subject.pruned(),
         "student, bfloat16": in_bfloat16(spec),
     }
@@ -275,7 +253,8 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
         "floor": subject.convolutions(proxies=False),
         "floor with proxies": subject.convolutions(proxies=True),
     }
-    seconds = turns(phases | others)
+    times = measuring.in_turns(phases | others, turns=FLAGS.rounds, seconds=FLAGS.seconds)
+    seconds = {name: found.means for name, found in times.items()}
     memory = [peak_memory(spec, phase) for phase in ("student", "finetuning")]
     label = f"{subject.name}, {subject.size}x{subject.size}"
     student = seconds["student, end_to_end"]
@@ -302,7 +281,7 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
 
 def main(argv: list[str]) -> None:
     """Prints the two tables, Markdown."""
-    common.no_arguments(argv)
+    program.no_arguments(argv)
     phases = [["network", "phase", "ms / step", "images / s", "time / student's"]]
     ratios = [
         [
@@ -322,4 +301,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    program.run(main)
