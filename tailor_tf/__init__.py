@@ -1,31 +1,35 @@
 """tailor_tf: one universal network, tailored to many image-recognition tasks.
 
-NetTailor (Morgado and Vasconcelos, CVPR 2019) for Keras 3 and TensorFlow: the blocks of one
-pre-trained network are shared by all tasks; per task, small layers and gates are trained beside
-them, blocks with little attention are removed, and what is left is as small as the task allows.
+NetTailor (Morgado and Vasconcelos, CVPR 2019) for Keras 3 and TensorFlow. All tasks share the
+blocks of one pre-trained network. For each task, small layers and gates are trained beside these
+blocks, and blocks with little attention are removed. The remaining network is as small as the task
+allows.
 """
 
 import importlib
 
-# Imported when first asked for: networks can be built on any Keras backend without TensorFlow,
-# which data and training need.
+# Modules are imported on first use: data and training need TensorFlow, but networks can be built
+# on any Keras backend without it.
 _HOMES = {
-    "Architecture": "network.graph",
+    "Architecture": "network.architecture",
     "BlockGraph": "network.graph",
     "Bundle": "bundle.loaded",
-    "Path": "network.graph",
+    "Path": "network.architecture",
     "Prediction": "bundle.loaded",
-    "Recipe": "training.loop",
+    "Recipe": "training.recipe",
     "Result": "tailoring.run",
     "Run": "tailoring.run",
     "Settings": "tailoring.settings",
-    "Tailored": "method.task_pack",
+    "Student": "method.student",
     "TailorError": "support.errors",
+    "TailoredTask": "method.task_pack",
+    "TaskInfo": "data.task_info",
+    "TrainingOptions": "training.options",
     "Universal": "backbones.universal",
     "compact": "method.compaction",
-    "load_task": "data",
+    "load_task": "data.sources",
     "load_task_pack": "method.task_pack",
-    "load_universal": "backbones.universal",
+    "load_universal": "backbones.loading",
     "save_task_pack": "method.task_pack",
     "save_universal": "backbones.universal",
     "tailor": "tailoring.run",

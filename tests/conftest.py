@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tailor_tf import backbones
-from tests import helpers
+from tests import builders
 
 
 def pytest_addoption(parser):
@@ -40,10 +40,10 @@ def rng():
 def tiny():
     """Universal network of 12 blocks with 8 to 32 channels on 16-pixel images; read-only."""
     graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
-    return helpers.universal(graph, np.random.default_rng(1))
+    return builders.universal(graph, np.random.default_rng(1))
 
 
 @pytest.fixture(scope="module")
 def small():
-    """Universal network of `helpers.small_graph`; read-only."""
-    return helpers.universal(helpers.small_graph(), np.random.default_rng(2))
+    """Universal network of `builders.small_graph`; read-only."""
+    return builders.universal(builders.small_graph(), np.random.default_rng(2))
