@@ -17,9 +17,9 @@ from tailor_tf.data.tfds_source import load_unlabelled_test
 from tailor_tf.decathlon import challenge, score
 from tailor_tf.network.graph import build_network
 from tests.builders import randomise
-from tests.decathlon import archives
-from tests.decathlon.archives import CLASSES, IMAGES
 from tests.programs import ROOT
+from tests.real import archives
+from tests.real.archives import CLASSES, IMAGES
 
 pytestmark = pytest.mark.slow
 QUICK = """--image_size={size}

@@ -12,7 +12,7 @@ from export.tflite import shared as shared_tflite
 from export.tflite import unfolding
 from tailor_tf import load_task, load_universal, tailor
 from tailor_tf.records.workdir import Workdir
-from tests.export.test_export_real import SETTINGS
+from tests.real.test_export import SETTINGS
 from tests.shared_data import image_set
 
 
