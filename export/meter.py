@@ -23,7 +23,7 @@ from tailor_tf.method.folding import fold
 from tailor_tf.network import costs, keys
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.factories import PlainLayers
-from tailor_tf.network.graph import BlockGraph, build_network, classifier, follow
+from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import full_precision
 from tailor_tf.support import files, measuring
@@ -161,7 +161,7 @@ def _pieces(
     universal = map(Path.block, range(1, graph.num_blocks + 1))
     for path in dict.fromkeys((*universal, *architecture.paths)):
         x = keras.Input(graph.node_shape(path.source))
-        yield path.name, keras.Model(x, follow(graph, path, x, layers))
+        yield path.name, keras.Model(x, add_path(graph, path, x, layers))
     for layer in range(1, graph.num_blocks + 1):
         x = keras.Input(graph.node_shape(layer))
         both = keras.layers.Add()([x, keras.layers.MaxPooling2D(1)(x)])

@@ -132,7 +132,7 @@ class BundleStore:
         Raises:
             BundleError: its file is missing or damaged.
         """
-        return load_universal(self._whole(UNIVERSAL, self.read().universal, _NETWORK))
+        return load_universal(self._checked_file(UNIVERSAL, self.read().universal, _NETWORK))
 
     def task(self, name: str, entry: Entry, universal: Universal) -> TailoredTask:
         """Loads a task of the manifest over the bundle's universal network.
@@ -141,7 +141,7 @@ class BundleStore:
             BundleError: its task pack is missing or damaged.
             task_pack.TaskPackError: `universal` is another network.
         """
-        path = self._whole(PACKS, entry, f"the task pack of {name}")
+        path = self._checked_file(PACKS, entry, f"the task pack of {name}")
         return renamed(load_task_pack(path, universal), name)
 
     def load(self) -> dict[str, TailoredTask]:
@@ -224,7 +224,7 @@ class BundleStore:
 
     def _problems(self, manifest: Manifest) -> Iterator[str]:
         try:
-            tensors, _ = weights.read(self._whole(UNIVERSAL, manifest.universal, _NETWORK))
+            tensors, _ = weights.read(self._checked_file(UNIVERSAL, manifest.universal, _NETWORK))
             own = {key: value for key, value in tensors.items() if not keys.is_classifier(key)}
             if weights.checksum(own) != manifest.fingerprint:
                 yield f"{_NETWORK} is not the one that {MANIFEST} says"
@@ -233,7 +233,7 @@ class BundleStore:
         for name, entry in manifest.tasks.items():
             what = f"the task pack of {name}"
             try:
-                header = read_header(self._whole(PACKS, entry, what))
+                header = read_header(self._checked_file(PACKS, entry, what))
                 if header.fingerprint != manifest.fingerprint:
                     yield f"{what} belongs to another universal network"
             except TailorError as error:
@@ -242,7 +242,7 @@ class BundleStore:
     def _file(self, folder: str, entry: Entry) -> pathlib.Path:
         return self.path / folder / f"{entry.sha256}.safetensors"
 
-    def _whole(self, folder: str, entry: Entry, what: str) -> pathlib.Path:
+    def _checked_file(self, folder: str, entry: Entry, what: str) -> pathlib.Path:
         """The path of a file, after a check of its size and checksum."""
         path = self._file(folder, entry)
         try:

@@ -5,7 +5,7 @@ import keras
 from tailor_tf.method.student import Student
 from tailor_tf.network import keys, weights
 from tailor_tf.network.factories import PlainLayers
-from tailor_tf.network.graph import classifier, follow
+from tailor_tf.network.graph import add_path, classifier
 from tailor_tf.network.layers import full_precision
 
 
@@ -28,7 +28,7 @@ def compact(student: Student) -> keras.Model:
     for layer in architecture.layers:
         paths = [
             keras.layers.Rescaling(gates[path], name=f"{path.name}_gate")(
-                follow(graph, path, nodes[path.source], layers)
+                add_path(graph, path, nodes[path.source], layers)
             )
             for path in architecture.into(layer)
         ]

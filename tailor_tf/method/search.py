@@ -100,7 +100,7 @@ def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
     return choose(reached, max(reached.values()))
 
 
-def hopeless(
+def is_out_of_reach(
     curve: Sequence[float], others: Sequence[Sequence[float]], *, goal: float, margin: float
 ) -> bool:
     """Whether a level is not expected to reach the goal, judged by the levels trained to the end.

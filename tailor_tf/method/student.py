@@ -11,7 +11,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.factories import NewLayers, UniversalLayers
-from tailor_tf.network.graph import BlockGraph, build_network, classifier, follow
+from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
 from tailor_tf.network.layers import GatedSum
 from tailor_tf.support.errors import TailorError
 
@@ -124,7 +124,7 @@ def build_student(
     for layer in architecture.layers:
         paths = architecture.into(layer)
         arriving = [
-            follow(graph, path, nodes[path.source], shared if path.universal else own)
+            add_path(graph, path, nodes[path.source], shared if path.universal else own)
             for path in paths
         ]
         gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))

@@ -17,7 +17,7 @@ from tailor_tf.network import keys
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.cost import Cost
 from tailor_tf.network.factories import NewLayers
-from tailor_tf.network.graph import BlockGraph, Part, follow
+from tailor_tf.network.graph import BlockGraph, Part, add_path
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import GatedSum, Shared
 from tailor_tf.support.errors import TailorError
@@ -77,7 +77,7 @@ def _part_model(part: Part) -> keras.Model:
 @functools.cache
 def _proxy_model(graph: BlockGraph, path: Path) -> keras.Model:
     x = keras.Input(graph.node_shape(path.source))
-    return keras.Model(x, follow(graph, path, x, NewLayers()))
+    return keras.Model(x, add_path(graph, path, x, NewLayers()))
 
 
 def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
@@ -152,14 +152,7 @@ def path_shares(
 ) -> dict[Path, float]:
     """Complexity of each path, divided by the universal network's: `C` of eq. 5.
 
-    Args:
-        graph: the universal network's description.
-        architecture: the paths.
-        count: one of `COMPLEXITIES`.
-        latencies: the measured latencies, required for "latency_ms".
-
-    Raises:
-        TailorError: `count` is "latency_ms" and there are no latencies.
+    Arguments and errors are those of `path_complexities`.
     """
     total = universal_complexity(graph, count, latencies)
     complexities = path_complexities(graph, architecture, count, latencies)

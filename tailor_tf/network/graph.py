@@ -152,7 +152,7 @@ def classifier(num_classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(num_classes, dtype=precision, name=keys.CLASSIFIER)
 
 
-def follow(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
+def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
     """Adds a path, a universal block or a proxy, to a functional model.
 
     Args:

@@ -18,17 +18,22 @@ SUMMARY = "summary.md"  # in the folder of an export's version
 
 
 @dataclasses.dataclass(frozen=True)
-class Exports:
+class _Folder:
+    path: pathlib.Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", pathlib.Path(self.path))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+class Exports(_Folder):
     """Folder of exported artifacts: of single tasks, and of many tasks together.
 
     Attributes:
         path: the folder; a string is accepted, too.
     """
-
-    path: pathlib.Path
-
-    def __post_init__(self):
-        object.__setattr__(self, "path", pathlib.Path(self.path))
 
     def files(self, task: str) -> pathlib.Path:
         """Folder of the versions of a task's TFLite and ONNX files, with record and summary."""
@@ -48,21 +53,12 @@ class Exports:
         return sorted((self.path / "files").glob(f"*/*/{SUMMARY}"))
 
 
-@dataclasses.dataclass(frozen=True)
-class Workdir:
+class Workdir(_Folder):
     """Working directory of a run.
 
     Attributes:
         path: the directory, which need not exist; a string is accepted, too.
     """
-
-    path: pathlib.Path
-
-    def __post_init__(self):
-        object.__setattr__(self, "path", pathlib.Path(self.path))
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     @property
     def flags(self) -> pathlib.Path:
@@ -142,18 +138,12 @@ def _phase(name: str) -> Phase | None:
         return None
 
 
-@dataclasses.dataclass(frozen=True)
-class SourceWorkdir:
+class SourceWorkdir(_Folder):
     """Working directory of a pre-training.
 
     Attributes:
         path: the directory, which need not exist; a string is accepted, too.
     """
-
-    path: pathlib.Path
-
-    def __post_init__(self):
-        object.__setattr__(self, "path", pathlib.Path(self.path))
 
     @property
     def universal(self) -> pathlib.Path:

@@ -49,12 +49,12 @@ class LevelSearch:
         Raises:
             TailorError: no pruned network is within the budget.
         """
-        numbers = self._settings.levels(self._costs.graph.num_blocks)
+        candidates = self._settings.levels(self._costs.graph.num_blocks)
         goal, budget = self._goal(), self._settings.budget
         if self._settings.prune_blocks is not None:
             # Levels that were asked for by number are trained to the end.
-            return search.first_within(numbers, self._tune, goal=goal)
-        levels, largest_first = self._levels(), numbers[::-1]
+            return search.first_within(candidates, self._tune, goal=goal)
+        levels, largest_first = self._levels(), candidates[::-1]
         tune = functools.partial(self._tune, goal=goal)
         if goal is None:
             return levels.most_accurate(largest_first, budget, tune)
@@ -93,16 +93,16 @@ class LevelSearch:
             goal: validation accuracy to reach, 0..1; training stops when it is out of reach. `None`
                 trains to the end.
         """
-        self._phases.finetuned(self.plan(level), functools.partial(self._is_hopeless, goal))
+        self._phases.finetuned(self.plan(level), functools.partial(self._is_out_of_reach, goal))
         self._tuned[level] = self._record(level).accuracy["validation"]
         return self._tuned[level]
 
-    def _is_hopeless(self, goal: float | None, curve: Sequence[float]) -> bool:
+    def _is_out_of_reach(self, goal: float | None, curve: Sequence[float]) -> bool:
         if goal is None or not curve:
             return False
         curves = [self._record(level).curve for level in self._tuned]
         whole = [other for other in curves if len(other) == self._settings.finetune.epochs]
-        return search.hopeless(curve, whole, goal=goal, margin=self._margin(goal))
+        return search.is_out_of_reach(curve, whole, goal=goal, margin=self._margin(goal))
 
     def _record(self, level: Level) -> PhaseRecord:
         return self._records.read_phase(names.finetuned(level))

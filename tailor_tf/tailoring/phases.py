@@ -39,31 +39,24 @@ class LevelPlan:
     start: "LevelPlan | None" = None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Phases:
     """Makes the networks of a run's phases: trains them, or reads those that are finished.
 
-    Args:
+    Attributes:
         universal: the universal network; not changed.
         settings: settings of the run.
         depends_on: all settings that the result of each phase depends on.
-        run_costs: costs of the run's networks.
+        costs: costs of the run's networks.
         trainer: trains the model of a phase and writes its record.
     """
 
-    def __init__(
-        self,
-        universal: Universal,
-        settings: Settings,
-        depends_on: PhaseSettings,
-        run_costs: RunCosts,
-        trainer: PhaseTrainer,
-    ):
-        self.universal = universal
-        self.settings = settings
-        self.depends_on = depends_on
-        self.costs = run_costs
-        self.trainer = trainer
-        self._made: dict[Any, Any] = {}
+    universal: Universal
+    settings: Settings
+    depends_on: PhaseSettings
+    costs: RunCosts
+    trainer: PhaseTrainer
+    _made: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def _num_classes(self) -> int:

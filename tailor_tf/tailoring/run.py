@@ -6,7 +6,6 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -95,7 +94,7 @@ class Run:
             task, self.records, seed=self.settings.seed, callbacks=callbacks, options=options
         )
         self._make_phases = make_phases
-        self._numbers = self.settings.levels(universal.graph.num_blocks)
+        self._levels = self.settings.levels(universal.graph.num_blocks)
         full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
         self._costs = RunCosts(universal.graph, task.num_classes, full, self.settings)
         self._costs.check_budget()
@@ -145,11 +144,11 @@ class Run:
         if method == "nettailor":
             looked_at.append(names.STUDENT)
             looked_at += [
-                make(n) for n in self._numbers for make in (names.pruned, names.finetuned)
+                make(level) for level in self._levels for make in (names.pruned, names.finetuned)
             ]
-        anew = forgotten(redo) if redo else ()
+        forgotten = kinds_to_forget(redo) if redo else ()
         depends_on = self._depends_on()
-        self._trainer.check({p: depends_on.of(p) for p in looked_at if p.kind not in anew})
+        self._trainer.check({p: depends_on.of(p) for p in looked_at if p.kind not in forgotten})
 
     def forget(self, stage: str) -> None:
         """Removes the files of a stage and of all later stages, so that they run again.
@@ -160,7 +159,7 @@ class Run:
         Raises:
             TailorError: an unknown stage.
         """
-        kinds = forgotten(stage)
+        kinds = kinds_to_forget(stage)
         if stage not in BASELINES:
             self.workdir.forget_result()
         self.workdir.forget(kinds)
@@ -187,7 +186,7 @@ class Run:
         if until != "teacher":
             phases.student()
         if until == "prune":
-            for level in self._numbers:
+            for level in self._levels:
                 phases.pruned(self.search.plan(level))
         return None
 
@@ -282,7 +281,7 @@ class Run:
         )
 
 
-def forgotten(stage: str) -> tuple[str, ...]:
+def kinds_to_forget(stage: str) -> tuple[str, ...]:
     """Kinds of the phases whose files are removed when a stage is run again.
 
     Raises:
@@ -296,10 +295,14 @@ def tailor(
     task: Task,
     workdir: str | os.PathLike,
     settings: Settings | None = None,
-    **options: Any,
+    *,
+    callbacks: Callbacks = no_callbacks,
+    meter: Meter | None = None,
+    options: TrainingOptions | None = None,
 ) -> Result:
     """Tailors a universal network to a task: runs all phases that are not finished in `workdir`.
 
-    Args and errors are the same as for `Run` and `Run.result`.
+    Arguments and errors are the same as for `Run` and `Run.result`.
     """
-    return Run(universal, task, workdir, settings, **options).result()
+    run = Run(universal, task, workdir, settings, callbacks=callbacks, meter=meter, options=options)
+    return run.result()

@@ -131,11 +131,11 @@ CURVES = [[0.2, 0.5, 0.7, 0.75, 0.8, 0.82]]  # gains 0.12 from the third epoch o
     ],
 )
 def test_hopeless(curve, expected):
-    assert search.hopeless(curve, CURVES, goal=0.82, margin=0.02) == expected
+    assert search.is_out_of_reach(curve, CURVES, goal=0.82, margin=0.02) == expected
 
 
 def test_nothing_is_hopeless_before_a_level_was_trained_to_its_end():
-    assert not search.hopeless([0.1] * 5, [], goal=0.9, margin=0.0)
+    assert not search.is_out_of_reach([0.1] * 5, [], goal=0.9, margin=0.0)
 
 
 @pytest.fixture
