@@ -18,5 +18,4 @@ FOUND = [
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.stem)
 def test_examples_of_docstrings(path):
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    result = doctest.testmod(module)
-    assert result.attempted and not result.failed
+    assert not doctest.testmod(module).failed

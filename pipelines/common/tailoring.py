@@ -9,18 +9,13 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import TEACHER_GRADIENTS
+from tailor_tf.network import cost
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.tailoring.settings import Settings
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
-BUDGETS = {
-    "max_madds": "multiply_adds",
-    "max_params": "parameters",
-    "max_task_params": "task_parameters",
-    "max_latency_ms": "latency_ms",
-}
-COMPLEXITIES = {"madds": "multiply_adds", "params": "parameters", "latency": "latency_ms"}
+COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COMPLEXITIES}
 _RECIPES = ("teacher", "student", "finetune", "baseline")
 _AS_GIVEN = ("teacher_weight", "teacher_gradient", "estimator", "proxy_threshold", "seed")
 
@@ -84,17 +79,17 @@ def _define_target() -> None:
         "Largest loss of validation accuracy against the teacher, percentage points; "
         f"{DEFAULTS.tolerance} by default, no limit if only a budget is given.",
     )
-    for name, count in BUDGETS.items():
-        limit = f"Largest number of {count.replace('_', '-')} of the network, such as 20e6."
-        if name == "max_latency_ms":
+    for count in cost.COUNTS.values():
+        limit = f"Largest number of {count.words} of the network, such as 20e6."
+        if count.flag == "latency":
             limit = "Largest latency for one image in LiteRT on this machine, milliseconds."
-        flags.DEFINE_float(name, None, limit, lower_bound=0)
+        flags.DEFINE_float(count.budget_flag, None, limit, lower_bound=0)
 
 
 def settings() -> Settings:
     """The settings that the flags describe."""
-    limits = {count: FLAGS[name].value for name, count in BUDGETS.items()}
-    budget = {count: limit for count, limit in limits.items() if limit is not None}
+    limits = {name: FLAGS[count.budget_flag].value for name, count in cost.COUNTS.items()}
+    budget = {name: limit for name, limit in limits.items() if limit is not None}
     by_default = None if budget else DEFAULTS.tolerance
     return Settings(
         tolerance=by_default if FLAGS.tolerance is None else FLAGS.tolerance,

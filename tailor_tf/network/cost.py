@@ -4,7 +4,45 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-COMPLEXITIES = ("multiply_adds", "parameters", "latency_ms")  # counts of `Cost` that E[C] may use
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """A count of `Cost` that may be limited by a budget, registered in `COUNTS` under its name.
+
+    Attributes:
+        flag: name of the count in flags, such as "madds".
+        budget_flag: flag of its limit, such as "max_madds".
+        words: name in messages, behind the number: "multiply-adds".
+        label: name on axes and in tables, with the unit: "multiply-adds (M)".
+        unit: a number is divided by this to be shown under `label`.
+        digits: format of the number in messages.
+        is_complexity: whether E[C] may be counted in it; `costs` then counts it for each path.
+    """
+
+    flag: str
+    budget_flag: str
+    words: str
+    label: str
+    unit: float = 1e6
+    digits: str = ",.0f"
+    is_complexity: bool = True
+
+
+COUNTS: Mapping[str, Count] = {
+    "multiply_adds": Count("madds", "max_madds", "multiply-adds", "multiply-adds (M)"),
+    "parameters": Count("params", "max_params", "parameters", "parameters (M)"),
+    "task_parameters": Count(
+        "task_params",
+        "max_task_params",
+        "task parameters",
+        "task parameters (M)",
+        is_complexity=False,
+    ),
+    "latency_ms": Count(
+        "latency", "max_latency_ms", "ms of latency", "predicted latency (ms)", 1.0, ",.3g"
+    ),
+}
+COMPLEXITIES = tuple(name for name, count in COUNTS.items() if count.is_complexity)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +82,5 @@ class Cost:
 
 def in_words(counts: Mapping[str, float]) -> str:
     """Counts of `Cost`, by name, in words: "20,000,000 multiply-adds, 4 ms of latency"."""
-    words = []
-    for name, value in counts.items():
-        unit = "ms of latency" if name == "latency_ms" else name.replace("_", "-")
-        words.append(f"{value:,.3g} {unit}" if name == "latency_ms" else f"{value:,.0f} {unit}")
-    return ", ".join(words)
+    known = ((COUNTS[name], value) for name, value in counts.items())
+    return ", ".join(f"{value:{count.digits}} {count.words}" for count, value in known)

@@ -10,6 +10,7 @@ parameters of a network, but they are stored per task and count as task paramete
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -88,12 +89,19 @@ def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
 
 def path_multiply_adds(graph: BlockGraph, path: Path) -> int:
     """Multiply-adds of a path into a layer for one image, its gate included."""
-    return multiply_adds(_path_model(graph, path)) + math.prod(graph.node_shape(path.target))
+    return _of_path(graph, path, "multiply_adds")
 
 
-def path_parameters(graph: BlockGraph, path: Path) -> int:
-    """Parameters of a path into a layer, its gate included."""
-    return parameters(_path_model(graph, path)) + 1
+# By complexity: count of a model, and count of the gate of a path from the shape of its output.
+_RULES: dict[str, tuple[Callable[[keras.Model], int], Callable[[Sequence[int]], int]]] = {
+    "multiply_adds": (multiply_adds, math.prod),
+    "parameters": (parameters, lambda shape: 1),
+}
+
+
+def _of_path(graph: BlockGraph, path: Path, count: str) -> int:
+    of_model, of_gate = _RULES[count]
+    return of_model(_path_model(graph, path)) + of_gate(graph.node_shape(path.target))
 
 
 def universal_complexity(
@@ -114,8 +122,8 @@ def universal_complexity(
     """
     if count == "latency_ms":
         return _known(latencies).universal
-    of_part = {"multiply_adds": multiply_adds, "parameters": parameters}[count]
-    return sum(of_part(_part_model(part)) for part in (graph.stem, *graph.blocks))
+    of_model, _ = _RULES[count]
+    return sum(of_model(_part_model(part)) for part in (graph.stem, *graph.blocks))
 
 
 def path_complexities(
@@ -140,8 +148,7 @@ def path_complexities(
     """
     if count == "latency_ms":
         return {path: _known(latencies).path(path) for path in architecture.paths}
-    of_path = {"multiply_adds": path_multiply_adds, "parameters": path_parameters}[count]
-    return {path: of_path(graph, path) for path in architecture.paths}
+    return {path: _of_path(graph, path, count) for path in architecture.paths}
 
 
 def path_shares(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tailor_tf.network.architecture import Path
+from tailor_tf.network.cost import COUNTS
 from tailor_tf.records.records import PhaseRecord
 from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 _NAMED_CLASSES = 45  # more names of classes than that cannot be read
 
 # Counts as an axis names them, and the divisor of their values.
-_COMPLEXITIES = {
-    "multiply_adds": ("multiply-adds (M)", 1e6),
-    "parameters": ("parameters (M)", 1e6),
-    "latency_ms": ("predicted latency (ms)", 1.0),
-}
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -116,11 +112,11 @@ def levels_figure(outcome: Outcome) -> "Figure":
     """
     figure = _figure(9, 4.2)
     axes = figure.subplots()
-    label, unit = _COMPLEXITIES[outcome.complexity]
+    count = COUNTS[outcome.complexity]
     for point in _points(outcome):
-        _draw_point(axes, outcome, point, unit)
-    _draw_goals(axes, outcome, unit)
-    axes.set(xlabel=label, ylabel="validation accuracy (%)")
+        _draw_point(axes, outcome, point, count.unit)
+    _draw_goals(axes, outcome, count.unit)
+    axes.set(xlabel=count.label, ylabel="validation accuracy (%)")
     axes.set_xlim(left=0)
     axes.margins(x=0.12)
     _plain(axes)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf.method import pruning
-from tailor_tf.network.cost import COMPLEXITIES
+from tailor_tf.network.cost import COMPLEXITIES, COUNTS
 from tailor_tf.records.level import Level
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training.recipe import Recipe
@@ -79,6 +79,10 @@ class Settings:
         if self.complexity not in COMPLEXITIES:
             known = ", ".join(COMPLEXITIES)
             raise TailorError(f"Unknown complexity {self.complexity!r}; known are {known}.")
+        if unknown := set(self.budget) - set(COUNTS):
+            raise TailorError(
+                f"Unknown count {min(unknown)!r} in the budget; known are {', '.join(COUNTS)}."
+            )
         if self.complexity_weight is None and self.complexity not in self.budget:
             raise TailorError(
                 f"There is no complexity weight and no budget of {self.complexity}; give a budget "

@@ -145,7 +145,7 @@ def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_pat
     assert all(np.isfinite(value).all() for value in tensors.values())
 
 
-@pytest.mark.slow  # tests/test_training.py stops a small network after every step
+@pytest.mark.slow  # tests/training/test_loop.py stops a small network after every step
 def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_path):
     """Killed after its first epoch and started again, a phase ends as if nothing had happened."""
 
