@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,10 +21,30 @@ from tailor_tf.data.task import Task
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.folding import fold
 
-if TYPE_CHECKING:
-    from export.options import Options
-
 Compare = Callable[[pathlib.Path], Parity]  # of an artifact with its network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArtifactOptions:
+    """Options that formats follow; `options.Options` has those of the whole export, too.
+
+    Attributes:
+        precisions: precisions of formats that have several.
+        integer_io: whether images and logits of int8 files are int8, too.
+        max_accuracy_drop: percentage points of accuracy that integer precisions may lose. Where
+            "int8" loses more, it is trained with quantisation.
+        sparsity: share of weights that become zero in further files, 0..1; `None` for no such
+            files.
+        clusters: distinct values per kernel in further files; `None` for no such files.
+        optimize_epochs: passes over the training images for each of these trainings.
+    """
+
+    precisions: tuple[str, ...] = ()
+    integer_io: bool = False
+    max_accuracy_drop: float = 0.5
+    sparsity: float | None = None
+    clusters: int | None = None
+    optimize_epochs: int = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,7 +169,7 @@ class Family:
 
     name: str
     usage: str
-    formats: "Callable[[Options], Sequence[Format]]"
+    formats: Callable[[ArtifactOptions], Sequence[Format]]
     recognises: Callable[[pathlib.Path], bool]
     load: Callable[[pathlib.Path, int], Runtime]
     modules: tuple[str, ...]

@@ -5,25 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from export import formats as registry
-from export.format import Format
+from export.format import ArtifactOptions, Format
 from export.metadata import ArtifactError
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(ArtifactOptions):
     """Options of the export of one task.
 
     Attributes:
         formats: names of formats, some of `formats.FAMILIES`; all by default.
         precisions: precisions of formats that have several, some of `formats.precisions`; all by
             default. Other formats are float32.
-        integer_io: whether images and logits of int8 files are int8, too.
-        max_accuracy_drop: percentage points of accuracy that integer precisions may lose. Where
-            "int8" loses more, it is trained with quantisation.
-        sparsity: share of weights that become zero in further files, 0..1; `None` for no such
-            files.
-        clusters: distinct values per kernel in further files; `None` for no such files.
-        optimize_epochs: passes over the training images for each of these trainings.
         keep_versions: versions that are kept, 1 or more.
         measure: whether latency and memory are measured.
 
@@ -33,11 +26,6 @@ class Options:
 
     formats: tuple[str, ...] = dataclasses.field(default_factory=lambda: tuple(registry.FAMILIES))
     precisions: tuple[str, ...] = dataclasses.field(default_factory=registry.precisions)
-    integer_io: bool = False
-    max_accuracy_drop: float = 0.5
-    sparsity: float | None = None
-    clusters: int | None = None
-    optimize_epochs: int = 3
     keep_versions: int = 3
     measure: bool = True
 

@@ -18,9 +18,8 @@ from export import metadata, shared_tasks
 from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError
 from export.runtimes import Runtime
-from export.saved_model import single
-from export.serving import requests
-from export.serving.requests import signatures
+from export.saved_model import requests, single
+from export.saved_model.requests import signatures
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle import sharing
 from tailor_tf.data.images import resize_and_crop

@@ -14,7 +14,7 @@ from export.encoded import decode_batch
 from export.format import Format, Subject, first_images
 from export.metadata import ArtifactError
 from export.runtimes import Runtime
-from export.serving import requests
+from export.saved_model import requests
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.images import resize_and_crop
 from tailor_tf.data.task_info import TaskInfo

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from export import encoded, formats
 from export.metadata import ArtifactError
-from export.serving import requests
+from export.saved_model import requests
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 BATCH = 16  # images of a request at most

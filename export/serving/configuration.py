@@ -7,7 +7,7 @@ import string
 
 from google.protobuf import text_format
 
-from export.serving.requests import MAX_BATCH
+from export.saved_model.requests import MAX_BATCH
 from tailor_tf.support import files
 
 GRPC_PORT, REST_PORT = 8500, 8501

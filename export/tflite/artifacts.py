@@ -4,25 +4,21 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import keras
 
 from export import parity
-from export.format import Compare, Format, QuantisationAware, Subject
+from export.format import ArtifactOptions, Compare, Format, QuantisationAware, Subject
 from export.optimize import description, optimize
 from export.optimize.job import Job
 from export.parity import Limits
 from export.tflite import kernels, single
 from export.tflite.calibration import calibration_images
 
-if TYPE_CHECKING:
-    from export.options import Options
-
 _NO_VARIANT = ""
 
 
-def formats(options: "Options") -> list["TFLite"]:
+def formats(options: ArtifactOptions) -> list["TFLite"]:
     """The TFLite files that options ask for.
 
     Raises:
@@ -36,7 +32,7 @@ def formats(options: "Options") -> list["TFLite"]:
     ]
 
 
-def _jobs(options: "Options") -> dict[str, Job]:
+def _jobs(options: ArtifactOptions) -> dict[str, Job]:
     """Trainings towards files that compress well, by the variant's name."""
     wanted = {"sparse": ("sparsify", options.sparsity), "clustered": ("cluster", options.clusters)}
     return {
@@ -63,7 +59,7 @@ class TFLite(Format):
     """
 
     precision: str
-    options: "Options"
+    options: ArtifactOptions
     variant: str = _NO_VARIANT
     trained: Callable[[Subject], keras.Model] | None = None
 

@@ -9,9 +9,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import bundle, parity, shared_tasks, sizes
 from export.metadata import ArtifactError
+from export.saved_model import requests
 from export.saved_model import shared as shared_saved_model
 from export.saved_model import single as saved_model
-from export.serving import requests
 from tailor_tf.bundle import sharing
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold

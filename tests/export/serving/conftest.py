@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from export.saved_model import requests
 from export.saved_model import single as saved_model
-from export.serving import configuration, requests
+from export.serving import configuration
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact

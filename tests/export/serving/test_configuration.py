@@ -11,7 +11,8 @@ from google.protobuf import (
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export.serving import configuration, requests
+from export.saved_model import requests
+from export.serving import configuration
 
 
 def _message(text, name):

@@ -113,7 +113,9 @@ def test_a_training_serves_all_precisions(subject, monkeypatch):
     monkeypatch.setattr(optimize, "compress", compress)
     monkeypatch.setattr(artifacts.single, "convert", lambda *args, **kwargs: b"")
     monkeypatch.setattr(artifacts.single, "save", lambda *args: None)
-    options = Options(("tflite",), ("float32", "dynamic"), sparsity=0.5, clusters=16)
+    options = Options(
+        formats=("tflite",), precisions=("float32", "dynamic"), sparsity=0.5, clusters=16
+    )
     files = options.artifacts()
     assert [each.file_name for each in files] == [
         f"{variant}{precision}.tflite"

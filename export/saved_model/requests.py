@@ -1,4 +1,4 @@
-"""Requests to TensorFlow Serving: names of signatures, messages, and warm-up."""
+"""Requests to a SavedModel in TensorFlow Serving: names of signatures, messages, and warm-up."""
 
 import os
 import pathlib
