@@ -135,7 +135,9 @@ class TestPretendFormat:
     def test_one_that_is_off_is_not_published(self, exportable, task, tmp_path, monkeypatch):
         monkeypatch.setattr(Pretend, "limits", parity.Limits(max_accuracy_drop=-1.0))
         with pytest.raises(parity.ParityError, match="pretend is not what was trained"):
-            exporter.export(exportable, task, tmp_path, Options(("pretend",), measure=False))
+            exporter.export(
+                exportable, task, tmp_path, Options(formats=("pretend",), measure=False)
+            )
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
     def test_it_is_exported_for_a_whole_bundle(self, small, tmp_path):
