@@ -79,8 +79,13 @@ def cut(
         normalisation=normalisation,
     )
     parts = [keys.STEM, *(block.name for block in graph.blocks), keys.HEAD]
+    return graph, _weights(dict(zip(parts, [*segments, head], strict=True)))
+
+
+def _weights(segments: Mapping[str, keras.Model | None]) -> dict[str, np.ndarray]:
+    """The weights by key of the networks of stem, blocks and head, given by the part's name."""
     tensors = {}
-    for part, segment in zip(parts, [*segments, head], strict=True):
+    for part, segment in segments.items():
         for layer in segment.layers if segment else ():
             name = keys.within(part, layer.name)
             if isinstance(layer, kl.BatchNormalization):  # it may have no scale or no offset
@@ -90,7 +95,7 @@ def cut(
             for variable in layer.weights:
                 key = keys.stable(f"{name}/{variable.name}", tensors)
                 tensors[key] = np.array(variable)
-    return graph, tensors
+    return tensors
 
 
 def replay(model: keras.Model, x: Any, copy: Callable[[keras.Operation], Callable]) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -115,7 +115,20 @@ def pretrain(
         validate=lambda: {"validation_accuracy": accuracy(task.validation)},
         callbacks=callbacks,
     )
-    record = PretrainingRecord(
+    record = _record(graph, task, model, history, accuracy)
+    save_universal(files.universal, graph, model)
+    write_text(files.record, json.dumps(dataclasses.asdict(record), indent=1))
+    return record
+
+
+def _record(
+    graph: BlockGraph,
+    task: Task,
+    model: keras.Model,
+    history: Sequence[Mapping[str, Any]],
+    accuracy: Callable[[Split], float],
+) -> PretrainingRecord:
+    return PretrainingRecord(
         backbone=dict(graph.config),
         task=task.name,
         classes=task.num_classes,
@@ -127,6 +140,3 @@ def pretrain(
         seconds=sum(epoch["seconds"] for epoch in history),
         history=history,
     )
-    save_universal(files.universal, graph, model)
-    write_text(files.record, json.dumps(dataclasses.asdict(record), indent=1))
-    return record
