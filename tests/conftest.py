@@ -26,6 +26,12 @@ def rewrite_snapshots(request):
     return request.config.getoption("--rewrite-snapshots")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _seed_of_module():
+    """The networks that a module's tests share are the same whichever tests ran before."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     keras.utils.set_random_seed(0)

@@ -282,11 +282,14 @@ class TestSearch:
         settings = self.settings(tolerance=-100)
         with pytest.raises(KeyboardInterrupt):
             tailor(universal, digits, workdir, settings, callbacks=killing)
-        assert started == ["finetuned_4", "finetuned_1"]
         result = tailor(universal, digits, workdir, settings, callbacks=killing)
-        run = record(workdir, "selection")
-        assert started[2:] == [f"finetuned_{level}" for level in run["levels"][1:]]
-        assert run["levels"] == ["4", "1", "0"]
+        levels = record(workdir, "selection")["levels"]
+        first, *after = [f"finetuned_{level}" for level in levels]
+        assert started == [first, after[0], *after]  # the killed one again, the finished one not
+        blocks = [int(level) for level in levels]
+        assert 3 <= blocks[0] <= 4  # about a third of 12: which numbers differ is up to the gates
+        assert blocks == sorted(blocks, reverse=True)
+        assert blocks[-1] == 0
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
