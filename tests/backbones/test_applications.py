@@ -64,7 +64,8 @@ def test_cut_and_original_agree(networks):
     kernel, bias = universal.model.get_layer("classifier").get_weights()
     logits = universal.model(images, training=False)["logits"].numpy()
     expected = features @ kernel + bias
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    summands = np.abs(features) @ np.abs(kernel)  # the logit may be far smaller, by cancellation
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * summands.max())
     assert costs.parameters(
         universal.model
     ) - kernel.size - bias.size == original.count_params() - (costs.statistics(original))
