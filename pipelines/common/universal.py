@@ -14,7 +14,7 @@ FLAGS = flags.FLAGS
 def define() -> None:
     """Defines the flags of the universal network."""
     usages = ", ".join(source.usage for source in SOURCES)
-    flags.DEFINE_string("universal", "tiny_imagenet", f"Universal network: {usages}.")
+    flags.DEFINE_string("universal", "imagenet", f"Universal network: {usages}.")
     flags.DEFINE_string(
         "backbone",
         None,

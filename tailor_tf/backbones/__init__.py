@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 
-from tailor_tf.backbones import applications, resnet, torch_names
+from tailor_tf.backbones import applications, efficientnet_lite, resnet, torch_names
 from tailor_tf.backbones.backbone import Backbone
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import BlockGraph
@@ -19,6 +19,7 @@ BACKBONES: Mapping[str, Backbone] = {
     "cifar_resnet32": resnet.cifar("cifar_resnet32", (5, 5, 5)),
     "cifar_resnet44": resnet.cifar("cifar_resnet44", (7, 7, 7)),
     "cifar_resnet56": resnet.cifar("cifar_resnet56", (9, 9, 9)),
+    "efficientnet_lite0": Backbone(efficientnet_lite.efficientnet_lite0),
 }
 
 

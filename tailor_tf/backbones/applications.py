@@ -136,13 +136,13 @@ def _is_keras_file(name: str) -> bool:
 
 
 KERAS_SOURCE = Source(
-    usage=f"{DOWNLOADED} or an .h5 file with a backbone of keras.applications",
-    accepts=lambda name: name == DOWNLOADED or _is_keras_file(name),
+    usage=f"{DOWNLOADED} or an .h5 file, each with a backbone of keras.applications",
+    accepts=lambda name, backbone: name == DOWNLOADED or _is_keras_file(name),
     load=_load_by_keras,
 )
 
 HUB_SOURCE = Source(
     usage=f"{HUB}PRESET",
-    accepts=lambda name: name.startswith(HUB),
+    accepts=lambda name, backbone: name.startswith(HUB),
     load=_load_by_hub,
 )

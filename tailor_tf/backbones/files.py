@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tailor_tf import backbones
+from tailor_tf.backbones import applications
 from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.network import weights
 
-SHIPPED: Mapping[str, pathlib.Path] = {
-    "tiny_imagenet": pathlib.Path(__file__).with_name("shipped")
-    / "wide_resnet26_w0.5_32_tiny_imagenet.safetensors",
+_FOLDER = pathlib.Path(__file__).with_name("shipped")
+
+SHIPPED: Mapping[str, pathlib.Path] = {  # beside each file lies its model card
+    "imagenet": _FOLDER / "efficientnet_lite0_imagenet.safetensors",
+    "tiny_imagenet": _FOLDER / "wide_resnet26_w0.5_32_tiny_imagenet.safetensors",
 }
 
 
@@ -43,12 +46,13 @@ def load_file(path: str, backbone: str | None, config: Mapping[str, Any]) -> Uni
 
 SHIPPED_SOURCE = Source(
     usage=", ".join(SHIPPED),
-    accepts=SHIPPED.__contains__,
+    # With another backbone, Keras's weights of the same name are meant.
+    accepts=lambda name, backbone: name in SHIPPED and backbone not in applications.names(),
     load=lambda name, backbone, config: load_file(str(SHIPPED[name]), backbone, config),
 )
 
 FILE_SOURCE = Source(
     usage="the path of a weights file",
-    accepts=lambda name: pathlib.Path(name).exists(),
+    accepts=lambda name, backbone: pathlib.Path(name).exists(),
     load=load_file,
 )

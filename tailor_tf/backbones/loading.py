@@ -23,7 +23,8 @@ def load_universal(
 
     Args:
         source: one of
-            - the name of a shipped network, such as "tiny_imagenet";
+            - the name of a shipped network: "imagenet" for photographs, an EfficientNet-Lite0, or
+              "tiny_imagenet" for small pictures;
             - the path of a safetensors file of `save_universal`;
             - the path of a safetensors file of a PyTorch program, with `backbone`;
             - "imagenet", with a `backbone` of `keras.applications`: downloads its weights;
@@ -41,7 +42,7 @@ def load_universal(
     """
     name = os.fspath(source)
     for known in SOURCES:
-        if known.accepts(name):
+        if known.accepts(name, backbone):
             return known.load(name, backbone, config)
     usages = ", ".join(known.usage for known in SOURCES)
     raise WeightsError(f"No universal network {name!r}; expected {usages}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from keras import layers as kl
 
 from tailor_tf.backbones import torch_names
-from tailor_tf.backbones.backbone import Backbone
+from tailor_tf.backbones.backbone import Backbone, check_size
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import BlockGraph, chain
 from tailor_tf.support.errors import TailorError
@@ -37,14 +37,6 @@ def _norm_average(x, *, name, layers):
     return _average(layers.batch_norm(f"{name}_bn")(x), name=name, layers=layers)
 
 
-def _check_size(name: str, image_size: int, stride: int) -> None:
-    if image_size <= 0 or image_size % stride:
-        raise TailorError(
-            f"{name} got image_size {image_size}; expected a positive multiple of {stride}, "
-            "the product of its strides."
-        )
-
-
 def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) -> BlockGraph:
     """ResNet in torchvision's layout: 7x7 stem, then four stages (He et al. 2016).
 
@@ -57,7 +49,7 @@ def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) ->
     Raises:
         TailorError: an image size that is not a positive multiple of 32.
     """
-    _check_size(name, image_size, 32)
+    check_size(name, image_size, 32)
     stem = functools.partial(_stem, filters=64, kernel_size=7, strides=2, pool=True)
     return chain(
         name,
@@ -81,7 +73,7 @@ def cifar_resnet(name: str, depths: Sequence[int], *, image_size: int = 32) -> B
     Raises:
         TailorError: an image size that is not a positive multiple of 4.
     """
-    _check_size(name, image_size, 4)
+    check_size(name, image_size, 4)
     return chain(
         name,
         {"name": name, "image_size": image_size},
@@ -116,7 +108,7 @@ def wide_resnet26(*, image_size: int = 64, width: float = 1.0) -> BlockGraph:
     Raises:
         TailorError: an image size that is not a positive multiple of 8, or a width below 1/32.
     """
-    _check_size("wide_resnet26", image_size, 8)
+    check_size("wide_resnet26", image_size, 8)
     stem_filters, *widths = (int(width * filters) for filters in (32, 64, 128, 256))
     if stem_filters < 1:
         raise TailorError(f"wide_resnet26 got width {width}; expected at least {1 / 32}.")

@@ -13,11 +13,12 @@ class Source:
 
     Attributes:
         usage: form of the names of its networks, for error messages and the help of flags.
-        accepts: function of a name; returns whether the network comes from this source.
+        accepts: function of the name and of the backbone's name or `None`; returns whether the
+            network comes from this source.
         load: function of the name, the backbone's name or `None`, and settings of the backbone,
             which replace the source's own; returns the network.
     """
 
     usage: str
-    accepts: Callable[[str], bool]
+    accepts: Callable[[str, str | None], bool]
     load: Callable[[str, str | None, Mapping[str, Any]], Universal]

@@ -15,13 +15,13 @@ from tailor_tf.network import keys, weights
 
 
 def universal_layers(universal: Universal) -> dict[str, keras.layers.Layer]:
-    """The layers whose kernels all tasks share, by name; the head belongs to each task."""
+    """The layers whose kernels all tasks share, by name."""
     return {
         layer.name: layer
         for layer in universal.model.layers
         if layer.weights
         and not isinstance(layer, keras.layers.BatchNormalization)
-        and keys.is_shared_layer(layer.name)
+        and not any(keys.is_task(weight.path) for weight in layer.weights)
     }
 
 

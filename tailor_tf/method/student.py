@@ -10,7 +10,7 @@ from keras import ops
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture, Path
-from tailor_tf.network.factories import NewLayers, UniversalLayers
+from tailor_tf.network.factories import HeadLayers, NewLayers, UniversalLayers
 from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
 from tailor_tf.network.layers import GatedSum
 from tailor_tf.support.errors import TailorError
@@ -107,7 +107,8 @@ def build_student(
 
     Args:
         universal: the universal network. Its kernels are shared and stay frozen. Its batch norms
-            are copied, with frozen scale and offset, so that each task has statistics of its own.
+            are copied, with frozen scale and offset, so that each task has statistics of its own;
+            those of the head are trained.
         architecture: the paths that exist.
         num_classes: number of classes.
         logits: from a path to its gate logit before training.
@@ -129,18 +130,12 @@ def build_student(
         ]
         gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
         nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
-    features = graph.head(nodes[graph.num_blocks], own)
+    features = graph.head(nodes[graph.num_blocks], HeadLayers(universal.model))
     outputs = {
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
     }
     model = keras.Model(images, outputs, name="student")
-    weights.assign(
-        model,
-        weights.variables(universal.model),
-        origin="the universal network",
-        wanted=lambda key: keys.is_head(key) and not keys.is_classifier(key),
-    )
     return Student(universal, architecture, model)
 
 

@@ -106,6 +106,7 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTas
             "a new one."
         )
     _check_universal(path, header, universal)
+    _check_owners(path, tensors)
     student = build_student(universal, header.architecture, header.info.num_classes)
     weights.assign(student.model, tensors, origin=os.fspath(path), wanted=keys.is_task)
     return TailoredTask(header.info, student)
@@ -141,6 +142,16 @@ def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) ->
     """SHA-256 of the weights and the header of a pack, independent of the order of keys."""
     text = json.dumps(metadata, sort_keys=True)
     return hashlib.sha256(f"{weights.checksum(tensors)}{text}".encode()).hexdigest()
+
+
+def _check_owners(path: Any, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuses a pack of earlier versions, in which a head's kernels were trained per task."""
+    foreign = next((key for key in tensors if not keys.is_task(key)), None)
+    if foreign:
+        raise TaskPackError(
+            f"{os.fspath(path)} has {foreign} of its own, which now belongs to the universal "
+            "network: an earlier version of this program wrote the pack. Tailor the task again."
+        )
 
 
 def _check_universal(path: Any, header: PackHeader, universal: Universal) -> None:

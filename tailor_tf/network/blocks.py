@@ -2,13 +2,15 @@
 
 Every function takes the input `[batch, height, width, channels]`, a `name` that starts the names of
 its layers, and a factory of layers (`network.factories`). Convolutions and max-pools pad the same
-number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2.
+number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2. Only
+inverted residuals pad as Keras's "same", as their published weights expect it.
 """
 
 from keras import layers as kl
 from keras import ops
 
 BOTTLENECK_EXPANSION = 4  # output channels of a bottleneck block per inner channel
+TF_BN_EPSILON = 1e-3  # of batch norms in networks that were published for TensorFlow
 
 
 def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, relu=True):
@@ -29,6 +31,16 @@ def max_pool(x, kernel_size, strides, *, rectified=True):
         padding = ((0, 0), (side, side), (side, side), (0, 0))
         padded = ops.pad(x, padding, constant_values=float("-inf"))
     return kl.MaxPooling2D(kernel_size, strides)(padded)
+
+
+def padded_same(x, kernel_size, strides):
+    """`x` with the zeros around it that TensorFlow's "same" padding adds for a convolution."""
+    total = [
+        max((-(-side // strides) - 1) * strides + kernel_size - side, 0) for side in x.shape[1:3]
+    ]
+    if not any(total):
+        return x
+    return kl.ZeroPadding2D([(zeros // 2, zeros - zeros // 2) for zeros in total])(x)
 
 
 def basic_residual(x, filters, strides, *, name, layers):
@@ -94,6 +106,30 @@ def wide_block(x, filters, strides, *, name, layers):
         shortcut = ops.pad(shortcut, ((0, 0), (0, 0), (0, 0), (0, new_channels)))
     residual = basic_residual(x, filters, strides, name=name, layers=layers)
     return kl.ReLU()(kl.Add()([residual, shortcut]))
+
+
+def inverted_residual(x, filters, strides, kernel_size, expansion, *, name, layers):
+    """Inverted residual block with a linear output (Sandler et al. 2018, MobileNetV2).
+
+    A 1x1 convolution to `expansion` times as many channels (not if `expansion` is 1), a depthwise
+    convolution, both with ReLU6, and a 1x1 convolution to `filters` channels. The input is added if
+    shapes agree.
+    """
+    y = x
+    if expansion > 1:
+        y = layers.conv(f"{name}_expand_conv", expansion * x.shape[-1], 1, 1)(y)
+        y = relu6(layers.batch_norm(f"{name}_expand_bn", TF_BN_EPSILON)(y))
+    y = padded_same(y, kernel_size, strides)
+    y = layers.depthwise_conv(f"{name}_depthwise_conv", kernel_size, strides)(y)
+    y = relu6(layers.batch_norm(f"{name}_depthwise_bn", TF_BN_EPSILON)(y))
+    y = layers.conv(f"{name}_project_conv", filters, 1, 1)(y)
+    y = layers.batch_norm(f"{name}_project_bn", TF_BN_EPSILON)(y)
+    return kl.Add()([x, y]) if x.shape == y.shape else y
+
+
+def relu6(x):
+    """`min(max(x, 0), 6)`."""
+    return kl.ReLU(max_value=6)(x)
 
 
 def proxy(x, target_shape, *, bottleneck, name, layers, rectified=True):

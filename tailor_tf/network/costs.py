@@ -69,6 +69,11 @@ def statistics(model: keras.Model) -> int:
     )
 
 
+def _task_weights(model: keras.Model) -> int:
+    """Number of weights of a piece of a student that are stored per task."""
+    return sum(math.prod(weight.shape) for weight in model.weights if keys.is_task(weight.path))
+
+
 @functools.cache
 def _part_model(part: Part) -> keras.Model:
     x = keras.Input(part.input_shape)
@@ -241,14 +246,13 @@ def student_cost(
     stem, head = _part_model(graph.stem), _part_model(graph.head)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]
-    own = [head, *proxies]  # all weights are the task's; of the other parts, only the statistics
-    task = sum(parameters(part) for part in own) + classifier + num_classes
-    task += len(architecture.paths) + sum(statistics(part) for part in (stem, *blocks, *own))
+    task = classifier + num_classes + len(architecture.paths)
+    task += sum(_task_weights(part) for part in (stem, *blocks, *proxies, head))
     return Cost(
         multiply_adds=sum(multiply_adds(part) for part in (stem, head))
         + sum(path_multiply_adds(graph, path) for path in architecture.paths)
         + classifier,
-        parameters=sum(parameters(part) for part in (stem, *blocks, *own))
+        parameters=sum(parameters(part) for part in (stem, *blocks, *proxies, head))
         + len(architecture.paths)
         + classifier
         + num_classes,

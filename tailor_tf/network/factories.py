@@ -6,6 +6,7 @@ a trainable network, a frozen part of a student or a plain network, depending on
 
 import keras
 
+from tailor_tf.network import keys
 from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, Shared
 
 
@@ -20,6 +21,16 @@ class NewLayers:
             strides=strides,
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+            name=name,
+        )
+
+    def depthwise_conv(self, name, kernel_size, strides):
+        """Returns a depthwise convolution without bias and padding, with He initialisation."""
+        return keras.layers.DepthwiseConv2D(
+            kernel_size,
+            strides=strides,
+            use_bias=False,
+            depthwise_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
             name=name,
         )
 
@@ -57,6 +68,10 @@ class UniversalLayers(NewLayers):
         """Returns a frozen convolution with the universal network's kernel."""
         return Shared(self.universal.get_layer(name))
 
+    def depthwise_conv(self, name, kernel_size, strides):
+        """Returns a frozen depthwise convolution with the universal network's kernel."""
+        return Shared(self.universal.get_layer(name))
+
     def batch_norm(self, name, epsilon=BN_EPSILON):
         """Returns a new batch norm with the universal one's weights, scale and offset frozen."""
         return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=True))
@@ -75,17 +90,27 @@ class UniversalLayers(NewLayers):
         return Shared(self.universal.get_layer(name))
 
 
-class AdapterLayers(UniversalLayers):
+class HeadLayers(UniversalLayers):
+    """Factory of the layers of a student's head: universal kernels, batch norms of the task."""
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns a new batch norm with the universal one's weights, all trainable."""
+        return self._started(BatchNorm(name=name, epsilon=epsilon))
+
+    def copy(self, name, operation):
+        """Returns a layer with the universal one's weights, frozen but for a normalisation's."""
+        layer = super().copy(name, operation)
+        owned = isinstance(layer, Shared) and any(keys.is_task(v.path) for v in layer.shared)
+        return self._started(NewLayers.copy(self, name, operation)) if owned else layer
+
+
+class AdapterLayers(HeadLayers):
     """Factory of layers over universal kernels with a 1x1 adapter beside each 3x3 convolution."""
 
     def conv(self, name, filters, kernel_size, strides):
         """Returns a frozen convolution; if its kernel is 3x3, summed with its adapter."""
         shared = super().conv(name, filters, kernel_size, strides)
         return _adapted(shared) if kernel_size == 3 else shared
-
-    def batch_norm(self, name, epsilon=BN_EPSILON):
-        """Returns a new batch norm with the universal one's weights, all trainable."""
-        return self._started(BatchNorm(name=name, epsilon=epsilon))
 
     def copy(self, name, operation):
         """Returns the same as `UniversalLayers.copy`; 3x3 convolutions summed with adapters."""

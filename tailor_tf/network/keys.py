@@ -16,6 +16,7 @@ HEAD = "head"
 CLASSIFIER = "classifier"
 
 _STATISTICS = ("moving_mean", "moving_variance")
+_NORM = ("gamma", "beta", *_STATISTICS)  # variables of batch norms
 _BLOCK = re.compile(r"block(\d+)_(.+)")
 _PROXY = re.compile(r"proxy(\d+)_((?:conv|bn)[12]?)")
 # Names, without the block, of layers that a student or a compact network adds to a layer.
@@ -29,7 +30,7 @@ class Owner(enum.Enum):
     STATISTIC = "statistic"  # of a universal batch norm, re-estimated on the task
     PROXY = "proxy"
     GATE = "gate"
-    HEAD = "head"  # after the last layer, the classifier included
+    HEAD = "head"  # batch norms after the last layer, and the classifier
 
 
 def block(layer: int) -> str:
@@ -93,13 +94,17 @@ def split_proxy(layer: str) -> tuple[int, str] | None:
 def owner(key: str) -> Owner:
     """Owner of a student's weight."""
     number, layer, variable = split(key)
-    if number == 0 and (layer == CLASSIFIER or layer.startswith(f"{HEAD}_")):
+    if number == 0 and (layer == CLASSIFIER or _is_head_norm(layer, variable)):
         return Owner.HEAD
     if number and split_proxy(layer):
         return Owner.PROXY
     if number and (layer, variable) == ("gate", "logits"):
         return Owner.GATE
     return Owner.STATISTIC if is_statistic(key) else Owner.UNIVERSAL
+
+
+def _is_head_norm(layer: str, variable: str) -> bool:
+    return layer.startswith(f"{HEAD}_") and variable in _NORM
 
 
 def is_task(key: str) -> bool:
@@ -113,7 +118,7 @@ def is_gate(key: str) -> bool:
 
 
 def is_head(key: str) -> bool:
-    """Whether a weight belongs to the head, the classifier included."""
+    """Whether a weight is a batch norm's of the head, or the classifier's."""
     return owner(key) is Owner.HEAD
 
 

@@ -21,6 +21,7 @@ NETWORKS = {
     "cifar_resnet32": {"image_size": 16},
     "cifar_resnet44": {"image_size": 16},
     "cifar_resnet56": {"image_size": 16},
+    "efficientnet_lite0": {"image_size": 64},
 }
 
 
@@ -48,7 +49,7 @@ def slow_but(*fast):
 
 
 # Deeper ones are rows of the same table.
-ONE_OF_EACH_KIND = ("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20")
+ONE_OF_EACH_KIND = ("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20", "efficientnet_lite0")
 
 
 @pytest.mark.parametrize("name", slow_but(*ONE_OF_EACH_KIND))

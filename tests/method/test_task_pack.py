@@ -145,6 +145,14 @@ class TestErrors:
         with pytest.raises(TaskPackError, match=r"is no task pack of version 2"):
             load_task_pack(pack, tiny)
 
+    def test_pack_with_a_kernel_of_the_head(self, pack, tiny):
+        """Earlier versions trained the head's kernels per task."""
+        tensors, metadata = weights.read(pack)
+        del metadata["checksum"]
+        weights.write(pack, {**tensors, "head_conv/kernel": np.ones((1, 1, 4, 8), "f4")}, metadata)
+        with pytest.raises(TaskPackError, match=r"head_conv/kernel of its own.*earlier version"):
+            load_task_pack(pack, tiny)
+
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
     def test_truncated_file(self, pack, tiny, share):
         content = pack.read_bytes()

@@ -20,7 +20,10 @@ SNAPSHOTS = pathlib.Path(__file__).with_name("snapshots")
 NETWORKS = {
     "wide_resnet26": {"name": "wide_resnet26", "image_size": 64, "width": 1.0},
     "wide_resnet26_w0.5_32": {"name": "wide_resnet26", "image_size": 32, "width": 0.5},
-    **{name: {"name": name, "image_size": 224} for name in ("resnet18", "resnet34", "resnet50")},
+    **{
+        name: {"name": name, "image_size": 224}
+        for name in ("resnet18", "resnet34", "resnet50", "efficientnet_lite0")
+    },
     **{
         name: {"name": name, "image_size": 32}
         for name in ("cifar_resnet20", "cifar_resnet32", "cifar_resnet44", "cifar_resnet56")
@@ -80,6 +83,7 @@ class TestCreate:
             ("wide_resnet26", 36, 8),
             ("wide_resnet26", 0, 8),
             ("resnet18", -32, 32),
+            ("efficientnet_lite0", 144, 32),
         ],
     )
     def test_image_size_must_fit_the_strides(self, name, image_size, multiple):

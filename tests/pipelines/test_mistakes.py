@@ -11,7 +11,7 @@ from tests.programs import program
     ("name", "flags", "message"),
     [
         ("tailor", ["--task=digit"], "digit.*digits.*folder:.*tfds:"),
-        ("tailor", ["--universal=no.file"], "No universal network 'no.file'; expected tiny_imagen"),
+        ("tailor", ["--universal=no.file"], "No universal network 'no.file'; expected imagenet, t"),
         ("tailor", ["--estimator=exact"], "exact.*paper.*reachability"),
         ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
         ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
@@ -20,7 +20,7 @@ from tests.programs import program
         ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
-        ("tailor", ["--blocks=4"], "wide_resnet26 has no setting blocks; it takes image_size"),
+        ("tailor", ["--blocks=4"], "efficientnet_lite0 has no setting blocks; it takes image_size"),
         ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
         ("report", [], "no_run.*no record of a finished network"),
         ("export", [], "flags.txt does not exist; expected a working directory of pipelines.tail"),

@@ -82,6 +82,7 @@ def test_two_hosts_follow_one(alone):
 
 
 QUICK = [
+    "--universal=tiny_imagenet",
     "--teacher_epochs=3",
     "--student_epochs=2",
     "--finetune_epochs=2",

@@ -1,4 +1,4 @@
-"""The universal network that comes with the project, against what its model card says."""
+"""The shipped network for small pictures, against what its model card says."""
 
 import re
 
@@ -13,7 +13,7 @@ from tailor_tf.training import evaluation
 from tests.shared_data import image_set
 
 PATH = SHIPPED["tiny_imagenet"]
-CARD = PATH.with_name("MODEL_CARD.md")
+CARD = PATH.with_suffix(".md")
 
 
 def card_figure(name):
