@@ -20,7 +20,7 @@ import numpy as np
 
 from export.tflite import single as tflite
 from tailor_tf.method.folding import fold
-from tailor_tf.network import costs, keys
+from tailor_tf.network import counting, keys
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.factories import PlainLayers
 from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
@@ -183,7 +183,7 @@ def _whole(graph: BlockGraph, num_classes: int) -> keras.Model:
 def _kind(network: keras.Model) -> Hashable:
     """A key that is the same for pieces of one kind, which take the same time."""
     layers = [(type(layer), layer.output.shape) for layer in network.layers]
-    return costs.multiply_adds(network), costs.parameters(network), tuple(map(str, layers))
+    return counting.multiply_adds(network), counting.parameters(network), tuple(map(str, layers))
 
 
 def machine() -> dict[str, str]:

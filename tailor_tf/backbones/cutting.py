@@ -18,14 +18,13 @@ from keras import layers as kl
 from keras import tree
 
 from tailor_tf.network import keys
-from tailor_tf.network.costs import layer_multiply_adds
+from tailor_tf.network.counting import layer_multiply_adds
 from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import BlockGraph, Normalisation, chain
 from tailor_tf.support.errors import TailorError
 
 MOST_BLOCKS = 16  # by default; a larger number can be asked for
 FEWEST_BLOCKS = 3
-WIDE = 512  # in networks with more channels than this, proxies are bottlenecks
 
 _DROPPED = (kl.Dropout, kl.SpatialDropout2D, kl.GaussianNoise, kl.GaussianDropout)
 _ACTIVATIONS = (kl.Activation, kl.ReLU, kl.LeakyReLU, kl.ELU, kl.PReLU)
@@ -74,7 +73,7 @@ def cut(
         builds[0],
         builds[1:],
         functools.partial(_head, segment=head),
-        bottleneck_proxies=max(end.tensor.shape[-1] for end in ends) > WIDE,
+        proxies="fitted",
         activation="relu" if rectified else "linear",
         normalisation=normalisation,
     )

@@ -48,6 +48,7 @@ def efficientnet_lite0(*, image_size: int = 224) -> BlockGraph:
         _stem,
         _blocks(),
         _head,
+        proxies="fitted",
         activation="linear",
         normalisation=_NORMALISATION,
     )

@@ -58,7 +58,7 @@ def resnet(name: str, block, depths: Sequence[int], *, image_size: int = 224) ->
         stem,
         _residual_blocks(block, (64, 128, 256, 512), depths, 1),
         _average,
-        bottleneck_proxies=block is blocks.bottleneck_block,
+        proxies="bottleneck" if block is blocks.bottleneck_block else "plain",
     )
 
 

@@ -10,6 +10,7 @@ from keras import layers as kl
 from keras import ops
 
 BOTTLENECK_EXPANSION = 4  # output channels of a bottleneck block per inner channel
+NARROWEST_PROXY = 16  # channels in the middle of a bottleneck proxy
 TF_BN_EPSILON = 1e-3  # of batch norms in networks that were published for TensorFlow
 
 
@@ -132,17 +133,23 @@ def relu6(x):
     return kl.ReLU(max_value=6)(x)
 
 
-def proxy(x, target_shape, *, bottleneck, name, layers, rectified=True):
+def bottleneck_width(channels):
+    """Channels in the middle of a bottleneck proxy of the paper, for ResNet-50 and deeper."""
+    return max(channels // 32, NARROWEST_PROXY)
+
+
+def proxy(x, target_shape, *, width=None, name, layers, rectified=True):
     """Task-specific path from one node to a later layer: max-pool, 1x1 convolution, batch norm.
 
     The pool exists only if the resolution falls by a factor `s > 1`; it has kernel `s + 1`, stride
     `s` and padding `s // 2`. A bottleneck proxy has two 1x1 convolutions, each with batch norm, a
-    ReLU between them, and only `max(channels // 32, 16)` channels in the middle.
+    ReLU between them, and few channels in the middle.
 
     Args:
         x: the node that the proxy reads, `[batch, height, width, channels]`.
         target_shape: height, width and channels of the layer that the proxy leads into.
-        bottleneck: whether the proxy has few channels in the middle.
+        width: number of channels in the middle of a bottleneck proxy; `None` for a plain proxy,
+            which has one convolution.
         name: start of the names of the proxy's layers.
         layers: factory of layers.
         rectified: whether `x` is never negative.
@@ -155,9 +162,9 @@ def proxy(x, target_shape, *, bottleneck, name, layers, rectified=True):
     if strides > 1:
         x = max_pool(x, strides + 1, strides, rectified=rectified)
     stages = [("", channels)]
-    if bottleneck:
-        stages = [("1", max(channels // 32, 16)), ("2", channels)]
-    for suffix, width in stages:
+    if width:
+        stages = [("1", width), ("2", channels)]
+    for suffix, filters in stages:
         names = {"conv_name": f"{name}_conv{suffix}", "bn_name": f"{name}_bn{suffix}"}
-        x = conv_bn(x, width, 1, 1, **names, layers=layers, relu=suffix == "1")
+        x = conv_bn(x, filters, 1, 1, **names, layers=layers, relu=suffix == "1")
     return x

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tailor_tf.network import blocks, keys
+from tailor_tf.network import blocks, counting, keys
 from tailor_tf.network.architecture import Path
 from tailor_tf.network.factories import NewLayers
 
@@ -29,18 +29,22 @@ class Part:
         build: function `(x, *, name, layers) -> y` that adds the piece to a functional model.
         input_shape: height, width and channels of `x`.
         output_shape: height, width and channels of `y`; channels alone for the head.
+        multiply_adds: multiply-adds of the piece for one image.
     """
 
     name: str
     build: Callable[..., Any]
     input_shape: Shape
     output_shape: tuple[int, ...]
+    multiply_adds: int
 
     @classmethod
     def of(cls, name: str, build: Callable[..., Any], input_shape: Shape) -> "Part":
         """Describes the piece that `build` makes, for an input of shape `input_shape`."""
-        y = build(keras.Input(input_shape), name=name, layers=NewLayers())
-        return cls(name, build, input_shape, tuple(y.shape[1:]))
+        x = keras.Input(input_shape)
+        y = build(x, name=name, layers=NewLayers())
+        cost = counting.multiply_adds(keras.Model(x, y))
+        return cls(name, build, input_shape, tuple(y.shape[1:]), cost)
 
     def __call__(self, x: Any, layers: NewLayers) -> Any:
         """Adds the piece to a functional model, with layers of the factory `layers`."""
@@ -62,7 +66,7 @@ class BlockGraph:
         stem: from images to `x_0`.
         blocks: the universal blocks `G_1..G_L`, each before the layer's last ReLU.
         head: from `x_L` to features `[batch, channels]`.
-        bottleneck_proxies: whether proxies have few channels in the middle (ResNet-50 and deeper).
+        proxies: kind of its proxies, one of `PROXIES`.
         activation: function from the sum of a layer's paths to `x_l`: "relu", or "linear" for none.
         normalisation: normalisation of its images; `None` if each task uses its own statistics.
     """
@@ -73,7 +77,7 @@ class BlockGraph:
     stem: Part
     blocks: tuple[Part, ...]
     head: Part
-    bottleneck_proxies: bool = False
+    proxies: str = "plain"
     activation: str = "relu"
     normalisation: Normalisation | None = None
 
@@ -152,6 +156,31 @@ def classifier(num_classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(num_classes, dtype=precision, name=keys.CLASSIFIER)
 
 
+def _fitted_width(graph: BlockGraph, path: Path) -> int | None:
+    """Width of a proxy that costs at most `PROXY_SHARE` of the block beside it, if possible.
+
+    It is `None`, for a plain proxy, if that is within the share or not more than a bottleneck of
+    the smallest width.
+    """
+    height, width, channels = graph.node_shape(path.target)
+    positions, read = height * width, graph.node_shape(path.source)[-1]
+    most = PROXY_SHARE * graph.blocks[path.target - 1].multiply_adds / positions
+    plain = channels * (read + 2)  # each convolution with its normalisation
+    middle = max(int((most - 2 * channels) / (read + channels + 2)), blocks.NARROWEST_PROXY)
+    bottleneck = middle * (read + channels + 2) + 2 * channels
+    return None if plain <= max(most, bottleneck) else middle
+
+
+# Channels in the middle of a proxy, by kind; `None` for a proxy of one convolution.
+_PROXY_WIDTHS: Mapping[str, Callable[[BlockGraph, Path], int | None]] = {
+    "plain": lambda graph, path: None,
+    "bottleneck": lambda graph, path: blocks.bottleneck_width(graph.node_shape(path.target)[-1]),
+    "fitted": _fitted_width,
+}
+PROXIES = tuple(_PROXY_WIDTHS)
+PROXY_SHARE = 1 / 8
+
+
 def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
     """Adds a path, a universal block or a proxy, to a functional model.
 
@@ -169,7 +198,7 @@ def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
     return blocks.proxy(
         x,
         graph.node_shape(path.target),
-        bottleneck=graph.bottleneck_proxies,
+        width=_PROXY_WIDTHS[graph.proxies](graph, path),
         rectified=graph.activation == "relu",
         name=path.name,
         layers=layers,

@@ -13,7 +13,7 @@ from tailor_tf.backbones.universal import save_universal
 from tailor_tf.data.batches import evaluation_batches, training_batches
 from tailor_tf.data.splits import Split
 from tailor_tf.data.task import Task
-from tailor_tf.network import costs
+from tailor_tf.network import counting
 from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.records.workdir import SourceWorkdir
 from tailor_tf.support.files import write_text
@@ -135,8 +135,8 @@ def _record(
         training_images=len(task.train),
         test_accuracy=accuracy(task.test) if task.test else None,
         validation_accuracy=accuracy(task.validation),
-        parameters=costs.parameters(model),
-        multiply_adds=costs.multiply_adds(model),
+        parameters=counting.parameters(model),
+        multiply_adds=counting.multiply_adds(model),
         seconds=sum(epoch["seconds"] for epoch in history),
         history=history,
     )

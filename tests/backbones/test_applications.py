@@ -16,7 +16,7 @@ from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.bundle import sharing
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
-from tailor_tf.network import blocks, costs, weights
+from tailor_tf.network import blocks, costs, counting, weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.training.loop import Trainer
 from tests import builders
@@ -66,9 +66,9 @@ def test_cut_and_original_agree(networks):
     expected = features @ kernel + bias
     summands = np.abs(features) @ np.abs(kernel)  # the logit may be far smaller, by cancellation
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * summands.max())
-    assert costs.parameters(
+    assert counting.parameters(
         universal.model
-    ) - kernel.size - bias.size == original.count_params() - (costs.statistics(original))
+    ) - kernel.size - bias.size == original.count_params() - (counting.statistics(original))
 
 
 def test_a_described_network_is_the_same_again(networks):

@@ -6,7 +6,7 @@ import pytest
 
 from tailor_tf import backbones
 from tailor_tf.method import baselines
-from tailor_tf.network import costs, keys, weights
+from tailor_tf.network import costs, counting, keys, weights
 from tailor_tf.network.factories import AdapterLayers
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.layers import Shared
@@ -83,7 +83,7 @@ def test_costs_of_the_baselines(universal):
     # An adapter costs a ninth of the convolution that it stands beside.
     shared = [layer for layer in model.layers if isinstance(layer, Shared)]
     convolutions = [layer for layer in shared if layer.source.kernel_size == (3, 3)]
-    beside = sum(costs.layer_multiply_adds(layer) for layer in convolutions) // 9
+    beside = sum(counting.layer_multiply_adds(layer) for layer in convolutions) // 9
     assert adapted.multiply_adds == whole.multiply_adds + beside
 
 

@@ -194,7 +194,9 @@ class TestBottleneckProxies:
     def test_width_in_between(self, channels, width):
         x = keras.Input((2, 2, 8))
         target = (2, 2, channels)
-        y = blocks.proxy(x, target, bottleneck=True, name="proxy", layers=NewLayers())
+        y = blocks.proxy(
+            x, target, width=blocks.bottleneck_width(target[-1]), name="proxy", layers=NewLayers()
+        )
         model = keras.Model(x, y)
         widths = [model.get_layer(f"proxy_conv{index}").filters for index in (1, 2)]
         assert widths == [width, channels]

@@ -7,9 +7,10 @@ import pytest
 import safetensors
 import tensorflow as tf
 
+from tailor_tf import backbones
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.student import build_student
-from tailor_tf.network import costs, weights
+from tailor_tf.network import costs, counting, weights
 from tailor_tf.network.architecture import Architecture, Path
 from tests.builders import count_multiply_adds, random_architecture, small_graph
 
@@ -38,9 +39,33 @@ class TestPaths:
 
     def test_bottleneck_proxy_squeezes_channels(self):
         # 16 = max(8 // 32, 16) channels in between, 1x1 convolution and batch norm twice, a gate
-        graph = dataclasses.replace(small_graph(), bottleneck_proxies=True)
+        graph = dataclasses.replace(small_graph(), proxies="bottleneck")
         expected = 2 * 2 * 4 * 16 + 2 * 2 * 2 * 16 + 2 * 2 * 16 * 8 + 2 * 2 * 2 * 8 + 2 * 2 * 8
         assert costs.path_multiply_adds(graph, Path.proxy(4, source=1)) == expected
+
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50"])
+    def test_fitted_proxies_cost_little_beside_their_block(self, name):
+        """At most an eighth of it, or else no more than any kind of proxy of the paper."""
+        kinds = {
+            kind: dataclasses.replace(backbones.create(name), proxies=kind)
+            for kind in ("fitted", "plain", "bottleneck")
+        }
+        for path in Architecture.full(16, 3).proxies:
+            fitted, plain, bottleneck = (_without_gate(graph, path) for graph in kinds.values())
+            share = _without_gate(kinds["plain"], Path.block(path.target)) / 8
+            if plain <= share:
+                assert fitted == plain
+            elif fitted > share:  # the narrowest bottleneck is too much as well
+                assert fitted <= min(plain, bottleneck)
+
+    def test_fitted_proxies_of_resnet50_are_bottlenecks(self):
+        # Block 2 has 256 * 64 + 64 * 64 * 9 + 64 * 256 multiply-adds a position, 2 * (64 + 64 +
+        # 256) of batch norms; an eighth of it minus 2 * 256 pays for 16 times 256 + 256 + 2.
+        graph = dataclasses.replace(backbones.create("resnet50"), proxies="fitted")
+        block = 256 * 64 + 64 * 64 * 9 + 64 * 256 + 2 * (64 + 64 + 256)
+        width = (block / 8 - 2 * 256) // (256 + 256 + 2)
+        found = _without_gate(graph, Path.proxy(2, source=1))
+        assert found == 56 * 56 * (256 * width + 2 * width + width * 256 + 2 * 256)
 
     def test_shares_are_of_stem_and_blocks(self, small):
         graph = small.graph
@@ -54,6 +79,10 @@ class TestPaths:
         assert set(shares) == set(architecture.paths)
         for path, share in shares.items():
             assert share == pytest.approx(costs.path_multiply_adds(graph, path) / total)
+
+
+def _without_gate(graph, path):
+    return costs.path_multiply_adds(graph, path) - math.prod(graph.node_shape(path.target))
 
 
 class TestNetwork:
@@ -92,9 +121,13 @@ class TestStudent:
         student = build_student(network, architecture, CLASSES)
         plain = compact(student)
         cost = costs.student_cost(graph, architecture, CLASSES)
-        assert cost.multiply_adds == count_multiply_adds(plain) == costs.multiply_adds(plain)
+        assert cost.multiply_adds == count_multiply_adds(plain) == counting.multiply_adds(plain)
         gates = len(architecture.paths)  # constants of the compacted network, weights of a student
-        assert cost.parameters == costs.parameters(plain) + gates == costs.parameters(student.model)
+        assert (
+            cost.parameters
+            == counting.parameters(plain) + gates
+            == counting.parameters(student.model)
+        )
         assert cost.universal_blocks == len(architecture.universal_blocks)
         assert cost.proxies == gates - cost.universal_blocks
 

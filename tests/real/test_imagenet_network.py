@@ -12,7 +12,7 @@ from tailor_tf.backbones.loading import load_universal
 from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.data.folder import load_folder
 from tailor_tf.data.preprocessing import Preprocessing
-from tailor_tf.network import costs, keys, weights
+from tailor_tf.network import costs, counting, keys, weights
 from tailor_tf.network.graph import build_network
 from tests.shared_data import image_set, shared_file
 
@@ -67,7 +67,7 @@ def test_the_card_counts_what_is_shipped():
     shipped = load_universal("imagenet")
     assert shipped.fingerprint in CARD
     classifier = 1280 + 1  # of one class, which the file does not hold
-    parameters = costs.parameters(shipped.model) - classifier
+    parameters = counting.parameters(shipped.model) - classifier
     assert re.search(r"^\| parameters \| ([\d,]+)", CARD, re.M)[1] == f"{parameters:,}"
 
 

@@ -8,7 +8,7 @@ from tailor_tf.backbones.files import SHIPPED
 from tailor_tf.backbones.loading import load_universal
 from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.data.sources import load_task
-from tailor_tf.network import costs
+from tailor_tf.network import counting
 from tailor_tf.training import evaluation
 from tests.shared_data import image_set
 
@@ -33,8 +33,8 @@ def test_is_one_small_file():
 
 def test_the_card_counts_what_is_shipped(shipped):
     assert shipped.graph.config == {"name": "wide_resnet26", "image_size": 32, "width": 0.5}
-    assert costs.parameters(shipped.model) == card_figure("parameters")
-    assert costs.multiply_adds(shipped.model) == card_figure("multiply-adds")
+    assert counting.parameters(shipped.model) == card_figure("parameters")
+    assert counting.multiply_adds(shipped.model) == card_figure("multiply-adds")
     assert shipped.fingerprint in CARD.read_text()
 
 
