@@ -10,7 +10,6 @@ program that crashes are printed, too.
 import atexit
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -25,6 +24,7 @@ _CHATTER = re.compile(
     rb"|INFO: Created TensorFlow Lite "
     rb"|fully_quantize: "
 )
+_FIRST = (b"I", b"W", b"E", b"T", b"f")  # first bytes of chatter
 _FLUSH = b"\0\n"  # asks the filter to confirm that it printed all lines so far
 
 
@@ -36,7 +36,12 @@ def silence() -> None:
     os.environ.setdefault(name, "3")  # silences other versions of TensorFlow
     lines, into_lines = os.pipe()
     flushed, into_flushed = os.pipe()
-    subprocess.Popen([sys.executable, "-S", "-E", __file__], stdin=lines, stdout=into_flushed)
+    subprocess.Popen(
+        [sys.executable, "-S", "-E", __file__],
+        stdin=lines,
+        stdout=into_flushed,
+        start_new_session=True,  # Ctrl-C is for the program alone
+    )
     os.dup2(into_lines, 2)
     for descriptor in (lines, into_lines, into_flushed):
         os.close(descriptor)
@@ -59,14 +64,29 @@ def is_chatter(line: bytes) -> bool:
 
 
 def _filter() -> None:
-    """Copies standard input to standard error, line by line, without useless lines."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the program handles Ctrl-C
-    for line in sys.stdin.buffer:
-        if line.endswith(_FLUSH):
-            os.write(2, line.removesuffix(_FLUSH))
-            os.write(1, b".")
-        elif not is_chatter(line):
-            os.write(2, line)
+    """Copies standard input to standard error without useless lines."""
+    rest = b""  # begin of a line
+    while read := os.read(0, 2**16):
+        *lines, rest = (rest + read).split(b"\n")
+        for line in lines:
+            _pass_on(line + b"\n")
+        if not _may_become_chatter(rest):  # such as a progress bar or a question
+            os.write(2, rest)
+            rest = b""
+    os.write(2, rest)
+
+
+def _may_become_chatter(begin: bytes) -> bool:
+    """Whether the begin of a line has to wait for the rest of the line."""
+    return begin.endswith(_FLUSH[:1]) or (begin[:1] in _FIRST and b"\r" not in begin)
+
+
+def _pass_on(line: bytes) -> None:
+    if line.endswith(_FLUSH):
+        os.write(2, line.removesuffix(_FLUSH))
+        os.write(1, b".")
+    elif not is_chatter(line):
+        os.write(2, line)
 
 
 if __name__ == "__main__":

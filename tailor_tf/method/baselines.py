@@ -11,6 +11,7 @@ import keras
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.network.factories import AdapterLayers, UniversalLayers
 from tailor_tf.network.graph import build_network
+from tailor_tf.records import phase
 
 
 def build_linear(universal: Universal, num_classes: int) -> keras.Model:
@@ -33,6 +34,6 @@ def build_residual_adapters(universal: Universal, num_classes: int) -> keras.Mod
 
 
 BASELINES: Mapping[str, Callable[[Universal, int], keras.Model]] = {
-    "linear": build_linear,
-    "residual_adapters": build_residual_adapters,
+    phase.LINEAR: build_linear,
+    phase.RESIDUAL_ADAPTERS: build_residual_adapters,
 }

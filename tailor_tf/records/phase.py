@@ -15,6 +15,11 @@ STAGES: Mapping[str, str] = {
     "finetune": "finetuned",
 }
 
+# Networks to compare with, each trained in a phase of its own; flags and phases have these names.
+LINEAR = "linear"
+RESIDUAL_ADAPTERS = "residual_adapters"
+BASELINES = (LINEAR, RESIDUAL_ADAPTERS)
+
 _NAME = re.compile(r"([a-z]+(?:_[a-z]+)*)(?:_(\d+(?:_\d+)?))?")
 
 
@@ -55,7 +60,7 @@ class Phase:
     @property
     def is_baseline(self) -> bool:
         """Whether the phase trains a network to compare with, not a step of tailoring."""
-        return self.kind not in STAGES.values()
+        return self.kind in BASELINES
 
 
 TEACHER = Phase("teacher")

@@ -90,13 +90,7 @@ class Records:
     def baselines(self) -> dict[str, PhaseRecord]:
         """The records of the baselines, networks to compare with, by method."""
         phases = [phase for phase in self.workdir.phases() if phase.is_baseline]
-        own = [phase for phase in phases if _is_record(self.phase_path(phase))]
-        return {phase.name: self.read_phase(phase) for phase in own}
-
-
-def _is_record(path: pathlib.Path) -> bool:
-    """Whether a file in the folder of records is a record; users may keep other files there."""
-    return '"layout"' in path.read_text(encoding="utf-8", errors="replace")[:100]
+        return {phase.name: self.read_phase(phase) for phase in phases}
 
 
 def _write(path: pathlib.Path, record: Any) -> None:

@@ -1,7 +1,6 @@
 """Options of the training loop."""
 
 import dataclasses
-import math
 
 from tailor_tf.support.errors import TailorError
 
@@ -21,7 +20,7 @@ class TrainingOptions:
         jit_compile: whether XLA compiles the training step.
 
     Raises:
-        TailorError: `checkpoint_seconds` is negative, infinite or not a number.
+        TailorError: `checkpoint_seconds` is negative or not a number.
     """
 
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -29,7 +28,7 @@ class TrainingOptions:
     jit_compile: bool = False
 
     def __post_init__(self):
-        if not 0 <= self.checkpoint_seconds < math.inf:
+        if not self.checkpoint_seconds >= 0:  # nor is "not a number"
             raise TailorError(
                 f"checkpoint_seconds is {self.checkpoint_seconds}; expected 0 or more seconds."
             )

@@ -59,6 +59,17 @@ def test_a_program_that_ends_or_crashes_keeps_its_last_words(end):
     assert run.returncode == {"": 0, "sys.exit(3)": 3, "os.abort()": -6}.get(end, 1)
 
 
+def test_a_progress_bar_is_seen_while_it_grows():
+    code = TALKING.format(lines=[b"\r25 %"], end="sys.stdin.readline()")
+    command = [sys.executable, "-c", code.replace('print("last words", file=sys.stderr)', "")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as run:
+        assert run.stderr.read(5) == b"\r25 %"  # the program waits for a line from here
+        run.communicate(b"\n", timeout=60)
+    assert run.returncode == 0
+
+
 def test_a_person_may_ask_for_all_of_it():
     name, value = chatter.SHOW_ALL
     code = TALKING.format(lines=list(CHATTER), end="")

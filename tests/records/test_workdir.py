@@ -104,7 +104,9 @@ def test_unknown_stage():
 
 
 def test_other_files_among_the_records_are_no_baselines(workdir):
-    for name in ("notes", "teacher copy", "Linear"):
-        workdir.record(name).write_text("[]")
-    assert set(workdir.phases()) == {*PHASES, Phase("notes")}
-    assert Records(workdir).baselines() == {}  # these lack what every record has
+    for phase in PHASES:
+        workdir.record(phase.name).unlink()
+    for name in ("notes", "teacher copy", "Linear", "student_old"):
+        workdir.record(name).write_text('{"layout": 2}')
+    assert set(workdir.phases()) == {Phase("notes"), Phase("student_old")}
+    assert Records(workdir).baselines() == {}
