@@ -8,7 +8,7 @@ from pipelines.common.values import given, number_or, numbers
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
-from tailor_tf.method.distillation import TEACHER_GRADIENTS
+from tailor_tf.method.distillation import NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.tailoring.settings import Settings
@@ -17,7 +17,14 @@ FLAGS = flags.FLAGS
 DEFAULTS = Settings()
 COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COMPLEXITIES}
 _RECIPES = ("teacher", "student", "finetune", "baseline")
-_AS_GIVEN = ("teacher_weight", "teacher_gradient", "estimator", "proxy_threshold", "seed")
+_AS_GIVEN = (
+    "teacher_weight",
+    "teacher_gradient",
+    "node_errors",
+    "estimator",
+    "proxy_threshold",
+    "seed",
+)
 
 
 def define() -> None:
@@ -53,6 +60,13 @@ def _define_method() -> None:
         TEACHER_GRADIENTS,
         "Layers that the teacher's term of a layer trains: local for this layer only, end_to_end "
         "for all layers before it, too.",
+    )
+    flags.DEFINE_enum(
+        "node_errors",
+        DEFAULTS.node_errors,
+        NODE_ERRORS,
+        "Errors of the nodes in the teacher's term: relative to the variance of the teacher's "
+        "node, or absolute as in the paper.",
     )
     flags.DEFINE_enum(
         "estimator",

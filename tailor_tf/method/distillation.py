@@ -15,6 +15,7 @@ from tailor_tf.network.architecture import Path
 from tailor_tf.support.errors import TailorError
 
 TEACHER_GRADIENTS = ("local", "end_to_end")
+NODE_ERRORS = ("relative", "absolute")
 
 
 def mean_squared_error(a, b):
@@ -33,6 +34,7 @@ def teacher_loss(
     teacher_logits: Any,
     num_layers: int,
     own_weights: Sequence[Sequence[keras.Variable]] | None = None,
+    variances: Sequence[float] | None = None,
 ) -> Any:
     """Distance of a student from its teacher, Ω (eq. 11, scaled as in the authors' program).
 
@@ -44,11 +46,15 @@ def teacher_loss(
         num_layers: `L` of the universal network.
         own_weights: for each node, the weights that its error trains; by default all weights
             before it.
+        variances: variance of each teacher's node, which its error is divided by; `None` for the
+            paper's errors.
 
     Returns:
         The mean squared errors of all nodes and of the logits, summed and divided by `num_layers`.
     """
     errors = [mean_squared_error(s, t) for s, t in zip(student_nodes, teacher_nodes, strict=True)]
+    if variances is not None:
+        errors = [error / variance for error, variance in zip(errors, variances, strict=True)]
     if own_weights is not None:
         errors = [_training_only(v, e) for v, e in zip(own_weights, errors, strict=True)]
     return (sum(errors) + mean_squared_error(student_logits, teacher_logits)) / num_layers
@@ -91,6 +97,9 @@ class StudentObjective:
             the proxies and gates of the node's own layer, as in the authors' program. The value of
             the loss is the same.
         label_smoothing: probability that is spread evenly over all classes, 0..1.
+        node_variances: variance of each of the teacher's nodes `x_1..x_L`. A node's error is
+            divided by it, so that `gamma2` means the same on networks with nodes of any size.
+            `None` for the errors themselves, as in the paper.
 
     Raises:
         TailorError: an unknown `estimator` or `teacher_gradient`.
@@ -104,6 +113,7 @@ class StudentObjective:
     estimator: str = "paper"
     teacher_gradient: str = "end_to_end"
     label_smoothing: float = 0.0
+    node_variances: Sequence[float] | None = None
 
     def __post_init__(self):
         for what, given, known in (
@@ -148,6 +158,7 @@ class StudentObjective:
             taught["logits"],
             architecture.num_blocks,
             own_weights,
+            self.node_variances and [self.node_variances[layer - 1] for layer in layers],
         )
         expected = complexity.ESTIMATORS[self.estimator](
             self.student.gates(), architecture, self.costs

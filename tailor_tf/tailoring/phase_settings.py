@@ -61,6 +61,8 @@ class PhaseSettings:
     def _student(self) -> dict[str, Any]:
         names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
         further = {}
+        if self.settings.node_errors != "absolute":  # the only kind in earlier versions
+            further["node_errors"] = self.settings.node_errors
         if self.complexity_target is not None:
             further["complexity_target"] = self.complexity_target
         if self.settings.needs_latency:

@@ -30,6 +30,7 @@ from tailor_tf.training.options import TrainingOptions
 from tailor_tf.training.recipe import Recipe
 
 EVALUATION_BATCH = 256
+VARIANCE_IMAGES = 512  # training images on which the variance of nodes is measured
 
 Callbacks = Callable[[Phase], Sequence[keras.callbacks.Callback]]
 Stop = Callable[[Sequence[float]], bool]  # validation accuracies of all epochs -> whether to stop
@@ -248,6 +249,13 @@ class PhaseTrainer:
     def accuracy(self, model: keras.Model, split: Split) -> float:
         """Top-1 accuracy of a model on a split, 0..1."""
         return evaluation.evaluate(model, self._batches(split))
+
+    def node_variances(self, model: keras.Model) -> list[float]:
+        """Variance of each node of a model over some training images, without augmentation."""
+        train = self.task.train
+        number = min(len(train), VARIANCE_IMAGES)
+        some = train.select(np.linspace(0, len(train) - 1, number).astype(int), train.name)
+        return evaluation.node_variances(model, self._batches(some))
 
     def _measured(self, record: PhaseRecord, model: keras.Model, split: Split) -> PhaseRecord:
         """The record with the model's results on one more split."""

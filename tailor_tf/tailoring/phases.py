@@ -165,14 +165,23 @@ class Phases:
     def _objective(
         self, student: Student, complexity_weight: float | DrivenWeight
     ) -> StudentObjective:
-        if "folded teacher" not in self._made:
-            self._made["folded teacher"] = fold(self.teacher())
+        teacher, variances = self._folded_teacher()
         return StudentObjective(
             student,
-            self._made["folded teacher"],
+            teacher,
             self.costs.path_shares(student.architecture),
             complexity_weight=complexity_weight,
             teacher_weight=self.settings.teacher_weight,
             estimator=self.settings.estimator,
             teacher_gradient=self.settings.teacher_gradient,
+            node_variances=variances,
         )
+
+    def _folded_teacher(self) -> tuple[keras.Model, list[float] | None]:
+        """The teacher for the student's objective, and the variances of its nodes if needed."""
+        if "folded teacher" not in self._made:
+            folded, variances = fold(self.teacher()), None
+            if self.settings.node_errors == "relative":
+                variances = self.trainer.node_variances(folded)
+            self._made["folded teacher"] = folded, variances
+        return self._made["folded teacher"]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf.method import pruning
+from tailor_tf.method.distillation import NODE_ERRORS
 from tailor_tf.network.cost import COMPLEXITIES, COUNTS
 from tailor_tf.records.level import Level
 from tailor_tf.support.errors import TailorError
@@ -32,6 +33,8 @@ class Settings:
             `complexity.DrivenWeight`.
         teacher_weight: `gamma2` of eq. 12.
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
+        node_errors: what the error of a node in the teacher's term is: "relative" to the variance
+            of the teacher's node, or "absolute" as in the paper.
         estimator: estimator of E[C], see `complexity`: "paper", which can be negative, or
             "reachability". `None` for "reachability" if `complexity_weight` is `None`, else
             "paper".
@@ -46,7 +49,8 @@ class Settings:
         seed: seed of the initial weights, the order of the images and their augmentation.
 
     Raises:
-        TailorError: settings that contradict each other, or an unknown `complexity`.
+        TailorError: settings that contradict each other, or an unknown `complexity` or
+            `node_errors`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
@@ -58,6 +62,7 @@ class Settings:
     complexity_weight: float | None = COMPLEXITY_WEIGHT
     teacher_weight: float = 10.0
     teacher_gradient: str = "end_to_end"
+    node_errors: str = "relative"
     estimator: str | None = None
     prune_blocks: tuple[int, ...] | None = None
     proxy_threshold: float = pruning.PROXY_THRESHOLD
@@ -79,6 +84,9 @@ class Settings:
         if self.complexity not in COMPLEXITIES:
             known = ", ".join(COMPLEXITIES)
             raise TailorError(f"Unknown complexity {self.complexity!r}; known are {known}.")
+        if self.node_errors not in NODE_ERRORS:
+            known = ", ".join(NODE_ERRORS)
+            raise TailorError(f"Unknown node_errors {self.node_errors!r}; known are {known}.")
         if unknown := set(self.budget) - set(COUNTS):
             raise TailorError(
                 f"Unknown count {min(unknown)!r} in the budget; known are {', '.join(COUNTS)}."

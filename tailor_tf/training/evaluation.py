@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+SMALLEST_VARIANCE = 1e-6  # of a node; a teacher's node may be constant
+
 
 @functools.lru_cache(maxsize=4)
 def inference(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -40,3 +42,24 @@ def confusion(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
     counts = np.zeros((logits.shape[-1],) * 2, np.int64)
     np.add.at(counts, (labels, logits.argmax(-1)), 1)
     return counts
+
+
+def node_variances(model: keras.Model, batches: tf.data.Dataset) -> list[float]:
+    """Variance of each of a network's nodes over images and positions, the mean of all channels.
+
+    Args:
+        model: a model with an output `"nodes"`, such as a teacher.
+        batches: images, and labels that are not used.
+    """
+    forward = tf.function(lambda images: model(images, training=False)["nodes"])
+    sums = []
+    for images, _ in batches:
+        nodes = [np.float64(node).reshape(-1, node.shape[-1]) for node in forward(images)]
+        sums.append([(len(x), x.sum(0), np.square(x).sum(0)) for x in nodes])
+    return [_variance(*map(sum, zip(*parts, strict=True))) for parts in zip(*sums, strict=True)]
+
+
+def _variance(count: int, total: np.ndarray, square: np.ndarray) -> float:
+    """Mean over channels of the variance, from the sums of all values and of their squares."""
+    variance = np.mean(square / count - np.square(total / count))
+    return max(float(variance), SMALLEST_VARIANCE)

@@ -75,6 +75,34 @@ class TestTeacherGradient:
         np.testing.assert_allclose(*found, rtol=1e-5)
 
 
+class TestNodeErrors:
+    def test_relative_errors_are_divided_by_the_variance_of_the_node(self, rng):
+        shapes = [(2, 4, 4, 3), (2, 2, 2, 5)]
+        ours, theirs = ([rng.normal(size=shape) for shape in shapes] for _ in range(2))
+        logits, targets = rng.normal(size=(2, 2, 7))
+        found = distillation.teacher_loss(
+            ours, theirs, logits, targets, num_layers=2, variances=[0.5, 10.0]
+        )
+        one, two = (np.mean((a - b) ** 2) for a, b in zip(ours, theirs, strict=True))
+        expected = (one / 0.5 + two / 10.0 + np.mean((logits - targets) ** 2)) / 2
+        assert float(found) == pytest.approx(expected)
+
+    def test_a_pruned_students_nodes_have_their_own_variances(self, small, rng):
+        left = FULL.without([*FULL.into(2), *FULL.out_of(2)])
+        x, student = images(small.graph, rng, 4), build_student(small, left, CLASSES)
+        teacher, shares = build_teacher(small, CLASSES), dict.fromkeys(left.paths, 0.1)
+        variances = [0.5, 1e-9, 2.0, 4.0]  # no node 2, so that its variance does not count
+        objective = StudentObjective(student, teacher, shares, node_variances=variances)
+        found = float(objective(x, np.arange(4))[1]["teacher_loss"])
+        learned, taught = student.model(x, training=True), teacher(x, training=False)
+        errors = [
+            np.mean((learned["nodes"][i] - taught["nodes"][layer - 1]) ** 2) / variances[layer - 1]
+            for i, layer in enumerate((1, 3, 4))
+        ]
+        logits = np.mean((learned["logits"] - taught["logits"]) ** 2)
+        assert found == pytest.approx((sum(errors) + logits) / 4, rel=1e-4)
+
+
 class TestDrivenWeight:
     @staticmethod
     def _objective(small, weight):

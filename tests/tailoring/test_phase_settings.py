@@ -38,6 +38,7 @@ FIELDS = {
     "complexity_weight": (0.7, FROM_STUDENT),
     "teacher_weight": (7.0, FROM_STUDENT),
     "teacher_gradient": ("local", FROM_STUDENT),
+    "node_errors": ("absolute", FROM_STUDENT),
     "estimator": ("reachability", FROM_STUDENT),
     "proxy_threshold": (0.07, {"pruned", "finetuned"}),
     "seed": (7, ALL),
@@ -69,6 +70,11 @@ def test_a_setting_belongs_to_the_phases_that_depend_on_it(small, task, field):
     before = of_phases(small, task, Settings())
     after = of_phases(small, task, dataclasses.replace(Settings(), **{field: value}))
     assert {name for name in PHASES if before[name] != after[name]} == expected
+
+
+def test_runs_of_earlier_versions_had_absolute_errors(small, task):
+    before = of_phases(small, task, dataclasses.replace(Settings(), node_errors="absolute"))
+    assert not [name for name in PHASES if "node_errors" in before[name]]
 
 
 def test_targets_and_machines_of_the_student(small, task):

@@ -20,6 +20,7 @@ from tests import builders
 
 FULL = Architecture.full(4, 3)
 CLASSES = 5
+VARIANCES = [0.5, 1.0, 2.0, 4.0]  # of the teacher's nodes
 
 
 class FakeTrainer:
@@ -38,6 +39,10 @@ class FakeTrainer:
             **asked, before=before, stop=stop, student=student
         )
         builders.randomise(objective.model, self.rng)
+
+    def node_variances(self, model):
+        assert len(model.output["nodes"]) == len(VARIANCES), "those of the teacher"
+        return VARIANCES
 
     def record_pruning(self, phase, student, settings, cost, restored):
         self.prunings[phase] = (student, restored)
@@ -95,6 +100,14 @@ def test_student_is_trained_to_be_cheap_and_like_its_teacher(make, small):
     x = builders.images(small.graph, np.random.default_rng(0))
     expected = phases.teacher()(x, training=False)["logits"]
     np.testing.assert_allclose(objective.teacher(x)["logits"], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute"])
+def test_errors_of_nodes_are_relative_to_the_teachers_variance(make, kind):
+    phases = make(Settings(node_errors=kind))
+    phases.student()
+    found = phases.trainer.asked[names.STUDENT].objective.node_variances
+    assert found == {"relative": VARIANCES, "absolute": None}[kind]
 
 
 def test_a_driven_weight_has_the_budget_as_its_target(make):
