@@ -34,7 +34,7 @@ def shared_precisions() -> tuple[str, ...]:
 
 
 def check_known(kind: str, received: Sequence[str], known: Sequence[str]) -> None:
-    """Refuses names that are not known.
+    """Refuses names that are not known, and a list without names.
 
     Args:
         kind: the kind of names, plural, for the error.
@@ -44,6 +44,8 @@ def check_known(kind: str, received: Sequence[str], known: Sequence[str]) -> Non
     Raises:
         ArtifactError: names the unknown ones and lists the known ones.
     """
+    if not received:
+        raise ArtifactError(f"No {kind}; expected some of {', '.join(known)}.")
     if unknown := [name for name in received if name not in known]:
         raise ArtifactError(f"Unknown {kind} {', '.join(unknown)}; known are {', '.join(known)}.")
 
@@ -52,12 +54,14 @@ def family_of(path: str | os.PathLike) -> Family:
     """The family of an artifact of one task.
 
     Raises:
-        ArtifactError: the artifact is missing, or of no family.
+        ArtifactError: the artifact is missing, of many tasks, or of no family.
     """
     path = _existing(path, "pipelines.export")
     for family in FAMILIES.values():
         if family.recognises(path):
             return family
+    if _shared_format_of(path):
+        raise ArtifactError(f"{path} is of many tasks; the name of one is missing.")
     usages = " or ".join(family.usage for family in FAMILIES.values())
     raise ArtifactError(f"{path} is no artifact; expected {usages}.")
 

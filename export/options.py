@@ -30,8 +30,8 @@ class Options(ArtifactOptions):
     measure: bool = True
 
     def __post_init__(self):
-        _check_some("formats", self.formats, tuple(registry.FAMILIES))
-        _check_some("precisions", self.precisions, registry.precisions())
+        registry.check_known("formats", self.formats, tuple(registry.FAMILIES))
+        registry.check_known("precisions", self.precisions, registry.precisions())
         if self.keep_versions < 1:
             raise ArtifactError(f"keep_versions is {self.keep_versions}; expected 1 or more.")
         for family in registry.FAMILIES.values():
@@ -51,9 +51,3 @@ class Options(ArtifactOptions):
         """The inverse of `as_dict`."""
         lists = {name: tuple(data[name]) for name in ("formats", "precisions")}
         return cls(**{**data, **lists})
-
-
-def _check_some(kind: str, received: tuple[str, ...], known: tuple[str, ...]) -> None:
-    registry.check_known(kind, received, known)
-    if not received:
-        raise ArtifactError(f"No {kind}; expected some of {', '.join(known)}.")

@@ -15,7 +15,11 @@ from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("artifact", None, "A .tflite or .onnx file, or the folder of a SavedModel.")
+flags.DEFINE_string(
+    "artifact",
+    None,
+    "A .tflite or .onnx file, the folder of a SavedModel, or the folder of a bundle's ONNX files.",
+)
 flags.DEFINE_string("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
 flags.DEFINE_string("rest", None, "TensorFlow Serving's REST address, http://host:port.")
 flags.DEFINE_string("model", None, "The model's name at the server: the task's name, or tasks.")
@@ -30,13 +34,14 @@ def classifier() -> client.Classifier:
             f"Received {' and '.join(f'--{n}' for n in given) or 'no classifier'}; expected one of "
             "--artifact, --grpc and --rest."
         )
+    task = FLAGS.name or None
     if FLAGS.artifact:
-        return client.local(FLAGS.artifact, FLAGS.name)
+        return client.local(FLAGS.artifact, task)
     if not FLAGS.model:
         raise TailorError("A server has many models; name one with --model.")
     if FLAGS.grpc:
-        return client.grpc(FLAGS.grpc, FLAGS.model, FLAGS.name)
-    return client.rest(FLAGS.rest, FLAGS.model, FLAGS.name)
+        return client.grpc(FLAGS.grpc, FLAGS.model, task)
+    return client.rest(FLAGS.rest, FLAGS.model, task)
 
 
 def main(argv: list[str]) -> None:

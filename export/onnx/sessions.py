@@ -14,6 +14,8 @@ from export.runtimes import Runtime
 # Optimisations of ONNX Runtime that would copy kernels for each session.
 _COPYING = ("ConvBNFusion", "NchwcTransformer")
 
+FILE_NAME = "universal-{}.bin"  # of the kernels, with the begin of their SHA-256
+
 
 def load(folder: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:
     """Loads the files of many tasks over kernels that are in memory once.
@@ -108,4 +110,4 @@ class _MappedKernels:
 def file_name(path: pathlib.Path) -> str:
     """Name of a file of kernels, by its content."""
     with open(path, "rb") as file:
-        return f"universal-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}.bin"
+        return FILE_NAME.format(hashlib.file_digest(file, "sha256").hexdigest()[:16])

@@ -33,7 +33,7 @@ class SharedONNX(SharedFormat):
         save(folder, subject.tasks)
 
     def recognises(self, path: pathlib.Path) -> bool:
-        return path.is_dir() and any(path.glob("*.onnx"))
+        return path.is_dir() and any(path.glob(sessions.FILE_NAME.format("*")))
 
     def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:
         return sessions.load(path, threads=threads)

@@ -118,8 +118,8 @@ def rest(url: str, model: str, task: str | None = None) -> Classifier:
 def _posted(place: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The predictions with which a server answers a request over REST."""
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(place, json.dumps(body).encode(), headers)
     try:
+        request = urllib.request.Request(place, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             return json.load(response)["predictions"]
     except urllib.error.HTTPError as error:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _NAMED_CLASSES = 45  # more names of classes than that cannot be read
 
-# Counts as an axis names them, and the divisor of their values.
-
 
 def _figure(width: float, height: float) -> "Figure":
     """An empty figure; width and height in inches."""

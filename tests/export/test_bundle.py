@@ -90,7 +90,7 @@ def test_images_are_classified_for_one_of_many_tasks(store, exports, paths, smal
         assert status == 0 and f"{image}\t{likeliest}\t" in output, output
         with pytest.raises(ArtifactError, match="has no task 'fish'; it has birds, vehicles"):
             client.local(path, "fish")
-    for path in (made[0], made[2] / "int8.tflite"):
+    for path in (*made[:2], made[2] / "int8.tflite"):
         with pytest.raises(ArtifactError, match=r"of many tasks.* name of one"):
             client.local(path)
     with pytest.raises(ArtifactError, match=r"There is no artifact .*none; pipelines.bundle"):
@@ -124,6 +124,8 @@ def test_a_file_of_another_task_is_refused(store, exports, tmp_path):
     [
         ({"formats": ("tflite", "coreml")}, "formats coreml; known are saved_model, onnx, tflite"),
         ({"precisions": ("int4",)}, "precisions int4; known are int8, float32, float16"),
+        ({"formats": ()}, "No formats; expected some of saved_model, onnx, tflite"),
+        ({"precisions": ()}, "No precisions; expected some of int8, float32, float16"),
     ],
 )
 def test_what_is_unknown(store, tmp_path, options, message):

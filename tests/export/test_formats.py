@@ -183,3 +183,5 @@ def test_of_one_task_or_of_many(tmp_path):
     with pytest.raises(ArtifactError, match=r"a\.bin is no artifact; expected"):
         (tmp_path / "a.bin").touch()
         formats.load(tmp_path / "a.bin", task="animals")
+    with pytest.raises(ArtifactError, match="is no artifact; expected"):
+        formats.load(tmp_path, task="a")  # files of one task, with nothing to share

@@ -144,6 +144,10 @@ class TestClient:
             with pytest.raises(ArtifactError, match=r"plants.*not found"):
                 list(client.classify(paths, classifier))
 
+    def test_address_without_a_scheme(self, files):
+        with pytest.raises(ArtifactError, match=r"localhost:1.*unknown url type"):
+            list(client.classify(client.image_files([files])[:1], client.rest("localhost:1", "a")))
+
     def test_files(self, files, tmp_path):
         assert client.image_files([files / "notes.txt"]) == [files / "notes.txt"]
         with pytest.raises(ArtifactError, match="no file"):
