@@ -29,7 +29,7 @@ from export.tflite import single as tflite
 from export.tflite.calibration import calibration_images
 from pipelines.common import program, universal
 from tailor_tf import Universal
-from tailor_tf.data.sources import load_task
+from tailor_tf.data.sources import load_prepared
 from tailor_tf.support import measuring
 from tailor_tf.support.text import aligned
 
@@ -67,8 +67,7 @@ def make(network: Universal, folder: pathlib.Path) -> tuple[dict[str, Pack], Fil
         path, _, images = item.partition("=")
         exported = exportable.from_task_pack(path, network)
         name, preprocessing = pathlib.Path(path).parent.name, exported.info.preprocessing
-        sides = {"image_size": preprocessing.image_size, "resize": preprocessing.resize}
-        task = dataclasses.replace(load_task(images, **sides), info=exported.info)
+        task = dataclasses.replace(load_prepared(images, preprocessing), info=exported.info)
         for precision in FLAGS.precisions:
             folded = tflite_kernels.folded(exported.network, precision)
             samples = calibration_images(task) if precision == "int8" else ()

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from tailor_tf.data.images import decode_image
+from tailor_tf.data.decoding import decode_image
+from tailor_tf.data.square import Square
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Pixels of the largest image that is decoded; of a larger one only the header is read."""
@@ -11,38 +12,38 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 
 
-def decode(contents: tf.Tensor, side: int) -> tf.Tensor:
-    """Decodes a JPEG or PNG image and brings it to a square; in a graph or eagerly.
+def decode(contents: tf.Tensor, square: Square) -> tf.Tensor:
+    """Decodes a JPEG or PNG image, turns it upright and makes it square; in a graph or eagerly.
 
     Args:
         contents: string scalar, the file.
-        side: side of the result, pixels.
+        square: the rule that makes it square.
 
     Returns:
         uint8 `[side, side, 3]`; grey images get three equal channels, transparency is dropped.
 
     Raises:
         tf.errors.InvalidArgumentError: another kind of file, a damaged one, or more than
-            `MAX_PIXELS` pixels, as it is or once its shorter side is `side`.
+            `MAX_PIXELS` pixels, as it is or once it is scaled to be cropped.
     """
     is_png = _starts_with(contents, _PNG)
     with tf.control_dependencies([_is_known(contents, is_png)]):
         sides = tf.cond(is_png, lambda: _png_sides(contents), lambda: _jpeg_sides(contents))
-    with tf.control_dependencies([_is_small(sides, side)]):
+    with tf.control_dependencies([_is_small(sides, square)]):
         accepted = tf.identity(contents)
-    return decode_image(accepted, side)
+    return decode_image(accepted, square)
 
 
-def decode_batch(contents: tf.Tensor, side: int) -> tf.Tensor:
+def decode_batch(contents: tf.Tensor, square: Square) -> tf.Tensor:
     """Decodes images `[batch]`, each of its own size, as `decode` does.
 
     Returns:
         uint8 `[batch, side, side, 3]`.
     """
     return tf.map_fn(
-        lambda content: decode(content, side),
+        lambda content: decode(content, square),
         contents,
-        fn_output_signature=tf.TensorSpec([side, side, 3], tf.uint8),
+        fn_output_signature=tf.TensorSpec([square.side, square.side, 3], tf.uint8),
     )
 
 
@@ -58,15 +59,17 @@ def _is_known(contents: tf.Tensor, is_png: tf.Tensor) -> tf.Operation | None:
     return tf.debugging.Assert(is_png | is_jpeg, [tf.strings.join(message)])
 
 
-def _is_small(sides: tf.Tensor, side: int) -> tf.Operation | None:
+def _is_small(sides: tf.Tensor, square: Square) -> tf.Operation | None:
     """An assertion that an image may be decoded and scaled.
 
     Args:
         sides: int32 `[2]`, height and width.
-        side: shorter side that it is to be scaled to, pixels.
+        square: the rule by which it is to be scaled.
     """
-    shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
-    scaled = side * side * tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
+    scaled = tf.constant(square.side**2, tf.float64)
+    if square.fit == "crop":  # the other rules scale no side beyond the square
+        shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
+        scaled *= tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
     pixels = tf.reduce_prod(tf.cast(sides, tf.int64))
     size = tf.strings.reduce_join(tf.strings.as_string(sides), separator="x")
     limit = f" pixels; expected {MAX_PIXELS} at most, scaled or not."

@@ -22,7 +22,8 @@ from export.saved_model import requests, single
 from export.saved_model.requests import signatures
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle import sharing
-from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.decoding import make_square
+from tailor_tf.data.square import Square
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.records.workdir import Exports
@@ -100,8 +101,8 @@ def _module(
 ) -> tuple[tf.Module, dict[str, Callable[..., Any]]]:
     """A module of all tasks with its assets in a folder, and its functions by signature."""
     universal = shared_tasks.universal_of(tasks)
-    sides = [task.info.preprocessing.resize for task in tasks.values()]
-    squares = {side: _Squares(side) for side in dict.fromkeys(sides)}
+    rules = [task.info.preprocessing.square for task in tasks.values()]
+    squares = {rule: _Squares(rule) for rule in dict.fromkeys(rules)}
     module, functions = tf.Module(), {}
     module.universal = _values(sharing.universal_kernels(universal).values())
     module.tasks, module.assets = [], []
@@ -110,7 +111,7 @@ def _module(
         info = shared_tasks.info(name, task)
         module.tasks.append(_values(network.weights))
         module.assets += single.assets(info, folder, f"{name}.")
-        pair = squares[info.preprocessing.resize].functions(
+        pair = squares[info.preprocessing.square].functions(
             lambda images, network=network, info=info: single.classify(network, info, images)
         )
         functions |= dict(zip(signatures(name), pair, strict=True))
@@ -122,16 +123,16 @@ def _values(variables: Iterable[Any]) -> list[tf.Variable]:
 
 
 class _Squares:
-    """From images to squares of one side, in one graph whatever the number of tasks.
+    """From images to squares by one rule, in one graph whatever the number of tasks.
 
     Args:
-        side: side of the squares, pixels.
+        rule: the rule that makes images square.
     """
 
-    def __init__(self, side: int):
-        self._side = side
-        self._resized = tf.function(lambda images: resize_and_crop(images, side))
-        self._decoded = tf.function(lambda encoded: decode_batch(encoded, side))
+    def __init__(self, rule: Square):
+        self._side = rule.side
+        self._resized = tf.function(lambda images: make_square(images, rule))
+        self._decoded = tf.function(lambda encoded: decode_batch(encoded, rule))
 
     def functions(self, answers: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> tuple[Any, Any]:
         """The functions of a task for tensors and encoded images; `answers` reads squares."""

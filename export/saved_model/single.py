@@ -16,7 +16,7 @@ from export.metadata import ArtifactError
 from export.runtimes import Runtime
 from export.saved_model import requests
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.decoding import make_square
 from tailor_tf.data.task_info import TaskInfo
 
 SIGNATURES = (*requests.SIGNATURES, "float_images")
@@ -72,15 +72,15 @@ class Server(tf.Module):
 
     def __init__(self, network: keras.Model, info: TaskInfo, folder: str | os.PathLike):
         super().__init__()
-        self._side = info.preprocessing.resize
+        self._square = info.preprocessing.square
         self._answers = lambda images: classify(network, info, images)
         self.weights = [variable.value for variable in network.weights]
         self.assets = assets(info, folder)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies uint8 images `[batch, height, width, 3]` of one size, red, green, blue."""
-        return self._answers(resize_and_crop(images, self._side))
+        """Classifies uint8 images `[batch, height, width, 3]` of one size, upright, RGB."""
+        return self._answers(make_square(images, self._square))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")])
     def float_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,8 +90,11 @@ class Server(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
     def encoded_images(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies encoded images `[batch]`, JPEG or PNG, each of its own size."""
-        return self._answers(decode_batch(encoded, self._side))
+        """Classifies encoded images `[batch]`, JPEG or PNG, each of its own size.
+
+        JPEG files are turned upright as their Exif data say.
+        """
+        return self._answers(decode_batch(encoded, self._square))
 
 
 def save(path: str | os.PathLike, network: keras.Model, info: TaskInfo) -> None:

@@ -50,11 +50,11 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
         ArtifactError: the artifact is missing or damaged, or has no such task.
     """
     runtime = formats.load(path, task=task)
-    side, classes = runtime.info.preprocessing.resize, runtime.info.classes
+    square, classes = runtime.info.preprocessing.square, runtime.info.classes
 
     def classify(images: Sequence[bytes]) -> list[Answer]:
         try:
-            pixels = np.stack([encoded.decode(tf.constant(image), side) for image in images])
+            pixels = np.stack([encoded.decode(tf.constant(image), square) for image in images])
         except tf.errors.InvalidArgumentError as error:
             raise RefusedError(_reason(error.message)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()

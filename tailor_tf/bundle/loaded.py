@@ -16,7 +16,7 @@ from tailor_tf.bundle.packs import read_pack
 from tailor_tf.bundle.sharing import shared_network
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.decoding import make_square
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.network.architecture import Architecture
@@ -214,7 +214,7 @@ def _answers(task: ServedTask) -> Any:
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def answer(images):
-        square = resize_and_crop(images, preprocessing.resize)
+        square = make_square(images, preprocessing.square)
         logits = network(evaluation_input(square, preprocessing), training=False)
         return tf.nn.softmax(logits), logits
 

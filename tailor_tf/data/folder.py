@@ -17,6 +17,7 @@ from tailor_tf.data.images import (
 )
 from tailor_tf.data.source import Found, Source
 from tailor_tf.data.splits import Split
+from tailor_tf.data.square import Square
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 """File name endings that are read, in lower or upper case."""
@@ -40,7 +41,7 @@ class _Listing:
     labels: np.ndarray
 
 
-def load_folder(path: str, image_size: int) -> Found:
+def load_folder(path: str, square: Square) -> Found:
     """Reads the splits of a folder of images.
 
     The images are decoded at once if all of them fit in `images.MEMORY_BUDGET`. Otherwise they are
@@ -50,7 +51,7 @@ def load_folder(path: str, image_size: int) -> Found:
         path: folder with `train`, and optionally `validation` (or `val`) and `test`, each with one
             folder of images per class; or a folder of class folders, which becomes `train`. `~`
             is the home folder.
-        image_size: side of the decoded images in pixels.
+        square: the rule that makes images square.
 
     Returns:
         The class names in sorted order, and the splits found, by name.
@@ -65,15 +66,15 @@ def load_folder(path: str, image_size: int) -> Found:
     for name, listing in listings.items():
         _check_same_classes(name, listing.classes, classes)
     count = sum(len(listing.paths) for listing in listings.values())
-    in_memory = image_bytes(count, image_size) <= MEMORY_BUDGET
+    in_memory = image_bytes(count, square.side) <= MEMORY_BUDGET
     return classes, {
-        name: Split(name, listing.labels, _images(listing.paths, image_size, in_memory))
+        name: Split(name, listing.labels, _images(listing.paths, square, in_memory))
         for name, listing in listings.items()
     }
 
 
-def _images(paths: np.ndarray, image_size: int, in_memory: bool) -> Images:
-    return decode_files(paths, image_size) if in_memory else ImageFiles(paths, image_size)
+def _images(paths: np.ndarray, square: Square, in_memory: bool) -> Images:
+    return decode_files(paths, square) if in_memory else ImageFiles(paths, square)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -172,7 +173,7 @@ def _first_names(names: Sequence[object]) -> str:
 
 SOURCE = Source(
     usage="'folder:PATH' (PATH/train/<class>/<image>, or PATH/<class>/<image>)",
-    load=lambda rest, image_size, data_dir: load_folder(rest, image_size),
+    load=lambda rest, square, data_dir: load_folder(rest, square),
     name=lambda rest: Path(rest).expanduser().resolve().name,
     mirrors=lambda rest: True,
 )

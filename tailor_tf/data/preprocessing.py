@@ -8,15 +8,19 @@ import numpy as np
 from keras import ops
 
 from tailor_tf.data.errors import DataError
+from tailor_tf.data.square import FITS, Square
+
+# Fields that older files lack, with the values that these files were made with.
+_LATER = {"fit": FITS[0], "crop_scale": 1.0, "jitter": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """Preprocessing of images in training and serving, and augmentation in training.
 
-    The shorter side of an image is scaled to `resize` pixels, and the central square is cut out.
-    From this square a window of `image_size` pixels is taken: the central one, or in training a
-    random one. A network's input is `(window / 255 - mean) / std`, channel by channel.
+    An image is made a square of `resize` pixels. From this square a window of `image_size` pixels
+    is taken: the central one, or in training a random one. A network's input is
+    `(window / 255 - mean) / std`, channel by channel.
 
     Attributes:
         image_size: side of the network's square input, pixels.
@@ -26,6 +30,11 @@ class Preprocessing:
         crop_padding: zeros that training adds to each side of the square before it takes a random
             window, pixels.
         resize: side of the square, pixels; 0 for `image_size`.
+        fit: way to fit an image into the square, one of `square.FITS`.
+        crop_scale: smallest part of the square's area that training cuts out and scales to
+            `image_size`, above 0; 1 for a window that is not scaled.
+        jitter: largest change of brightness, contrast and saturation in training, as a part of
+            each; 0 for none.
 
     Raises:
         DataError: if a value is outside its range.
@@ -46,6 +55,9 @@ class Preprocessing:
     flip: bool
     crop_padding: int
     resize: int = 0
+    fit: str = _LATER["fit"]
+    crop_scale: float = _LATER["crop_scale"]
+    jitter: float = _LATER["jitter"]
 
     def __post_init__(self) -> None:
         if not self.resize:
@@ -63,15 +75,42 @@ class Preprocessing:
                 f"mean is {self.mean} and std is {self.std}; expected three numbers each, one per"
                 " channel, and std above 0."
             )
+        Square(self.resize, self.fit)  # refuses an unknown fit
+        self._check_augmentation()
+
+    def _check_augmentation(self) -> None:
+        if not 0 < self.crop_scale <= 1:
+            raise DataError(
+                f"crop_scale is {self.crop_scale}; expected a part of an image's area, above 0 and"
+                " at most 1."
+            )
+        if not 0 <= self.jitter < 1:
+            raise DataError(f"jitter is {self.jitter}; expected a number from 0 and below 1.")
+        if self.crops_scaled and self.crop_padding:
+            raise DataError(
+                f"crop_scale is {self.crop_scale} and crop_padding is {self.crop_padding}; expected"
+                " one way to crop in training: a crop_scale of 1, or a crop_padding of 0."
+            )
 
     @property
     def margin(self) -> int:
         """Side of the square minus side of the window, pixels."""
         return self.resize - self.image_size
 
+    @property
+    def square(self) -> Square:
+        """The rule that makes an image a square."""
+        return Square(self.resize, self.fit)
+
+    @property
+    def crops_scaled(self) -> bool:
+        """Whether training scales its random windows to `image_size`."""
+        return self.crop_scale < 1
+
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return dataclasses.asdict(self)
+        """The fields as JSON values; fields that older files lack only where they matter."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value != _LATER.get(name)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -82,7 +121,7 @@ class Preprocessing:
                 the fields expected.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
-        if data.keys() != fields:
+        if not fields - _LATER.keys() <= data.keys() <= fields:
             raise DataError(
                 f"Preprocessing received the fields {sorted(data)}; expected {sorted(fields)}."
             )

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from tailor_tf.data.splits import Split
+from tailor_tf.data.square import Square
 
 # Class names, and the source's splits by name; a test split without labels is None.
 Found = tuple[tuple[str, ...], Mapping[str, Split | None]]
@@ -17,8 +18,8 @@ class Source:
 
     Attributes:
         usage: form of such a name, for error messages and the help of flags.
-        load: function of REST, the side of the decoded images in pixels, and the folder of data
-            sets; returns classes and splits.
+        load: function of REST, the rule that makes images square, and the folder of data sets;
+            returns classes and splits.
         name: function of REST; returns the task's name.
         mirrors: function of REST; returns whether mirrored images keep their class, so that
             training mirrors them by default.
@@ -26,7 +27,7 @@ class Source:
     """
 
     usage: str
-    load: Callable[[str, int, str | None], Found]
+    load: Callable[[str, Square, str | None], Found]
     name: Callable[[str], str]
     mirrors: Callable[[str], bool]
     has_rest: bool = True

@@ -21,6 +21,7 @@ from tailor_tf.data.images import (
 )
 from tailor_tf.data.source import Found, Source
 from tailor_tf.data.splits import Split
+from tailor_tf.data.square import Square
 
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 _WITHHELD = -1
@@ -31,16 +32,16 @@ _CHARACTER_NAMES = re.compile(
 )
 
 
-def load_tfds(name: str, image_size: int, data_dir: str | None) -> Found:
+def load_tfds(name: str, square: Square, data_dir: str | None) -> Found:
     """Reads the splits of a data set, and prepares the data set if necessary.
 
-    Images are decoded by `images.decode_image`, because the JPEG decoder of TensorFlow Datasets is
-    less accurate. They are decoded at once: into memory if all of them fit in
-    `images.MEMORY_BUDGET`, otherwise into a temporary file.
+    Images are decoded by `decoding.decode_image`, because TensorFlow Datasets' decoder of JPEG
+    files is less accurate and does not turn them upright. They are decoded at once: into memory if
+    all of them fit in `images.MEMORY_BUDGET`, otherwise into a temporary file.
 
     Args:
         name: `NAME` or `NAME/CONFIG`, optionally with `:VERSION`.
-        image_size: side of the decoded images in pixels.
+        square: the rule that makes images square.
         data_dir: folder of prepared data sets; TensorFlow Datasets' default if None.
 
     Returns:
@@ -54,10 +55,10 @@ def load_tfds(name: str, image_size: int, data_dir: str | None) -> Found:
     builder = _prepared(name, data_dir)
     splits = _find_splits(name, builder.info.splits)
     count = sum(builder.info.splits[split].num_examples for split in splits.values())
-    budget = MEMORY_BUDGET if image_bytes(count, image_size) <= MEMORY_BUDGET else 0
+    budget = MEMORY_BUDGET if image_bytes(count, square.side) <= MEMORY_BUDGET else 0
     classes = tuple(builder.info.features["label"].names)
     return classes, {
-        split: _load_split(builder, source, split, image_size, budget)
+        split: _load_split(builder, source, split, square, budget)
         for split, source in splits.items()
     }
 
@@ -146,18 +147,18 @@ def _find_splits(name: str, available: Any) -> dict[str, str]:
 
 
 def load_unlabelled_test(
-    name: str, image_size: int, data_dir: str | None
+    name: str, square: Square, data_dir: str | None
 ) -> tuple[list[str], Images]:
     """Reads the images of a test split whose labels may be withheld.
 
     Args:
         name: `NAME` or `NAME/CONFIG` of a data set with a feature `name`, such as the data sets of
             the visual domain decathlon.
-        image_size: side of the decoded images in pixels.
+        square: the rule that makes images square.
         data_dir: folder of prepared data sets; TensorFlow Datasets' default if None.
 
     Returns:
-        The names of the images, and the images, uint8 `[examples, image_size, image_size, 3]`.
+        The names of the images, and the images, uint8 `[examples, side, side, 3]`.
 
     Raises:
         DataError: if the data set cannot be used, or has no test split or no names of images.
@@ -172,21 +173,17 @@ def load_unlabelled_test(
     with _reading(builder, "test"):
         dataset = _encoded(builder, "test")
         names = [text.decode() for text in dataset.map(lambda e: e["name"]).as_numpy_iterator()]
-        return names, _decoded(builder, "test", dataset, len(names), image_size, MEMORY_BUDGET)
+        return names, _decoded(builder, "test", dataset, len(names), square, MEMORY_BUDGET)
 
 
-def _load_split(
-    builder: Any, source: str, split: str, image_size: int, budget: int
-) -> Split | None:
+def _load_split(builder: Any, source: str, split: str, square: Square, budget: int) -> Split | None:
     with _reading(builder, source):
         dataset = _encoded(builder, source)
         labels = _labels(dataset)
         if (labels == _WITHHELD).any():
             return _without_labels(builder.info.full_name, split)
         _check_labels(builder, source, labels)
-        return Split(
-            split, labels, _decoded(builder, source, dataset, len(labels), image_size, budget)
-        )
+        return Split(split, labels, _decoded(builder, source, dataset, len(labels), square, budget))
 
 
 @contextlib.contextmanager
@@ -212,13 +209,14 @@ def _encoded(builder: Any, source: str) -> tf.data.Dataset:
 
 
 def _decoded(
-    builder: Any, source: str, dataset: tf.data.Dataset, count: int, image_size: int, budget: int
+    builder: Any, source: str, dataset: tf.data.Dataset, count: int, square: Square, budget: int
 ) -> Images:
-    images = empty_images(count, image_size, budget)
+    images = empty_images(count, square.side, budget)
     place = f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
     fill_images(
         images,
         dataset.map(lambda example: example["image"]),
+        square,
         lambda position: f"image {position} of split {place}",
     )
     return images

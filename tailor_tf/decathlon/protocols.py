@@ -63,7 +63,7 @@ def predict(
     size = read_header(files.task_pack).info.preprocessing.image_size
     task = load_task_pack(files.task_pack, universal(size))
     preprocessing = task.info.preprocessing
-    names, images = load_unlabelled_test(f"{COLLECTION}/{domain}", preprocessing.resize, data_dir)
+    names, images = load_unlabelled_test(f"{COLLECTION}/{domain}", preprocessing.square, data_dir)
     unknown = Split("test", np.zeros(len(names), np.int32), images)
     batches = evaluation_batches(unknown, preprocessing, batch_size=_BATCH)
     logits, _ = evaluation.predict(task.student.model, batches)

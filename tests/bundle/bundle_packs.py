@@ -6,7 +6,7 @@ from tailor_tf import backbones
 from tailor_tf.backbones.backbone import Backbone
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import central_window
-from tailor_tf.data.images import resize_and_crop
+from tailor_tf.data.decoding import make_square
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask, load_task_pack, save_task_pack
@@ -53,7 +53,7 @@ def alone(path, universal):
     preprocessing = task.info.preprocessing
 
     def logits(images):
-        square = np.array(resize_and_crop(images, preprocessing.resize))
+        square = np.array(make_square(images, preprocessing.square))
         window = central_window(square, preprocessing.image_size)
         x = (window / 255 - preprocessing.mean) / preprocessing.std
         return np.array(task.student.model(x.astype("float32"), training=False)["logits"])

@@ -10,6 +10,7 @@ from PIL import Image
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.folder import load_folder
 from tailor_tf.data.sources import load_task
+from tailor_tf.data.square import Square
 
 COMPLETE = {
     f"{split}/{name}": count
@@ -55,23 +56,23 @@ def test_no_test_split_on_request(make_folder):
 
 def test_short_name_of_validation(make_folder):
     root = make_folder({f"{split}/{name}": 2 for split in ("train", "val") for name in "ab"})
-    _, splits = load_folder(str(root), 8)
+    _, splits = load_folder(str(root), Square(8))
     assert set(splits) == {"train", "validation"}
 
 
 def test_home_folder(make_folder, monkeypatch):
     monkeypatch.setenv("HOME", str(make_folder(COMPLETE)))
-    assert load_folder("~", 8)[0] == ("cat", "dog")
+    assert load_folder("~", Square(8))[0] == ("cat", "dog")
 
 
 def test_classes_are_sorted_as_text(make_folder):
     root = make_folder({"10": 1, "9": 1, "1": 1})
-    assert load_folder(str(root), 8)[0] == ("1", "10", "9")
+    assert load_folder(str(root), Square(8))[0] == ("1", "10", "9")
 
 
 def test_images_are_resized(make_folder):
     root = make_folder({"cat": 1, "dog": 1}, size=(20, 12), suffix="JPG")
-    _, splits = load_folder(str(root), 6)
+    _, splits = load_folder(str(root), Square(6))
     assert splits["train"].images.shape == (2, 6, 6, 3)
 
 
@@ -81,7 +82,7 @@ def test_other_files_are_skipped_and_counted(make_folder, caplog):
         (root / name).write_text("no image")
     (root / ".cache").mkdir()
     with caplog.at_level(logging.WARNING, logger="absl"):
-        classes, splits = load_folder(str(root), 8)
+        classes, splits = load_folder(str(root), Square(8))
     assert (classes, len(splits["train"])) == (("cat", "dog"), 4)
     assert "Skipped 2 file(s)" in caplog.text
     assert "notes.txt" in caplog.text
@@ -103,19 +104,19 @@ def test_other_files_are_skipped_and_counted(make_folder, caplog):
 )
 def test_wrong_layouts(make_folder, layout: dict[str, int], message: str):
     with pytest.raises(DataError, match=message):
-        load_folder(str(make_folder(layout) / "root"), 8)
+        load_folder(str(make_folder(layout) / "root"), Square(8))
 
 
 def test_path_of_a_file(tmp_path: Path):
     (tmp_path / "images.zip").write_bytes(b"")
     with pytest.raises(DataError, match=r"images\.zip is a file; expected a folder"):
-        load_folder(str(tmp_path / "images.zip"), 8)
+        load_folder(str(tmp_path / "images.zip"), Square(8))
 
 
 def test_images_one_level_too_deep(make_folder):
     root = make_folder({"a/images": 2, "b/images": 2})
     with pytest.raises(DataError, match=r"a has no images; it holds .*images\. .* directly in it"):
-        load_folder(str(root), 8)
+        load_folder(str(root), Square(8))
 
 
 def test_class_with_one_image(make_folder):
@@ -128,4 +129,4 @@ def test_unreadable_image_is_named(make_folder, contents: bytes):
     root = make_folder({"cat": 3, "dog": 3})
     (root / "dog/001.png").write_bytes(contents)
     with pytest.raises(DataError, match=r"Cannot decode .*dog/001\.png"):
-        load_folder(str(root), 8)
+        load_folder(str(root), Square(8))

@@ -40,9 +40,31 @@ def test_json_round_trip():
     assert Preprocessing.from_dict(json.loads(json.dumps(GIVEN.as_dict()))) == GIVEN
 
 
-def test_json_with_other_fields():
-    data = GIVEN.as_dict()
-    del data["mean"]
+def test_json_round_trip_of_photographs():
+    given = dataclasses.replace(GIVEN, crop_padding=0, fit="pad", crop_scale=0.5, jitter=0.2)
+    assert Preprocessing.from_dict(json.loads(json.dumps(given.as_dict()))) == given
+
+
+def test_json_of_older_versions_has_the_same_fields():
+    """Files of older versions are read, and settings that are not used do not differ from them."""
+    data = {
+        "image_size": 8,
+        "mean": (0.1, 0.2, 0.3),
+        "std": (0.4, 0.5, 0.6),
+        "flip": True,
+        "crop_padding": 1,
+        "resize": 8,
+    }
+    assert GIVEN.as_dict() == data
+    assert list(GIVEN.as_dict()) == list(data)
+    read = Preprocessing.from_dict(data)
+    assert (read.fit, read.crop_scale, read.jitter) == ("crop", 1.0, 0.0)
+
+
+@pytest.mark.parametrize("change", [{"mean": None}, {"zoom": 2}])
+def test_json_with_other_fields(change: dict):
+    data = GIVEN.as_dict() | change
+    data = {name: value for name, value in data.items() if value is not None}
     with pytest.raises(DataError, match=r"received the fields \['crop_padding', .*expected"):
         Preprocessing.from_dict(data)
 
@@ -55,6 +77,12 @@ def test_json_with_other_fields():
         ({"resize": 7}, "resize is 7; expected at least the image_size, 8"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
         ({"mean": (1.0,)}, "three numbers each"),
+        ({"fit": "stretch"}, "fit is 'stretch'; expected one of crop, squeeze, pad"),
+        ({"crop_scale": 0.0}, "crop_scale is 0.0; expected a part .* above 0 and at most 1"),
+        ({"crop_scale": 1.5}, "crop_scale is 1.5; expected a part"),
+        ({"jitter": 1.0}, "jitter is 1.0; expected a number from 0 and below 1"),
+        ({"jitter": -0.1}, "jitter is -0.1; expected"),
+        ({"crop_scale": 0.5}, "crop_padding is 1; expected one way to crop .* a crop_scale of 1"),
     ],
 )
 def test_values_out_of_range(change: dict, message: str):

@@ -7,7 +7,8 @@ import pytest
 from sklearn import datasets
 
 from tailor_tf.data.errors import DataError
-from tailor_tf.data.sources import SOURCES, load_task
+from tailor_tf.data.sources import SOURCES, load_prepared, load_task
+from tailor_tf.data.square import FITS
 
 
 def test_digits_have_stratified_splits():
@@ -53,6 +54,36 @@ def test_room_for_a_crop_takes_the_place_of_padding():
     assert (task.preprocessing.mean, task.preprocessing.std) == tuple(given.values())
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"image_size": 96}, (0, 0.5, 0.2)),
+        ({"image_size": 95}, (11, 1.0, 0.0)),
+        ({"image_size": 96, "flip": False}, (12, 1.0, 0.0)),
+        ({"image_size": 96, "resize": 100}, (0, 0.5, 0.2)),
+        ({"image_size": 96, "crop_padding": 4}, (4, 1.0, 0.2)),
+        ({"image_size": 96, "crop_padding": 0}, (0, 0.5, 0.2)),
+        ({"image_size": 96, "crop_scale": 1.0, "jitter": 0.0}, (12, 1.0, 0.0)),
+        ({"image_size": 8, "crop_scale": 0.3, "jitter": 0.1}, (0, 0.3, 0.1)),
+    ],
+)
+def test_photographs_have_an_augmentation_of_their_own(make_folder, options, expected):
+    folder = make_folder({"train/cat": 4, "train/dog": 4})
+    found = load_task(f"folder:{folder}", **options).preprocessing
+    assert (found.crop_padding, found.crop_scale, found.jitter) == expected
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_task_of_a_network_that_exists(make_folder, fit):
+    folder = make_folder({"train/cat": 4, "train/dog": 4}, size=(12, 20), suffix="jpg")
+    options = {"flip": False, "crop_padding": 1, "resize": 10, "fit": fit, "seed": 4}
+    task = load_task(f"folder:{folder}", image_size=8, **options)
+    again = load_prepared(f"folder:{folder}", task.preprocessing, seed=4)
+    assert again.info == task.info
+    for name in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(again, name).images, getattr(task, name).images)
+
+
 @pytest.mark.parametrize("spec", ["digit", "digits:8", "folder", "folder:", "tfds:", "/a/path", ""])
 def test_unknown_name_lists_the_known_forms(spec: str):
     message = rf"Unknown task {re.escape(repr(spec))}.*'digits'.*'folder:PATH'.*'tfds:NAME'"
@@ -69,6 +100,9 @@ def test_unknown_name_lists_the_known_forms(spec: str):
         ({"test_fraction": 1.5}, "test_fraction is 1.5; expected a number from 0 and below 1"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "add up to 1; expected less than 1"),
         ({"crop_padding": -2}, "crop_padding is -2; expected 0 or more"),
+        ({"resize": 7}, "resize is 7; expected at least the image_size, 8"),
+        ({"fit": "stretch"}, "fit is 'stretch'; expected one of crop, squeeze, pad"),
+        ({"crop_scale": 0.5, "crop_padding": 2}, "expected one way to crop"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict, message: str):

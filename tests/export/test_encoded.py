@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export import encoded
+from tailor_tf.data.square import Square
 
 
 def _header(height, width):
@@ -21,10 +22,10 @@ def _jpeg(height, width):
     return file.getvalue()
 
 
-def _message(content, side):
+def _message(content, side, fit="crop"):
     """Why an image is not decoded."""
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        encoded.decode(tf.constant(content), side)
+        encoded.decode(tf.constant(content), Square(side, fit))
     return error.value.message
 
 
@@ -50,12 +51,18 @@ def test_more_pixels_once_they_are_scaled_are_refused():
     assert _limit(1024, 1) not in _message(_header(1024, 1), side=256)
 
 
+@pytest.mark.parametrize("fit", ["squeeze", "pad"])
+def test_rules_that_scale_to_the_square_have_no_such_limit(fit):
+    assert "scaled or not" not in _message(_header(1025, 1), side=256, fit=fit)
+    assert _limit(8193, 8192) in _message(_header(8193, 8192), side=256, fit=fit)
+
+
 def test_jpeg_files_have_the_same_limits():
     assert _limit(65_500, 8) in _message(_jpeg(65_500, 8), side=256)
-    assert encoded.decode(tf.constant(_jpeg(20, 8)), 16).shape == (16, 16, 3)
+    assert encoded.decode(tf.constant(_jpeg(20, 8)), Square(16)).shape == (16, 16, 3)
 
 
 def test_an_image_among_others_is_refused_alike():
     contents = tf.constant([_jpeg(20, 8), _header(8193, 8192)])
     with pytest.raises(tf.errors.InvalidArgumentError, match="8193x8192 pixels; expected 67108864"):
-        encoded.decode_batch(contents, 8)
+        encoded.decode_batch(contents, Square(8))

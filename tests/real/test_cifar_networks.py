@@ -6,6 +6,7 @@ from tailor_tf.backbones.loading import load_universal
 from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.data.folder import load_folder
 from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.square import Square
 from tailor_tf.network.weights import WeightsError
 from tailor_tf.training import evaluation
 from tests.shared_data import image_set, shared_file
@@ -36,7 +37,7 @@ def load(name, **config):
 
 def accuracy(name, task):
     """Top-1 in percent; the folder of class folders is read as one split."""
-    _, splits = load_folder(str(image_set(task, "test") / "test"), 32)
+    _, splits = load_folder(str(image_set(task, "test") / "test"), Square(32))
     batches = evaluation_batches(splits["train"], IMAGENET, batch_size=250)
     return 100 * evaluation.evaluate(load(name).model, batches)
 

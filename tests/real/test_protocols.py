@@ -13,6 +13,7 @@ import pytest
 from tailor_tf import backbones, save_universal
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.sources import load_task
+from tailor_tf.data.square import Square
 from tailor_tf.data.tfds_source import load_unlabelled_test
 from tailor_tf.decathlon import challenge, score
 from tailor_tf.network.graph import build_network
@@ -62,7 +63,7 @@ def test_images_and_labels_of_a_domain(prepared, domain):
     assert task.test is None, "the labels are withheld"
     assert np.bincount(task.train.labels).tolist() == [IMAGES["train"] // CLASSES] * CLASSES
     assert task.preprocessing.flip == (domain not in ("gtsrb", "omniglot", "svhn"))
-    names, images = load_unlabelled_test(name, 72, str(data_dir))
+    names, images = load_unlabelled_test(name, Square(72), str(data_dir))
     annotations = challenge.read_annotations(challenge.find_annotations(data_dir), domain)
     assert set(names) == set(annotations.image_ids)
     assert images.shape == (IMAGES["test"], 72, 72, 3)

@@ -26,7 +26,7 @@ SIDE = 8
 INFO = TaskInfo(
     "animals",
     ("ant", "bee", "cow", "dog"),
-    Preprocessing(SIDE, (0.5,) * 3, (0.25,) * 3, flip=True, crop_padding=1),
+    Preprocessing(SIDE, (0.5,) * 3, (0.25,) * 3, flip=True, crop_padding=1, fit="pad"),
 )
 
 

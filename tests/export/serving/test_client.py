@@ -23,7 +23,7 @@ def files(tmp_path_factory):
         side = SIDE if index % 2 else 3 * SIDE
         path = folder / str(index % 3) / f"{index:02}.{'jpg' if index % 5 == 0 else 'png'}"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(path)
+        Image.fromarray(rng.integers(0, 256, (side, SIDE, 3), np.uint8)).save(path)
     (folder / "notes.txt").write_text("no image")
     return folder
 
