@@ -1,8 +1,8 @@
 """Batches of a split: a pure function of the split, the preprocessing, the seed and the epoch.
 
-All random numbers of an epoch are drawn at once, one row per example, before any batch is made.
-The augmentation of an example therefore does not depend on the batch size, and an interrupted run
-continues with the same batches as without the interruption.
+The random numbers of an epoch are drawn before any batch is made (`augmentation`). The augmentation
+of an example therefore does not depend on the batch size, and an interrupted run continues with the
+same batches as without the interruption.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tailor_tf.data.augmentation import augmented, draw
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.splits import Split
@@ -53,7 +54,8 @@ def training_batches(
 
     Each image is normalised, padded with zeros by `crop_padding` pixels per side, cut to
     `image_size` at a random place and, where `flip` is set, mirrored left to right with probability
-    1/2.
+    1/2. With a `crop_scale` below 1, a window of random size and proportions is cut out instead and
+    scaled to `image_size`. `jitter` changes the colours before they are normalised.
 
     Args:
         split: the examples; each is seen at most once.
@@ -89,18 +91,14 @@ def training_batches(
         )
     if seed < 0 or epoch < 0:
         raise DataError(f"seed is {seed} and epoch is {epoch}; expected 0 or more for both.")
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(split))
-    places = preprocessing.margin + 2 * preprocessing.crop_padding + 1
-    corners = random.integers(0, places, (len(split), 2), np.int32)
-    mirrored = (random.random(len(split)) < 0.5) & preprocessing.flip
+    order, drawn = draw(preprocessing, len(split), seed=seed, epoch=epoch)
     order = order[skip * batch_size :]
     if share.replicas > 1:
         full = order[: len(order) // batch_size * batch_size]
         slices = full.reshape(-1, share.replicas, batch_size // share.replicas)
         order = slices[:, share.first : share.first + share.own].reshape(-1)
         batch_size //= share.replicas
-    drawn = {"corner": corners[order], "mirrored": mirrored[order]}
+    drawn = {name: values[order] for name, values in drawn.items()}
     return _batches(split, preprocessing, batch_size, order, drawn, drop_remainder)
 
 
@@ -147,15 +145,14 @@ def _batches(
     drop_remainder: bool,
 ) -> tf.data.Dataset:
     """Batches of the examples at `order`, augmented with the random numbers `drawn` if any."""
-    side, padding = preprocessing.image_size, preprocessing.crop_padding
-    augmented = bool(drawn) and (preprocessing.flip or preprocessing.margin or padding)
 
     def prepare(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        images = preprocessing.normalise(_read(split, example["position"]))
-        if augmented:
-            images = augment(images, example["corner"], example["mirrored"], padding, side)
+        images = _read(split, example["position"])
+        own = {name: example[name] for name in drawn}
+        if own:
+            images = augmented(images, preprocessing, **own)
         else:
-            images = central_window(images, side)
+            images = evaluation_input(images, preprocessing)
         return images, example["label"]
 
     examples = {"position": order, "label": split.labels[order], **drawn}
@@ -192,25 +189,3 @@ def evaluation_input(images: Any, preprocessing: Preprocessing) -> tf.Tensor:
         The central windows, normalised: float32 `[batch, image_size, image_size, 3]`.
     """
     return preprocessing.normalise(central_window(images, preprocessing.image_size))
-
-
-def augment(
-    images: tf.Tensor, corners: tf.Tensor, mirrored: tf.Tensor, padding: int, side: int
-) -> tf.Tensor:
-    """Cuts a window out of each zero-padded image and mirrors some of them.
-
-    Args:
-        images: float `[batch, height, width, 3]`.
-        corners: int32 `[batch, 2]`, top row and left column of each window in the padded image.
-        mirrored: bool `[batch]`, which windows to flip left to right.
-        padding: pixels of zeros added on each side.
-        side: height and width of the windows.
-
-    Returns:
-        `[batch, side, side, 3]` of the type of `images`.
-    """
-    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
-    along = tf.range(side)
-    across = tf.where(mirrored[:, None], side - 1 - along, along)
-    rows = tf.gather(padded, corners[:, :1] + along, axis=1, batch_dims=1)
-    return tf.gather(rows, corners[:, 1:] + across, axis=2, batch_dims=1)
