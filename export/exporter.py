@@ -103,10 +103,12 @@ def _check_images(info: TaskInfo, task: Task) -> None:
             f"the images of {task.name} have {len(task.classes)}, {task.classes[:3]} and so on. "
             "Name the task that it was tailored to."
         )
-    if task.preprocessing.resize != info.preprocessing.resize:
+    expected, received = info.preprocessing.square, task.preprocessing.square
+    if received != expected:
         raise ArtifactError(
-            f"The network expects images of {info.preprocessing.resize} pixels, received "
-            f"{task.preprocessing.resize}; see --image_size and --resize."
+            f"The network expects images of {expected.side} pixels, made square by "
+            f"{expected.fit!r}; received {received.side} pixels and {received.fit!r}. Load them with "
+            "the network's preprocessing."
         )
 
 

@@ -1,7 +1,7 @@
 """Exports a tailored network as SavedModel, TFLite and ONNX, each compared with the network.
 
-Images and their settings, and the universal network, are taken from the run; flags replace them. If
-an artifact is too far from the network, the program ends with an error and publishes nothing.
+Images and universal network are taken from the run; flags replace them. The images are prepared as
+the network's training images were. If an artifact is too far from the network, the program ends with an error and publishes nothing.
 """
 
 from absl import flags
@@ -22,7 +22,7 @@ _AS_GIVEN = (
     "keep_versions",
 )
 
-images.define()
+images.define_source()
 universal.define()
 tailored.define(
     workdir="Working directory of a finished run.",
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     )
     network = tailored.load_universal()
     exported = tailored.load_exportable(network)
-    task = images.load(network.graph.input_shape[0], network.graph.normalisation)
+    task = images.load_for(exported.info)
     published = exporter.export(exported, task, FLAGS.exports or tailored.exports(), options)
     print(f"\n{published.summary}\nVersion {published.version} is in {published.files}", end="")
     print(f" and {published.model}." if published.model else ".")

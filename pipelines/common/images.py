@@ -4,16 +4,25 @@ import tensorflow as tf
 from absl import flags
 
 from pipelines.common.values import given, numbers
-from tailor_tf.data.sources import SOURCES, load_task
+from tailor_tf.data.sources import SOURCES, load_prepared, load_task
+from tailor_tf.data.square import FITS
 from tailor_tf.data.task import Task
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.network.graph import Normalisation
 
 FLAGS = flags.FLAGS
-_OPTIONS = ("data_dir", "validation_fraction", "seed", "flip", "crop_padding", "resize")
+_SOURCE = ("data_dir", "validation_fraction", "seed")
+_PREPROCESSING = ("flip", "crop_padding", "resize", "fit", "crop_scale", "jitter")
 
 
 def define() -> None:
     """Defines the flags of the images and of their preprocessing."""
+    define_source()
+    _define_preprocessing()
+
+
+def define_source() -> None:
+    """Defines the flags of the images alone, for networks whose preprocessing is known."""
     usages = ", ".join(source.usage for source in SOURCES.values())
     flags.DEFINE_string("task", "digits", f"Images: {usages}.")
     flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets' data.")
@@ -22,6 +31,13 @@ def define() -> None:
         0.15,
         "Share of the training images to use for validation if the task has no validation images.",
     )
+    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", lower_bound=0)
+    flags.DEFINE_bool(
+        "deterministic", False, "Same result each time on the same machine; a little slower."
+    )
+
+
+def _define_preprocessing() -> None:
     flags.DEFINE_bool(
         "flip",
         None,
@@ -30,13 +46,34 @@ def define() -> None:
     flags.DEFINE_integer(
         "crop_padding",
         None,
-        "Padding per side for random crops, pixels; an eighth of the image's side by default.",
+        "Padding per side for random crops, pixels; by default an eighth of the image's side, or 0 "
+        "with --resize or --crop_scale.",
     )
     flags.DEFINE_integer(
         "resize",
         None,
         "Side to which images are scaled before the network's input is cut out, pixels; the side "
         "of the input by default.",
+    )
+    flags.DEFINE_enum(
+        "fit",
+        FITS[0],
+        FITS,
+        "Way to make images square: crop cuts out the centre, squeeze distorts the whole image, pad "
+        "repeats its outermost pixels beside it.",
+    )
+    flags.DEFINE_float(
+        "crop_scale",
+        None,
+        "Smallest part of an image's area for random crops that are scaled to the network's input; "
+        "1 for none. By default 0.5 for photographs (images that are mirrored, for a network of 96 "
+        "pixels or more) without --crop_padding, otherwise 1.",
+    )
+    flags.DEFINE_float(
+        "jitter",
+        None,
+        "Largest random change of brightness, contrast and saturation of training images, as a part "
+        "of each; by default 0.2 for photographs, otherwise 0.",
     )
     for name, what in (("mean", "Mean"), ("std", "Standard deviation")):
         flags.DEFINE_list(
@@ -45,10 +82,6 @@ def define() -> None:
             f"{what} of red, green and blue, scaled to 0..1; by default the universal network's, "
             "or measured on the training images.",
         )
-    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", lower_bound=0)
-    flags.DEFINE_bool(
-        "deterministic", False, "Same result each time on the same machine; a little slower."
-    )
 
 
 def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
@@ -59,9 +92,24 @@ def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
         normalisation: mean and standard deviation that the universal network expects; `None` to
             measure them on the training images. Flags replace them in both cases.
     """
-    if FLAGS.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    _set_determinism()
     colours = {
         name: numbers(FLAGS[name]) or getattr(normalisation, name, None) for name in ("mean", "std")
     }
-    return load_task(FLAGS.task, image_size=image_size, **given(_OPTIONS), **colours)
+    options = given(_SOURCE + _PREPROCESSING)
+    return load_task(FLAGS.task, image_size=image_size, **options, **colours)
+
+
+def load_for(info: TaskInfo) -> Task:
+    """Loads the images that the flags name, prepared as for a network that exists.
+
+    Args:
+        info: the task of the network.
+    """
+    _set_determinism()
+    return load_prepared(FLAGS.task, info.preprocessing, **given(_SOURCE))
+
+
+def _set_determinism() -> None:
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()

@@ -302,7 +302,9 @@ def test_images_of_another_task(exportable, task, tmp_path):
         exporter.export(exportable, other, tmp_path, QUICK)
     large = dataclasses.replace(PREPROCESSING, resize=10)
     other = _with_info(task, preprocessing=large)
-    with pytest.raises(ArtifactError, match="expects images of 8 pixels, received 10"):
+    with pytest.raises(
+        ArtifactError, match="expects images of 8 pixels, made square by 'crop'; received 10"
+    ):
         exporter.export(exportable, other, tmp_path, QUICK)
 
 
