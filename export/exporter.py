@@ -107,8 +107,8 @@ def _check_images(info: TaskInfo, task: Task) -> None:
     if received != expected:
         raise ArtifactError(
             f"The network expects images of {expected.side} pixels, made square by "
-            f"{expected.fit!r}; received {received.side} pixels and {received.fit!r}. Load them with "
-            "the network's preprocessing."
+            f"{expected.fit!r}; received {received.side} pixels and {received.fit!r}. Load them "
+            "with the network's preprocessing."
         )
 
 

@@ -1,7 +1,8 @@
 """Exports a tailored network as SavedModel, TFLite and ONNX, each compared with the network.
 
 Images and universal network are taken from the run; flags replace them. The images are prepared as
-the network's training images were. If an artifact is too far from the network, the program ends with an error and publishes nothing.
+the network's training images were. If an artifact is too far from the network, the program ends
+with an error and publishes nothing.
 """
 
 from absl import flags

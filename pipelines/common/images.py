@@ -59,8 +59,8 @@ def _define_preprocessing() -> None:
         "fit",
         FITS[0],
         FITS,
-        "Way to make images square: crop cuts out the centre, squeeze distorts the whole image, pad "
-        "repeats its outermost pixels beside it.",
+        "Way to make images square: crop cuts out the centre, squeeze distorts the whole image, "
+        "pad repeats its outermost pixels beside it.",
     )
     flags.DEFINE_float(
         "crop_scale",
@@ -72,8 +72,8 @@ def _define_preprocessing() -> None:
     flags.DEFINE_float(
         "jitter",
         None,
-        "Largest random change of brightness, contrast and saturation of training images, as a part "
-        "of each; by default 0.2 for photographs, otherwise 0.",
+        "Largest random change of brightness, contrast and saturation of training images, as a "
+        "part of each; by default 0.2 for photographs, otherwise 0.",
     )
     for name, what in (("mean", "Mean"), ("std", "Standard deviation")):
         flags.DEFINE_list(

@@ -12,6 +12,8 @@ from tests.programs import program
     [
         ("tailor", ["--task=digit"], "digit.*digits.*folder:.*tfds:"),
         ("tailor", ["--universal=no.file"], "No universal network 'no.file'; expected imagenet, t"),
+        ("tailor", ["--crop_scale=2"], "crop_scale is 2.0; expected a part of an image's area"),
+        ("tailor", ["--fit=stretch"], "stretch.*crop.*squeeze.*pad"),
         ("tailor", ["--estimator=exact"], "exact.*paper.*reachability"),
         ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
         ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
