@@ -12,6 +12,7 @@ from tailor_tf.backbones.loading import load_universal
 from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.data.folder import load_folder
 from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.square import Square
 from tailor_tf.network import costs, counting, keys, weights
 from tailor_tf.network.graph import build_network
 from tests.shared_data import image_set, shared_file
@@ -109,7 +110,7 @@ def test_top_class_of_photographs(published, published_weights):
     preprocessing = Preprocessing(128, *graph.normalisation, flip=False, crop_padding=0)
     same, seen = 0, 0
     for task in ("clothing10_photos", "trash6_photos"):
-        _, splits = load_folder(str(image_set(task, "test") / "test"), 128)
+        _, splits = load_folder(str(image_set(task, "test") / "test"), Square(128))
         for images, _ in evaluation_batches(splits["train"], preprocessing, batch_size=250):
             ours = network(images, training=False)["logits"].numpy().argmax(-1)
             theirs = original(images, training=False).numpy().argmax(-1)
