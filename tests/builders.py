@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from tailor_tf.backbones.universal import Universal
+from tailor_tf.backbones import cutting
+from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.method.pruning import close
 from tailor_tf.method.student import build_student
 from tailor_tf.network import blocks
@@ -87,6 +88,36 @@ def small_graph():
     steps = ((4, 1), (6, 2), (6, 1), (8, 2))
     parts = [functools.partial(_block, filters=f, strides=s) for f, s in steps]
     return chain("small", {"name": "small"}, (8, 8, 3), _stem, parts, _head)
+
+
+_INVERTED = ((8, 1), (8, 1), (12, 2), (12, 1), (16, 2))  # channels and strides
+
+
+def inverted_residuals(activation="relu6", side=16):
+    """Keras model of depthwise convolutions, as MobileNets have them; its nodes can be negative.
+
+    images [side, side, 3] -> stem [side, side, 8] -> a block for each of `_INVERTED`
+    """
+
+    def activated(x):
+        x = kl.BatchNormalization()(x)
+        return kl.ReLU(6.0)(x) if activation == "relu6" else kl.Activation(activation)(x)
+
+    images = keras.Input((side, side, 3))
+    x = activated(kl.Conv2D(8, 3, padding="same", use_bias=False)(images))
+    for channels, strides in _INVERTED:
+        y = activated(kl.Conv2D(4 * x.shape[-1], 1, use_bias=False)(x))
+        y = activated(kl.DepthwiseConv2D(3, strides, padding="same", use_bias=False)(y))
+        y = kl.BatchNormalization()(kl.Conv2D(channels, 1, use_bias=False)(y))
+        x = kl.Add()([x, y]) if x.shape == y.shape else y
+    return keras.Model(images, x)
+
+
+def depthwise_universal(rng, **options):
+    """A universal network of `inverted_residuals` with random weights."""
+    model = randomise(inverted_residuals(**options), rng)
+    graph, tensors = cutting.cut(model, {"name": "inverted_residuals"})
+    return universal_from_tensors(graph, tensors, origin="the original")
 
 
 def walks(architecture):

@@ -241,7 +241,7 @@ def _is_homogeneous(operation: keras.Operation, arguments: Any) -> bool:
         case kl.MaxPooling2D() | kl.AveragePooling2D() | kl.GlobalAveragePooling2D():
             return True
     if type(operation).__name__ == "Pad":
-        return arguments.kwargs.get("constant_values") in (None, 0, float("-inf"))
+        return arguments.kwargs.get("constant_values") in (None, 0)
     return type(operation).__name__ == "GetItem"
 
 

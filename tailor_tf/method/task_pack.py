@@ -14,11 +14,14 @@ from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.student import Student, build_student
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.graph import BlockGraph
 from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 2
 _VERSION = "task_pack"
 _CHECKSUM = "checksum"  # missing in packs of earlier versions of this project
+_POOLS = "pools_of_proxies"  # of networks without ReLUs at their nodes; missing in earlier packs
+_SAME = "same"  # padding of such pools, see `blocks.max_pool`; it was -inf on every side before
 
 
 class TaskPackError(TailorError):
@@ -79,7 +82,8 @@ def save_task_pack(path: str | os.PathLike, task: TailoredTask) -> None:
     student = task.student
     graph, fingerprint = student.universal.graph, student.universal.fingerprint
     header = PackHeader(task.info, student.architecture, graph.config, fingerprint)
-    metadata = {_VERSION: FORMAT_VERSION, **header.as_dict()}
+    pools = {} if graph.rectified else {_POOLS: _SAME}
+    metadata = {_VERSION: FORMAT_VERSION, **pools, **header.as_dict()}
     tensors = {key: variable.numpy() for key, variable in student.task_weights().items()}
     weights.write(path, tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
 
@@ -92,8 +96,8 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTas
         universal: the universal network that the pack was made for.
 
     Raises:
-        TaskPackError: the file is not a task pack of this version, was altered, or belongs to
-            another universal network.
+        TaskPackError: the file is not a task pack of this version, was altered, belongs to
+            another universal network, or was trained with other pools in its proxies.
         weights.WeightsError: the file cannot be read, or a tensor is missing.
     """
     tensors, metadata = weights.read(path)
@@ -107,6 +111,7 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTas
         )
     _check_universal(path, header, universal)
     _check_owners(path, tensors)
+    _check_pools(path, metadata.get(_POOLS), header.architecture, universal.graph)
     student = build_student(universal, header.architecture, header.info.num_classes)
     weights.assign(student.model, tensors, origin=os.fspath(path), wanted=keys.is_task)
     return TailoredTask(header.info, student)
@@ -162,4 +167,19 @@ def _check_universal(path: Any, header: PackHeader, universal: Universal) -> Non
             f"{os.fspath(path)} belongs to the universal network {header.backbone} with "
             f"fingerprint {header.fingerprint[:16]}; received {config} with fingerprint "
             f"{universal.fingerprint[:16]}. Load it with the network that it was trained on."
+        )
+
+
+def _check_pools(
+    path: Any, pools: str | None, architecture: Architecture, graph: BlockGraph
+) -> None:
+    """Refuses a pack of an earlier version of this project whose proxies pooled differently."""
+    if graph.rectified or pools == _SAME:
+        return
+    sides = [[graph.node_shape(n)[0] for n in (p.source, p.target)] for p in architecture.proxies]
+    if any(before > after for before, after in sides):
+        raise TaskPackError(
+            f"{os.fspath(path)} was trained with max-pools in its proxies that were padded with "
+            f"-inf; expected the padding {_SAME!r}, which int8 can express. Run pipelines.tailor "
+            "again, in a new working directory, to write a new pack."
         )

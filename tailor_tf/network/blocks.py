@@ -3,7 +3,8 @@
 Every function takes the input `[batch, height, width, channels]`, a `name` that starts the names of
 its layers, and a factory of layers (`network.factories`). Convolutions and max-pools pad the same
 number of pixels on every side, as PyTorch does; Keras's "same" padding differs at stride 2. Only
-inverted residuals pad as Keras's "same", as their published weights expect it.
+inverted residuals, as their published weights expect it, and pools of tensors that can be negative
+pad as Keras's "same".
 """
 
 from keras import layers as kl
@@ -24,14 +25,15 @@ def conv_bn(x, filters, kernel_size, strides, *, conv_name, bn_name, layers, rel
 
 
 def max_pool(x, kernel_size, strides, *, rectified=True):
-    """Max-pool padded by `kernel_size // 2`: with zeros if `x` is `rectified`, that is, >= 0."""
-    side = kernel_size // 2
-    if rectified:
-        padded = kl.ZeroPadding2D(side)(x)
-    else:
-        padding = ((0, 0), (side, side), (side, side), (0, 0))
-        padded = ops.pad(x, padding, constant_values=float("-inf"))
-    return kl.MaxPooling2D(kernel_size, strides)(padded)
+    """Max-pool with an output of `ceil(side / strides)` pixels, for an even `strides`.
+
+    If `x` is `rectified`, that is, >= 0, it is padded with `kernel_size // 2` zeros on every side.
+    For other tensors, no finite value is neutral, and with -inf no range of int8 is left. Their
+    pool leaves out the pixels outside of the image, at the positions of TensorFlow's "same".
+    """
+    if not rectified:
+        return kl.MaxPooling2D(kernel_size, strides, padding="same")(x)
+    return kl.MaxPooling2D(kernel_size, strides)(kl.ZeroPadding2D(kernel_size // 2)(x))
 
 
 def padded_same(x, kernel_size, strides):
@@ -142,8 +144,8 @@ def proxy(x, target_shape, *, width=None, name, layers, rectified=True):
     """Task-specific path from one node to a later layer: max-pool, 1x1 convolution, batch norm.
 
     The pool exists only if the resolution falls by a factor `s > 1`; it has kernel `s + 1`, stride
-    `s` and padding `s // 2`. A bottleneck proxy has two 1x1 convolutions, each with batch norm, a
-    ReLU between them, and few channels in the middle.
+    `s` and the padding of `max_pool`. A bottleneck proxy has two 1x1 convolutions, each with batch
+    norm, a ReLU between them, and few channels in the middle.
 
     Args:
         x: the node that the proxy reads, `[batch, height, width, channels]`.

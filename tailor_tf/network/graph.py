@@ -86,9 +86,14 @@ class BlockGraph:
         """`L`, the number of universal blocks."""
         return len(self.blocks)
 
+    @property
+    def rectified(self) -> bool:
+        """Whether nodes `x_1..x_L` are never negative."""
+        return self.activation == "relu"
+
     def activate(self, name: str) -> keras.layers.Layer:
         """A new activation layer, from the sum of a layer's paths to the node."""
-        if self.activation == "relu":
+        if self.rectified:
             return keras.layers.ReLU(name=name)
         return keras.layers.Activation(self.activation, name=name)
 
@@ -199,7 +204,7 @@ def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
         x,
         graph.node_shape(path.target),
         width=_PROXY_WIDTHS[graph.proxies](graph, path),
-        rectified=graph.activation == "relu",
+        rectified=graph.rectified,
         name=path.name,
         layers=layers,
     )

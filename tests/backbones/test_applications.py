@@ -16,7 +16,7 @@ from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.bundle import sharing
 from tailor_tf.method import distillation, student
 from tailor_tf.method.folding import fold
-from tailor_tf.network import blocks, costs, counting, weights
+from tailor_tf.network import costs, counting, weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.training.loop import Trainer
 from tests import builders
@@ -143,14 +143,6 @@ def test_networks_that_cannot_be_cut():
     flat = keras.Sequential([keras.Input((16, 16, 3)), kl.Flatten(), kl.Dense(3)])
     with pytest.raises(ValueError, match=r"shapes \[\(None, 16, 16, 3\), \(None, 3\)\]; expected"):
         cutting.cut(flat, {"name": "flat"})
-
-
-def test_negative_nodes_are_pooled_without_zeros_from_the_padding():
-    x = -np.random.default_rng(4).uniform(1, 2, (1, 4, 4, 1)).astype("float32")
-    pooled = blocks.max_pool(x, 3, 2, rectified=False)
-    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
-    expected = [[padded[0, i : i + 3, j : j + 3].max() for j in (0, 2)] for i in (0, 2)]
-    np.testing.assert_array_equal(pooled[0, :, :, 0], expected)
 
 
 @pytest.mark.slow

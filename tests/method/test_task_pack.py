@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import math
 
@@ -18,9 +19,16 @@ from tailor_tf.method.task_pack import (
     save_task_pack,
 )
 from tailor_tf.network import weights
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network
 from tailor_tf.network.weights import WeightsError
-from tests.builders import images, random_architecture, random_student, randomise
+from tests.builders import (
+    depthwise_universal,
+    images,
+    random_architecture,
+    random_student,
+    randomise,
+)
 
 CLASSES = ("airplane", "ship", "tram", "vélo")
 PREPROCESSING = Preprocessing(16, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), flip=True, crop_padding=2)
@@ -186,6 +194,24 @@ class TestErrors:
         weights.assign(model, weights.arrays(tiny.model), origin="the universal network")
         with pytest.raises(TaskPackError, match=r"'image_size': 16.*received .*'image_size': 32"):
             load_task_pack(pack, Universal(graph, model))
+
+    @pytest.mark.parametrize("pooled", [True, False])
+    def test_pack_whose_proxies_pooled_another_way(self, pooled, rng, tmp_path):
+        """Networks with negative nodes: their pools were padded with -inf once."""
+        universal = depthwise_universal(rng)
+        full = Architecture.full(universal.graph.num_blocks, 2)
+        kept = full if pooled else full.without(full.proxies)
+        student = random_student(universal, kept, rng, len(CLASSES))
+        path = tmp_path / "pack"
+        save_task_pack(path, TailoredTask(INFO, student))
+        tensors, metadata = weights.read(path)
+        assert metadata.pop("pools_of_proxies") == "same"
+        load_task_pack(path, universal)
+        del metadata["checksum"]
+        weights.write(path, tensors, metadata)
+        expected = pytest.raises(TaskPackError, match=r"padded with -inf; .*tailor again")
+        with expected if pooled else contextlib.nullcontext():
+            load_task_pack(path, universal)
 
     def test_missing_file(self, tiny, tmp_path):
         with pytest.raises(WeightsError, match=r"Cannot read weights from .*none"):
