@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from export.runtimes import Runtime, normaliser
-from export.tflite import single
+from export.tflite import litert, single
 from tailor_tf.data.task_info import TaskInfo
 
 
@@ -16,18 +16,17 @@ def load(path: pathlib.Path, threads: int) -> Runtime:
     """Loads a TFLite file of one task to run with a number of threads.
 
     Raises:
-        ArtifactError: the file is no TFLite file of this project.
+        ArtifactError: the file is no TFLite file of this project, or LiteRT cannot run it.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     info = single.read_info(path)
-    interpreter = Interpreter(model_path=os.fspath(path), num_threads=threads)
+    interpreter = litert.interpreter(path, threads)
     (image,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
     normalise = normaliser(info.preprocessing)
 
     def prepare(images: np.ndarray) -> np.ndarray:
         return _quantised(normalise(images), image)
 
+    @litert.explained(path)
     def run(images: np.ndarray) -> np.ndarray:
         if tuple(interpreter.get_input_details()[0]["shape"]) != images.shape:
             interpreter.resize_tensor_input(image["index"], images.shape)
@@ -36,24 +35,27 @@ def load(path: pathlib.Path, threads: int) -> Runtime:
         interpreter.invoke()
         return _dequantised(interpreter.get_tensor(logits["index"]), logits)
 
-    interpreter.allocate_tensors()
+    with litert.explained(path):
+        interpreter.allocate_tensors()
     return Runtime(info, prepare, run)
 
 
-def of_signature(runner: Any, info: TaskInfo) -> Runtime:
+def of_signature(path: str | os.PathLike, runner: Any, info: TaskInfo) -> Runtime:
     """One task of a TFLite file of many, behind the common interface.
 
     Args:
+        path: the file, for error messages.
         runner: LiteRT's `SignatureRunner`, from `images` to `logits`.
         info: the task.
     """
     image, logits = runner.get_input_details()["images"], runner.get_output_details()["logits"]
     normalise = normaliser(info.preprocessing)
-    return Runtime(
-        info,
-        lambda images: _quantised(normalise(images), image),
-        lambda images: _dequantised(runner(images=images)["logits"], logits),
-    )
+
+    @litert.explained(path)
+    def run(images: np.ndarray) -> np.ndarray:
+        return _dequantised(runner(images=images)["logits"], logits)
+
+    return Runtime(info, lambda images: _quantised(normalise(images), image), run)
 
 
 def _quantised(values: np.ndarray, details: Mapping[str, Any]) -> np.ndarray:

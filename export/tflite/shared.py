@@ -21,7 +21,7 @@ from export import metadata, parity, shared_tasks
 from export.metadata import ArtifactError
 from export.runtimes import Runtime
 from export.shared_format import SharedFormat, SharedSubject
-from export.tflite import flatbuffer, kernels, runtime, single, unfolding
+from export.tflite import flatbuffer, kernels, litert, runtime, single, unfolding
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
@@ -255,16 +255,15 @@ def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:
         A runtime per task, by name; they share one interpreter, so that one of them runs at a time.
 
     Raises:
-        ArtifactError: the file is no TFLite file of many tasks.
+        ArtifactError: the file is no TFLite file of many tasks, or LiteRT cannot run it.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     infos = read_infos(path)
-    interpreter = Interpreter(model_path=os.fspath(path), num_threads=threads)
-    return {
-        name: runtime.of_signature(interpreter.get_signature_runner(name), info)
-        for name, info in infos.items()
-    }
+    interpreter = litert.interpreter(path, threads)
+    with litert.explained(path):
+        return {
+            name: runtime.of_signature(path, interpreter.get_signature_runner(name), info)
+            for name, info in infos.items()
+        }
 
 
 def _check(
