@@ -39,10 +39,17 @@ class NewLayers:
         return BatchNorm(name=name, epsilon=epsilon)
 
     def copy(self, name, operation):
-        """Returns a layer or operation with the settings of another one and new weights."""
+        """Returns a layer or operation with the settings of another one and new weights.
+
+        It computes in the precision of today's dtype policy, not in the one that the other layer
+        was made or saved with.
+        """
         if isinstance(operation, keras.layers.BatchNormalization):
             return self.batch_norm(name, operation.epsilon)
-        return type(operation).from_config({**operation.get_config(), "name": name})
+        config = {**operation.get_config(), "name": name}
+        if "dtype" in config:
+            config["dtype"] = keras.config.dtype_policy()
+        return type(operation).from_config(config)
 
 
 class PlainLayers(NewLayers):

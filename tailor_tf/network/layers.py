@@ -191,7 +191,8 @@ class Shared(keras.layers.Layer):
     """A frozen layer that computes with another layer, and so shares its weights.
 
     Calling the other layer itself would share its weights, too. But each call adds a node to a
-    layer's graph, so that a deleted network would stay in memory as long as the universal one.
+    layer's graph, so that a deleted network would stay in memory as long as the universal one. This
+    layer computes in the precision of its own dtype policy, whatever the policy of the other one.
 
     Args:
         source: the other layer, built; this layer takes its name.
@@ -200,7 +201,7 @@ class Shared(keras.layers.Layer):
     """
 
     def __init__(self, source):
-        super().__init__(name=source.name, dtype=source.dtype_policy)
+        super().__init__(name=source.name)
         self._source = lambda: source  # hidden, or Keras would make the layer a part of this one
         self.shared = list(source.weights)
         self.trainable = False  # also makes the variables not trainable
@@ -212,10 +213,11 @@ class Shared(keras.layers.Layer):
         return self._source()
 
     def call(self, inputs):
-        return self.source.call(inputs)
+        return ops.cast(self.source.call(inputs), self.compute_dtype)
 
     def compute_output_spec(self, inputs):
-        return self.source.compute_output_spec(inputs)
+        shape = self.source.compute_output_spec(inputs).shape
+        return keras.KerasTensor(shape, self.compute_dtype)
 
 
 class SharedConv(keras.layers.Layer):

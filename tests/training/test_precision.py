@@ -1,10 +1,16 @@
 """Half precision and XLA: what has to stay float32 does, and training goes as it did."""
 
+import collections
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers as kl
 
+from tailor_tf.backbones import applications
+from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.method import distillation
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher
@@ -19,7 +25,6 @@ from tests import builders
 
 HALF = ("mixed_bfloat16", "mixed_float16")
 CLASSES = 5
-FULL = Architecture.full(4, 3)
 RECIPE = Recipe(1, batch_size=8, learning_rate=0.05, schedule="cosine")
 
 
@@ -37,17 +42,19 @@ def _network():
 
 def _objective(universal):
     """A student's objective, the same whatever the precision."""
-    shares = costs.path_shares(universal.graph, FULL)
+    full = Architecture.full(universal.graph.num_blocks, 3)
+    shares = costs.path_shares(universal.graph, full)
     keras.utils.set_random_seed(1)  # of the classifiers
     teacher = build_teacher(universal, CLASSES)
     teacher.trainable = False
-    student = build_student(universal, FULL, CLASSES)
+    student = build_student(universal, full, CLASSES)
     return distillation.StudentObjective(student, fold(teacher), shares)
 
 
-def _batch():
+def _batch(side=8):
     rng = np.random.default_rng(0)
-    return rng.normal(size=(8, 8, 8, 3)).astype("float32"), rng.integers(0, CLASSES, 8, np.int32)
+    images = rng.normal(size=(8, side, side, 3)).astype("float32")
+    return images, rng.integers(0, CLASSES, 8, np.int32)
 
 
 def _losses(policy="float32", steps=5, **options):
@@ -73,6 +80,75 @@ def test_what_stays_float32(policy):
     half = tf.as_dtype(policy.removeprefix("mixed_"))
     assert {node.dtype for node in outputs["nodes"]} == {half}
     assert {node.dtype for node in objective.teacher(images)["nodes"]} == {half}
+
+
+def _application(name):
+    graph, tensors = applications.load(name, image_size=64)
+    return universal_from_tensors(graph, tensors, origin=name)
+
+
+UNIVERSAL = {
+    "convolutions": _network,
+    "depthwise": lambda: builders.depthwise_universal(np.random.default_rng(0)),
+    "MobileNetV2": lambda: _application("MobileNetV2"),
+    "EfficientNetV2B0": lambda: _application("EfficientNetV2B0"),
+}
+
+
+def _kernels_of_step(trainer, side):
+    """Convolutions and products in the traced step, forward and for gradients, by kind and type.
+
+    Those of the classifier, which stays float32, are left out.
+    """
+    definition = trainer.step.get_concrete_function(*_batch(side)).graph.as_graph_def()
+    functions = [function.node_def for function in definition.library.function]
+    return collections.Counter(
+        (node.op, tf.as_dtype(node.attr["T"].type).name)
+        for node in itertools.chain(definition.node, *functions)
+        if ("Conv" in node.op or "MatMul" in node.op) and "classifier" not in node.name
+    )
+
+
+def _convolutions(*models):
+    """Convolutions that models need forward, by kind."""
+    kinds = {kl.Conv2D: "Conv2D", kl.DepthwiseConv2D: "DepthwiseConv2dNative"}
+    layers = [getattr(layer, "source", layer) for model in models for layer in model.layers]
+    return collections.Counter(kinds[type(layer)] for layer in layers if type(layer) in kinds)
+
+
+def _assert_all_in_half_precision(found, models):
+    assert {kind for _, kind in found} == {"bfloat16"}
+    for kind, count in _convolutions(*models).items():
+        assert found[kind, "bfloat16"] == count
+
+
+@pytest.mark.parametrize("loaded", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("convolutions", "depthwise"),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in list(UNIVERSAL)[2:]),
+    ],
+)
+class TestKernelsOfAStep:
+    """Whatever the policy was when the universal network was made or its file written."""
+
+    @pytest.fixture
+    def universal(self, name, loaded):
+        keras.config.set_dtype_policy(loaded)
+        universal = UNIVERSAL[name]()
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        return universal
+
+    def test_of_a_student(self, universal):
+        objective = _objective(universal)
+        found = _kernels_of_step(Trainer(objective, RECIPE, 1), universal.graph.input_shape[0])
+        _assert_all_in_half_precision(found, [objective.teacher, objective.student.model])
+
+    def test_of_a_teacher(self, universal):
+        objective = Classification(build_teacher(universal, CLASSES))
+        found = _kernels_of_step(Trainer(objective, RECIPE, 1), universal.graph.input_shape[0])
+        _assert_all_in_half_precision(found, [objective.model])
 
 
 @pytest.mark.parametrize("policy", HALF)
