@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from export import benchmark, parity, sizes
 from export.exportable import Exportable
-from export.format import Format, QuantisationAware, Subject, first_images
+from export.format import Format, Improvement, Subject, first_images
 from export.judge import Judge
 from export.metadata import ArtifactError
 from export.options import Options
@@ -51,13 +51,13 @@ class Artifact:
         format: its format.
         path: the file or folder.
         parity: the comparison.
-        quantisation: result of its training with quantisation, where it needed one.
+        improvement: what was done for it because it was too far from its network.
     """
 
     format: Format
     path: pathlib.Path
     parity: Parity
-    quantisation: QuantisationAware | None
+    improvement: Improvement
 
 
 def export(
@@ -141,10 +141,10 @@ def _one(
         deciding: compares on the images that decide about improvements.
     """
     form.write(path, subject)
-    quantisation = form.improve(path, subject, deciding.compare)
+    improvement = form.improve(path, subject, deciding.compare)
     found = reporting.compare(path)
     parity.check(form.name, form.limits, found)
-    return Artifact(form, path, found, quantisation)
+    return Artifact(form, path, found, improvement)
 
 
 def _measured(
@@ -186,7 +186,7 @@ def _recorded(
     options: Options,
 ) -> ExportRecord:
     """Writes record and summary beside the artifacts."""
-    trained = [each.quantisation for each in artifacts if each.quantisation is not None]
+    improvements = [each.improvement for each in artifacts]
     record = ExportRecord(
         task=subject.info.name,
         split=subject.split.name,
@@ -194,7 +194,8 @@ def _recorded(
         bytes={each.format.name: sizes.on_disk(each.path) for each in artifacts},
         gzip_bytes={each.format.name: sizes.compressed(each.path) for each in artifacts},
         parity={each.format.name: each.parity for each in artifacts},
-        quantisation_aware=trained[0] if trained else None,
+        quantisation_aware=next((i.trained for i in improvements if i.trained), None),
+        selective=next((i.selective for i in improvements if i.selective), None),
         benchmark=measured,
     )
     files.write_text(building / RECORD, json.dumps(record.as_dict(), indent=1) + "\n")

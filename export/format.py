@@ -100,6 +100,36 @@ class QuantisationAware:
     after: float
 
 
+@dataclasses.dataclass(frozen=True)
+class SelectiveQuantisation:
+    """Layers of an int8 artifact that stayed float: accuracies on validation images, 0..1.
+
+    Attributes:
+        expected: the Keras model's.
+        before: the artifact's with all layers in int8.
+        after: and with these layers in float.
+        layers: their names in the folded network.
+    """
+
+    expected: float
+    before: float
+    after: float
+    layers: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Improvement:
+    """What was done for an artifact that was too far from its network.
+
+    Attributes:
+        selective: its layers that stayed float, if there are any in the artifact that was kept.
+        trained: result of its training with quantisation, if it had one.
+    """
+
+    selective: SelectiveQuantisation | None = None
+    trained: QuantisationAware | None = None
+
+
 class Format(abc.ABC):
     """One kind of artifact of a task, such as TFLite in int8.
 
@@ -124,22 +154,17 @@ class Format(abc.ABC):
             ArtifactError: the format cannot express the network.
         """
 
-    def improve(
-        self, path: pathlib.Path, subject: Subject, compare: Compare
-    ) -> QuantisationAware | None:
-        """Trains an artifact that is too far from its network, and writes it anew.
+    def improve(self, path: pathlib.Path, subject: Subject, compare: Compare) -> Improvement:
+        """Makes an artifact anew that is too far from its network, if the format knows how.
 
         Args:
             path: the artifact.
             subject: the material that it was made of.
             compare: compares an artifact with the network on validation images, which alone may
                 decide: test images are there to report on.
-
-        Returns:
-            The result of the training; `None` where none was needed, or the format has none.
         """
         del path, subject, compare
-        return None
+        return Improvement()
 
     def complete(self, path: pathlib.Path, subject: Subject) -> None:
         """Adds to an artifact, when it was compared and measured, the parts that are for servers.

@@ -6,7 +6,7 @@ from typing import Any
 
 from export import benchmark, parity
 from export.benchmark import Result
-from export.format import QuantisationAware
+from export.format import QuantisationAware, SelectiveQuantisation
 from export.options import Options
 from export.parity import Parity
 from tailor_tf.support.text import aligned
@@ -26,6 +26,7 @@ class ExportRecord:
         gzip_bytes: sizes when compressed by gzip.
         parity: comparison with the network.
         quantisation_aware: accuracies of the artifact that was trained with quantisation, if any.
+        selective: layers of the int8 artifact that stayed float, if any.
         benchmark: latency and memory; `None` where they were not measured.
     """
 
@@ -36,6 +37,7 @@ class ExportRecord:
     gzip_bytes: Mapping[str, int]
     parity: Mapping[str, Parity]
     quantisation_aware: QuantisationAware | None
+    selective: SelectiveQuantisation | None = None
     benchmark: tuple[Result, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class ExportRecord:
     def from_dict(cls, data: Mapping[str, Any]) -> "ExportRecord":
         """The inverse of `as_dict`."""
         trained, measured = data["quantisation_aware"], data.get("benchmark")
+        mixed = data.get("selective")  # missing in earlier records
         return cls(
             task=data["task"],
             split=data["split"],
@@ -57,12 +60,16 @@ class ExportRecord:
             gzip_bytes=data["gzip_bytes"],
             parity={name: Parity(**found) for name, found in data["parity"].items()},
             quantisation_aware=trained and QuantisationAware(**trained),
+            selective=mixed
+            and SelectiveQuantisation(**{**mixed, "layers": tuple(mixed["layers"])}),
             benchmark=None if measured is None else tuple(Result(**each) for each in measured),
         )
 
     def summary(self) -> str:
         """Tables of parity, sizes and measurements, Markdown."""
         parts = ["\n".join(aligned(self._table(), 1))]
+        if self.selective is not None:
+            parts.append(_selection(self.selective))
         if self.quantisation_aware is not None:
             parts.append(_quantisation(self.quantisation_aware))
         if self.benchmark is not None:
@@ -77,6 +84,14 @@ class ExportRecord:
         ]
         both = [row + own for row, own in zip(rows, sizes, strict=True)]
         return [[*header, "size (KB)", "gzip (KB)"], *both]
+
+
+def _selection(selective: SelectiveQuantisation) -> str:
+    return (
+        f"{', '.join(selective.layers)} of the int8 file stayed float: on validation "
+        f"{100 * selective.before:.2f} % with all layers in int8 and {100 * selective.after:.2f} % "
+        f"with these in float, {100 * selective.expected:.2f} % in float32."
+    )
 
 
 def _quantisation(trained: QuantisationAware) -> str:

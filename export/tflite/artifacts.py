@@ -8,11 +8,19 @@ from collections.abc import Callable
 import keras
 
 from export import parity
-from export.format import ArtifactOptions, Compare, Format, QuantisationAware, Subject
+from export.format import (
+    ArtifactOptions,
+    Compare,
+    Format,
+    Improvement,
+    QuantisationAware,
+    SelectiveQuantisation,
+    Subject,
+)
 from export.optimize import description, optimize
 from export.optimize.job import Job
-from export.parity import Limits
-from export.tflite import kernels, single
+from export.parity import Limits, Parity
+from export.tflite import kernels, selective, single
 from export.tflite.calibration import calibration_images
 
 _NO_VARIANT = ""
@@ -94,27 +102,64 @@ class TFLite(Format):
             return kernels.folded(subject.network, self.precision)
         return subject.folded
 
-    def improve(
-        self, path: pathlib.Path, subject: Subject, compare: Compare
-    ) -> QuantisationAware | None:
-        """Trains an int8 file with quantisation if it loses too much, and keeps the better one.
+    def improve(self, path: pathlib.Path, subject: Subject, compare: Compare) -> Improvement:
+        """Improves an int8 file that loses too much, and keeps the most accurate one.
 
+        A few layers stay float, if that is enough. Otherwise the file is trained with quantisation.
         Universal kernels are not trained, so that tasks can share them in such a file, too.
         """
         if self.precision != "int8" or self.variant:
-            return None
+            return Improvement()
         before = compare(path)
-        if before.drop <= self.options.max_accuracy_drop:
-            return None
+        if self._is_enough(before):
+            return Improvement()
         network = self._network(subject)
-        if description.unknown_layers(network):
-            return None  # cannot be trained; the limits say whether it is good enough
+        mixed, best = self._with_float_layers(path, network, subject, compare, before)
+        if self._is_enough(best) or description.unknown_layers(network):
+            return Improvement(mixed)  # or cannot be trained; the limits say if it will do
         old = path.read_bytes()
         single.save(path, self._quantised(network, subject), subject.info)
         after = compare(path)
-        if after.accuracy <= before.accuracy:
-            path.write_bytes(old)
-        return QuantisationAware(before.expected_accuracy, before.accuracy, after.accuracy)
+        trained = QuantisationAware(best.expected_accuracy, best.accuracy, after.accuracy)
+        if after.accuracy > best.accuracy:
+            return Improvement(trained=trained)
+        path.write_bytes(old)
+        return Improvement(mixed, trained)
+
+    def _is_enough(self, found: Parity) -> bool:
+        return found.drop <= self.options.max_accuracy_drop
+
+    def _with_float_layers(
+        self,
+        path: pathlib.Path,
+        network: keras.Model,
+        subject: Subject,
+        compare: Compare,
+        before: Parity,
+    ) -> tuple[SelectiveQuantisation | None, Parity]:
+        """Leaves the most accurate file with float layers at `path`, if one beats `before`.
+
+        Devices whose images are int8 may have no float at all: their files stay int8 throughout.
+
+        Returns:
+            Its float layers, `None` where there are none, and its comparison.
+        """
+        best, chosen, content = before, (), path.read_bytes()
+        if self.options.integer_io:
+            return None, before
+        samples = list(calibration_images(subject.task))
+        for layers, candidate in selective.candidates(network, samples):
+            single.save(path, candidate, subject.info)
+            found = compare(path)
+            if found.accuracy > best.accuracy:
+                best, chosen, content = found, layers, path.read_bytes()
+            if self._is_enough(best):
+                break
+        path.write_bytes(content)
+        if not chosen:
+            return None, before
+        accuracies = before.expected_accuracy, before.accuracy, best.accuracy
+        return SelectiveQuantisation(*accuracies, chosen), best
 
     def _quantised(self, network: keras.Model, subject: Subject) -> bytes:
         epochs, integer_io = self.options.optimize_epochs, self.options.integer_io

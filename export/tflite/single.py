@@ -5,12 +5,13 @@ flatbuffer the file is a zip archive of `labels.txt` and `metadata.json`, where 
 tools look for associated files: `unzip model.tflite` shows them.
 """
 
+import contextlib
 import os
 import pathlib
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -59,17 +60,29 @@ def convert(
             "int8 needs representative images and received none; name the images of the task with "
             "--task."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        _write_saved_model(folder, network)
-        converter = _converter(folder, precision, samples, integer_io)
+    with converter(network, precision, samples, integer_io=integer_io) as made:
         try:
-            with warnings.catch_warnings():  # of the interpreter that measures ranges
-                warnings.filterwarnings(
-                    "ignore", ".*tf.lite.Interpreter is deprecated", UserWarning
-                )
-                return converter.convert()
+            return made.convert()
         except Exception as error:  # the converter has no class of its own for this
             raise ArtifactError(f"TFLite cannot express {network.name}: {error}") from error
+
+
+@contextlib.contextmanager
+def converter(
+    network: keras.Model, precision: str, samples: Sequence[np.ndarray], *, integer_io: bool = False
+) -> Iterator[tf.lite.TFLiteConverter]:
+    """Context manager: the converter that `convert` uses, with the same arguments."""
+    with tempfile.TemporaryDirectory() as folder, without_deprecation():
+        _write_saved_model(folder, network)
+        yield _converter(folder, precision, samples, integer_io)
+
+
+@contextlib.contextmanager
+def without_deprecation() -> Iterator[None]:
+    """Context manager: TensorFlow does not warn of the interpreter that it measures ranges with."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
+        yield
 
 
 def _write_saved_model(folder: str, network: keras.Model) -> None:

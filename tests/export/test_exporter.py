@@ -11,7 +11,7 @@ import pytest
 from export import benchmark, exporter, formats, parity
 from export import format as format_module
 from export.exportable import Exportable
-from export.format import QuantisationAware
+from export.format import Improvement, QuantisationAware, SelectiveQuantisation
 from export.metadata import ArtifactError
 from export.onnx.single import ONNX
 from export.optimize import optimize
@@ -124,6 +124,7 @@ def test_record(published, task):
         "gzip_bytes",
         "parity",
         "quantisation_aware",
+        "selective",
         "benchmark",
     ]
     again = ExportRecord.from_dict(record)
@@ -265,7 +266,8 @@ def test_validation_images_decide_about_improvements(exportable, task, tmp_path,
     class Curious(ONNX):
         def improve(self, path, subject, compare):
             decided.append(compare(path))
-            return QuantisationAware(1.0, 0.5, 0.75)
+            mixed = SelectiveQuantisation(1.0, 0.5, 0.625, ("block3_conv",))
+            return Improvement(mixed, QuantisationAware(1.0, 0.5, 0.75))
 
     family = dataclasses.replace(formats.FAMILIES["onnx"], formats=lambda options: [Curious()])
     monkeypatch.setitem(formats.FAMILIES, "onnx", family)
@@ -280,6 +282,10 @@ def test_validation_images_decide_about_improvements(exportable, task, tmp_path,
     record = json.loads((published.files / "export.json").read_text())
     assert (record["parity"]["onnx"]["images"], record["parity"]["onnx"]["accuracy"]) == (150, 1.0)
     assert record["quantisation_aware"] == {"expected": 1.0, "before": 0.5, "after": 0.75}
+    accuracies = {"expected": 1.0, "before": 0.5, "after": 0.625}
+    assert record["selective"] == {**accuracies, "layers": ["block3_conv"]}
+    assert "block3_conv of the int8 file stayed float" in published.summary
+    assert ExportRecord.from_dict(record).summary() == published.summary
     assert "on validation 50.00 % before and 75.00 % after, 100.00 %" in published.summary
 
 

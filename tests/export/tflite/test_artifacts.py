@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from export.format import QuantisationAware, Subject
+from export.format import Improvement, QuantisationAware, SelectiveQuantisation, Subject
 from export.metadata import ArtifactError
 from export.optimize import optimize
 from export.options import Options
@@ -66,13 +66,13 @@ def path(tmp_path):
 
 
 def test_a_file_that_loses_little_is_left_as_it_is(path, subject, jobs):
-    assert TFLite("int8", OPTIONS).improve(path, subject, _compare(0.8801)) is None
+    assert TFLite("int8", OPTIONS).improve(path, subject, _compare(0.8801)) == Improvement()
     assert (path.read_bytes(), jobs) == (b"converted", [])
 
 
 def test_a_file_that_loses_much_is_trained(path, subject, jobs):
     found = TFLite("int8", OPTIONS).improve(path, subject, _compare(0.8799, 0.885))
-    assert found == QuantisationAware(expected=0.9, before=0.8799, after=0.885)
+    assert found == Improvement(trained=QuantisationAware(0.9, before=0.8799, after=0.885))
     assert path.read_bytes().startswith(b"trained")
     ((job, fixed),) = jobs
     assert (job.method, job.epochs, job.integer_io) == ("quantise", 7, True)
@@ -82,16 +82,58 @@ def test_a_file_that_loses_much_is_trained(path, subject, jobs):
 @pytest.mark.parametrize("after", [0.2, 0.5])
 def test_the_file_before_is_kept_where_training_does_not_help(path, subject, jobs, after):
     found = TFLite("int8", OPTIONS).improve(path, subject, _compare(0.5, after))
-    assert found == QuantisationAware(expected=0.9, before=0.5, after=after)
+    assert found == Improvement(trained=QuantisationAware(0.9, before=0.5, after=after))
     assert path.read_bytes() == b"converted"
     assert len(jobs) == 1
+
+
+class TestFloatLayers:
+    OPTIONS = dataclasses.replace(OPTIONS, integer_io=False)
+
+    @pytest.fixture(autouse=True)
+    def _candidates(self, monkeypatch):
+        names = ("first", "second", "third")
+        found = [(names[:count], f"{count} float".encode()) for count in (1, 2, 3)]
+        monkeypatch.setattr(artifacts, "calibration_images", lambda task: iter(()))
+        monkeypatch.setattr(artifacts.selective, "candidates", lambda *args: iter(found))
+
+    @pytest.mark.parametrize(
+        ("accuracies", "layers"),
+        [((0.5, 0.885), ("first",)), ((0.5, 0.4, 0.885), ("first", "second"))],
+    )
+    def test_as_few_as_are_enough(self, path, subject, jobs, accuracies, layers):
+        found = TFLite("int8", self.OPTIONS).improve(path, subject, _compare(*accuracies))
+        mixed = SelectiveQuantisation(0.9, before=0.5, after=accuracies[-1], layers=layers)
+        assert found == Improvement(selective=mixed)
+        assert path.read_bytes().startswith(f"{len(layers)} float".encode())
+        assert jobs == []
+
+    def test_trained_where_they_are_not_enough(self, path, subject, jobs):
+        compare = _compare(0.5, 0.6, 0.8, 0.7, 0.89)
+        found = TFLite("int8", self.OPTIONS).improve(path, subject, compare)
+        assert found == Improvement(trained=QuantisationAware(0.9, before=0.8, after=0.89))
+        assert path.read_bytes().startswith(b"trained")
+
+    def test_kept_where_training_is_worse(self, path, subject, jobs):
+        compare = _compare(0.5, 0.6, 0.8, 0.7, 0.75)
+        found = TFLite("int8", self.OPTIONS).improve(path, subject, compare)
+        assert found.selective.layers == ("first", "second")
+        assert found.trained == QuantisationAware(0.9, before=0.8, after=0.75)
+        assert path.read_bytes().startswith(b"2 float")
+
+    def test_no_help_at_all(self, path, subject, jobs):
+        compare = _compare(0.5, 0.5, 0.4, 0.3, 0.2)
+        found = TFLite("int8", self.OPTIONS).improve(path, subject, compare)
+        assert found == Improvement(trained=QuantisationAware(0.9, before=0.5, after=0.2))
+        assert path.read_bytes() == b"converted"
 
 
 @pytest.mark.parametrize(
     ("precision", "variant"), [("float32", ""), ("dynamic", ""), ("int8", "sparse")]
 )
 def test_other_files_are_not_even_compared(path, subject, jobs, precision, variant):
-    assert TFLite(precision, OPTIONS, variant).improve(path, subject, _compare()) is None
+    found = TFLite(precision, OPTIONS, variant).improve(path, subject, _compare())
+    assert found == Improvement()
     assert jobs == []
 
 
@@ -99,7 +141,7 @@ def test_a_network_that_cannot_be_trained_is_left_to_its_limits(path, subject, j
     x = keras.Input((8, 8, 3))
     odd = keras.Model(x, keras.layers.Conv2DTranspose(4, 3)(x))
     odd = dataclasses.replace(subject, network=odd)
-    assert TFLite("int8", OPTIONS).improve(path, odd, _compare(0.1)) is None
+    assert TFLite("int8", OPTIONS).improve(path, odd, _compare(0.1)) == Improvement()
     assert jobs == []
 
 
