@@ -81,8 +81,8 @@ def unknown_layers(network: keras.Model) -> list[str]:
 def describe(network: keras.Model, fixed: Collection[str] = ()) -> list[Operation]:
     """Describes a network by its operations, each after its inputs.
 
-    A ReLU that alone reads a convolution becomes part of it: TensorFlow Model Optimization leaves
-    the kernel of a convolution unquantised if a ReLU layer follows.
+    A ReLU or ReLU6 that alone reads a convolution becomes part of it: TensorFlow Model Optimization
+    leaves the kernel of a convolution unquantised if a ReLU layer follows.
 
     Args:
         network: functional, of kinds of layers in `SETTINGS`.
@@ -94,8 +94,9 @@ def describe(network: keras.Model, fixed: Collection[str] = ()) -> list[Operatio
     for operation in network.operations:
         sources = [] if _kind(operation) == "InputLayer" else tree.flatten(operation.input)
         before = made[id(sources[0])] if sources else None
-        if _is_plain_relu(operation) and before.kind in KERNELS and read[id(sources[0])] == 1:
-            entry = dataclasses.replace(before, config={**before.config, "activation": "relu"})
+        fused = _fused_activation(operation)
+        if fused and before.kind in KERNELS and read[id(sources[0])] == 1:
+            entry = dataclasses.replace(before, config={**before.config, "activation": fused})
             described[described.index(before)] = entry
         else:
             inputs = [made[id(tensor)].name for tensor in sources]
@@ -114,8 +115,13 @@ def _settings(operation: keras.Operation) -> dict[str, Any]:
     return {name: config[name] for name in SETTINGS[_kind(operation)]}
 
 
-def _is_plain_relu(operation: keras.Operation) -> bool:
-    return _kind(operation) == "ReLU" and not any(_settings(operation).values())
+def _fused_activation(operation: keras.Operation) -> str | None:
+    """Name of the activation that an operation is, if it can be part of a convolution."""
+    if _kind(operation) != "ReLU":
+        return None
+    settings = _settings(operation)
+    most = settings.pop("max_value")
+    return None if any(settings.values()) else {None: "relu", 6: "relu6"}.get(most)
 
 
 def _described(operation: keras.Operation, inputs: Sequence[str], trainable: bool) -> Operation:

@@ -1,11 +1,14 @@
 """Training towards int8, sparsity and clusters; the trainings themselves are slow."""
 
+import collections
+import dataclasses
 import functools
 import json
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers as kl
 
@@ -21,14 +24,22 @@ from export.options import Options
 from export.tflite import single as tflite
 from export.tflite.artifacts import TFLite
 from tailor_tf import backbones, load_task
-from tailor_tf.data.batches import training_batches
+from tailor_tf.data.batches import evaluation_input, training_batches
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network
 from tailor_tf.training.loop import Trainer
 from tailor_tf.training.objective import Classification
 from tailor_tf.training.recipe import Recipe
-from tests.builders import images, random_architecture, random_student, universal
+from tests.builders import (
+    depthwise_universal,
+    images,
+    random_architecture,
+    random_student,
+    universal,
+)
+from tests.export.operators import kernels, operators
 from tests.method.test_compaction import NETWORKS
 
 
@@ -43,6 +54,20 @@ def test_same_network_in_tf_keras(name, rng):
     again = build([description.Operation.from_dict(each) for each in described], arrays)
     x = images(graph, rng)
     np.testing.assert_allclose(again(x), folded(x), rtol=1e-5, atol=1e-5)
+
+
+def test_relu6_is_a_part_of_its_convolution(rng):
+    universal = depthwise_universal(rng)
+    student = random_student(universal, Architecture.full(universal.graph.num_blocks, 2), rng)
+    folded = fold(compact(student))
+    described = description.describe(folded)
+    kinds = collections.Counter((each.kind, each.config.get("activation")) for each in described)
+    assert kinds["DepthwiseConv2D", "relu6"] == 5
+    assert kinds["Conv2D", "relu6"] == 6  # the stem and an expansion per block
+    assert not [each for each in described if each.kind == "ReLU"]
+    arrays = {variable.path: np.asarray(variable) for variable in folded.weights}
+    x = images(universal.graph, rng)
+    np.testing.assert_allclose(build(described, arrays)(x), folded(x), rtol=1e-5, atol=1e-5)
 
 
 def test_other_layers_are_refused():
@@ -116,6 +141,31 @@ class TestTrainings:
         assert signatures == {"serving_default": {"inputs": ["images"], "outputs": ["logits"]}}
         assert accuracy >= float_accuracy - 0.02
         assert len(content) < 0.5 * len(tflite.convert(folded))
+
+    def test_depthwise_kernels_have_a_scale_per_channel(self, digits, rng, tmp_path):
+        universal = depthwise_universal(rng)
+        full = Architecture.full(universal.graph.num_blocks, 2)
+        folded = fold(compact(random_student(universal, full, rng, 10)))
+        few = dataclasses.replace(digits, train=digits.train.select(np.arange(320), "train"))
+        content = optimize.quantise(folded, few, Job("quantise", epochs=1))
+        assert collections.Counter(operators(content)) == {
+            ("CONV_2D", "RELU6"): 6,
+            ("CONV_2D", "NONE"): 14,  # 5 projections and 9 proxies
+            ("DEPTHWISE_CONV_2D", "RELU6"): 5,
+            **dict.fromkeys([("QUANTIZE", ""), ("DEQUANTIZE", ""), ("MEAN", "")], 1),
+            ("FULLY_CONNECTED", "NONE"): 1,
+            ("MAX_POOL_2D", "NONE"): 4,
+            ("ADD", "NONE"): 9,
+        }
+        for kernel, kind in kernels(content):
+            assert kernel.type == schema.TensorType.INT8
+            channels = kernel.shape[3] if kind == "DEPTHWISE_CONV_2D" else kernel.shape[0]
+            assert len(kernel.quantization.scale) == channels
+        tflite.save(tmp_path / "a.tflite", content, digits.info)
+        shown = digits.test.images
+        received = parity.in_batches(formats.load(tmp_path / "a.tflite").logits, shown)
+        expected = folded(evaluation_input(shown, digits.preprocessing))
+        assert np.mean(received.argmax(-1) == np.argmax(expected, -1)) >= 0.97
 
     def test_quantisation_mends_what_int8_breaks(self, trained, digits, tmp_path):
         """One loud channel leaves few levels to the others; the function is the same."""

@@ -9,6 +9,7 @@ import tf_keras
 from export.optimize.worker.network import Fixed
 
 _QUANTISATION = tfmot.quantization.keras
+_Quantizer = _QUANTISATION.quantizers.LastValueQuantizer
 
 
 class Untouched(_QUANTISATION.QuantizeConfig):
@@ -33,22 +34,63 @@ class Untouched(_QUANTISATION.QuantizeConfig):
         return {}
 
 
-class ActivationAlone(Untouched):
-    """Quantisation of a layer's activations, not of its weights."""
+class OutputAlone(Untouched):
+    """Quantisation of a layer's output, activation included, not of its weights."""
 
-    def get_activations_and_quantizers(self, layer):
-        quantizer = _QUANTISATION.quantizers.MovingAverageQuantizer(
-            num_bits=8, per_axis=False, symmetric=False, narrow_range=False
-        )
-        return [(layer.activation, quantizer)]
+    def get_output_quantizers(self, layer):
+        return [
+            _QUANTISATION.quantizers.MovingAverageQuantizer(
+                num_bits=8, per_axis=False, symmetric=False, narrow_range=False
+            )
+        ]
 
-    def set_quantize_activations(self, layer, quantize_activations):
-        (layer.activation,) = quantize_activations
+
+class Kernel(OutputAlone):
+    """Quantisation of a layer's output, and of its kernel with a scale per output channel.
+
+    The library's own configuration refuses ReLU6 as a part of a convolution.
+    """
+
+    def get_weights_and_quantizers(self, layer):
+        kind = DepthwiseQuantizer if _is_depthwise(layer) else _Quantizer
+        quantizer = kind(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+        return [(getattr(layer, _kernel(layer)), quantizer)]
+
+    def set_quantize_weights(self, layer, quantize_weights):
+        setattr(layer, _kernel(layer), quantize_weights[0])
+
+
+def _is_depthwise(layer: tf_keras.layers.Layer) -> bool:
+    return isinstance(layer, tf_keras.layers.DepthwiseConv2D)
+
+
+def _kernel(layer: tf_keras.layers.Layer) -> str:
+    """Name of the attribute that holds a layer's kernel."""
+    return "depthwise_kernel" if _is_depthwise(layer) else "kernel"
+
+
+class DepthwiseQuantizer(_Quantizer):
+    """Fake quantisation of a kernel `[height, width, in, multiplier]`, a scale per output channel.
+
+    The library's own has a scale per entry of the last axis, which is one for all channels here.
+    """
+
+    def build(self, tensor_shape, name, layer):
+        return super().build(_with_channels_last(tensor_shape), name, layer)
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        kernel = tf.reshape(inputs, _with_channels_last(inputs.shape))
+        return tf.reshape(super().__call__(kernel, training, weights, **kwargs), inputs.shape)
+
+
+def _with_channels_last(shape: tf.TensorShape) -> tuple[int, int, int, int]:
+    height, width, channels, multiplier = shape
+    return height, width, 1, channels * multiplier
 
 
 def quantised(network: tf_keras.Model) -> tf_keras.Model:
     """A copy of a network with fake quantisation of kernels and activations."""
-    scope = {kind.__name__: kind for kind in (Fixed, Untouched, ActivationAlone)}
+    scope = {kind.__name__: kind for kind in (Fixed, Untouched, OutputAlone, Kernel)}
     with _QUANTISATION.quantize_scope(scope):
         marked = tf_keras.models.clone_model(network, clone_function=_annotated)
         for new, old in zip(marked.layers, network.layers, strict=True):
@@ -59,10 +101,10 @@ def quantised(network: tf_keras.Model) -> tf_keras.Model:
 def _annotated(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     if isinstance(layer, Fixed):
         return _QUANTISATION.quantize_annotate_layer(layer, Untouched())
-    if isinstance(layer, tf_keras.layers.DepthwiseConv2D) or not layer.trainable:
-        # A depthwise kernel would get one scale for all channels, where the converter gives each
-        # its own; a fixed one would be trained all the same.
-        return _QUANTISATION.quantize_annotate_layer(layer, ActivationAlone())
+    if not layer.trainable:  # it would be trained all the same
+        return _QUANTISATION.quantize_annotate_layer(layer, OutputAlone())
+    if isinstance(layer, tf_keras.layers.Conv2D | tf_keras.layers.DepthwiseConv2D):
+        return _QUANTISATION.quantize_annotate_layer(layer, Kernel())
     return _QUANTISATION.quantize_annotate_layer(layer)
 
 
