@@ -36,29 +36,45 @@ def candidates(
     Yields:
         Names of the layers that stay float, and the flatbuffer.
     """
-    debugger, nodes = _debugger(network, samples), []
-    while len(nodes) < MOST_LAYERS:
-        nodes.append(_noisiest(debugger))
-        with single.without_deprecation():
-            debugger.options = _options(nodes)
-        names = tuple(_layer(node, network) for node in nodes)
-        yield names, debugger.get_nondebug_quantized_model()
-
-
-def _debugger(network: keras.Model, samples: Sequence[np.ndarray]) -> _tools.QuantizationDebugger:
-    some = samples[:: -(-len(samples) // _IMAGES)]
+    nodes: list[str] = []
     with single.converter(network, "int8", samples) as converter:
-        return _tools.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=lambda: ([image] for image in some),
-            debug_options=_options([]),
+        maker = _tools.QuantizationDebugger(
+            converter=converter, debug_dataset=lambda: iter(()), debug_options=_options(nodes)
         )
+    while len(nodes) < MOST_LAYERS:
+        nodes.append(_noisiest(maker.get_debug_quantized_model(), samples))
+        with single.without_warnings():
+            maker.options = _options(nodes)
+        names = tuple(_layer(node, network) for node in nodes)
+        yield names, maker.get_nondebug_quantized_model()
 
 
 def _options(float_nodes: Sequence[str]) -> _tools.QuantizationDebugOptions:
-    return _tools.QuantizationDebugOptions(
-        layer_direct_compare_metrics={_NOISE: noise}, denylisted_nodes=list(float_nodes)
-    )
+    return _tools.QuantizationDebugOptions(denylisted_nodes=list(float_nodes))
+
+
+def _noisiest(content: bytes, samples: Sequence[np.ndarray]) -> str:
+    """Name of the tensor that the layer with the most noise makes.
+
+    Args:
+        content: an int8 network with layers in float beside it, to compare with.
+        samples: representative images.
+    """
+    some = samples[:: -(-len(samples) // _IMAGES)]
+    with single.without_warnings():
+        # Made of the content, not of a converter: only then do all tensors keep their values.
+        debugger = _tools.QuantizationDebugger(
+            quant_debug_model_content=content,
+            debug_dataset=lambda: ([image] for image in some),
+            debug_options=_tools.QuantizationDebugOptions(
+                layer_direct_compare_metrics={_NOISE: noise}
+            ),
+        )
+    debugger.run()
+    table = io.StringIO()
+    debugger.layer_statistics_dump(table)
+    table.seek(0)
+    return max(csv.DictReader(table), key=lambda row: float(row[_NOISE]))[_NODE]
 
 
 def noise(values: np.ndarray, levels: np.ndarray, scale: float, zero_point: int) -> float:
@@ -77,15 +93,6 @@ def noise(values: np.ndarray, levels: np.ndarray, scale: float, zero_point: int)
     error, variance = (errors**2).mean(positions), values.var(positions)
     total = error + variance
     return float(np.mean(error / np.where(total > 0, total, 1)))
-
-
-def _noisiest(debugger: _tools.QuantizationDebugger) -> str:
-    """Name of the tensor that the layer with the most noise makes."""
-    debugger.run()
-    table = io.StringIO()
-    debugger.layer_statistics_dump(table)
-    table.seek(0)
-    return max(csv.DictReader(table), key=lambda row: float(row[_NOISE]))[_NODE]
 
 
 def _layer(node: str, network: keras.Model) -> str:

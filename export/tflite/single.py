@@ -72,16 +72,17 @@ def converter(
     network: keras.Model, precision: str, samples: Sequence[np.ndarray], *, integer_io: bool = False
 ) -> Iterator[tf.lite.TFLiteConverter]:
     """Context manager: the converter that `convert` uses, with the same arguments."""
-    with tempfile.TemporaryDirectory() as folder, without_deprecation():
+    with tempfile.TemporaryDirectory() as folder, without_warnings():
         _write_saved_model(folder, network)
         yield _converter(folder, precision, samples, integer_io)
 
 
 @contextlib.contextmanager
-def without_deprecation() -> Iterator[None]:
-    """Context manager: TensorFlow does not warn of the interpreter that it measures ranges with."""
+def without_warnings() -> Iterator[None]:
+    """Context manager: no warnings of the interpreter that TensorFlow itself uses."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
+        for message in (".*tf.lite.Interpreter is deprecated", ".*preserve_all_tensors"):
+            warnings.filterwarnings("ignore", message, UserWarning)
         yield
 
 

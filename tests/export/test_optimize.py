@@ -180,10 +180,10 @@ class TestTrainings:
             kernel = harmed.get_layer(f"block{block}_conv2").kernel
             kernel.assign(kernel / loud[:, None])
         subject = Subject(harmed, digits, keeps_kernels=False)
-        int8, path = TFLite("int8", Options()), tmp_path / "int8.tflite"
+        int8, path = TFLite("int8", Options(integer_io=True)), tmp_path / "int8.tflite"
         int8.write(path, subject)
         judge = Judge(harmed, digits.preprocessing, digits.validation)
-        won = int8.improve(path, subject, judge.compare)
+        won = int8.improve(path, subject, judge.compare).trained
         assert won.before < won.expected - 0.02
         assert won.after > won.before + 0.05
 

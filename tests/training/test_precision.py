@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as kl
 
+from tailor_tf import backbones
 from tailor_tf.backbones import applications
 from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.method import distillation
@@ -90,6 +91,9 @@ def _application(name):
 UNIVERSAL = {
     "convolutions": _network,
     "depthwise": lambda: builders.depthwise_universal(np.random.default_rng(0)),
+    "efficientnet_lite0": lambda: builders.universal(
+        backbones.create("efficientnet_lite0", image_size=32), np.random.default_rng(0)
+    ),
     "MobileNetV2": lambda: _application("MobileNetV2"),
     "EfficientNetV2B0": lambda: _application("EfficientNetV2B0"),
 }
