@@ -202,8 +202,8 @@ class TestTrainings:
 
     def test_export_of_all(self, trained, digits, tmp_path):
         options = Options(
-            ("tflite",),
-            ("float32", "dynamic"),
+            formats=("tflite",),
+            precisions=("float32", "dynamic"),
             sparsity=0.5,
             clusters=16,
             max_accuracy_drop=5.0,
