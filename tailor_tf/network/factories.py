@@ -47,8 +47,8 @@ class NewLayers:
         if isinstance(operation, keras.layers.BatchNormalization):
             return self.batch_norm(name, operation.epsilon)
         config = {**operation.get_config(), "name": name}
-        if "dtype" in config:
-            config["dtype"] = keras.config.dtype_policy()
+        if isinstance(operation, keras.Layer):
+            config.pop("dtype", None)
         return type(operation).from_config(config)
 
 

@@ -69,6 +69,8 @@ class BlockGraph:
         proxies: kind of its proxies, one of `PROXIES`.
         activation: function from the sum of a layer's paths to `x_l`: "relu", or "linear" for none.
         normalisation: normalisation of its images; `None` if each task uses its own statistics.
+        definition: Keras's JSON of the network that it was cut from, stored beside the universal
+            weights; `None` if `config` alone builds the graph.
     """
 
     name: str
@@ -80,6 +82,7 @@ class BlockGraph:
     proxies: str = "plain"
     activation: str = "relu"
     normalisation: Normalisation | None = None
+    definition: str | None = None
 
     @property
     def num_blocks(self) -> int:
