@@ -4,7 +4,13 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 
-from tailor_tf.backbones import applications, efficientnet_lite, resnet, torch_names
+from tailor_tf.backbones import (
+    applications,
+    efficientnet_lite,
+    keras_models,
+    resnet,
+    torch_names,
+)
 from tailor_tf.backbones.backbone import Backbone
 from tailor_tf.network import blocks
 from tailor_tf.network.graph import BlockGraph
@@ -50,6 +56,11 @@ def create(name: str, **config) -> BlockGraph:
     Raises:
         TailorError: an unknown name or a setting that the backbone does not have.
     """
+    if name == keras_models.NAME:
+        raise TailorError(
+            "This network was cut from a Keras model, and its settings alone do not describe it; "
+            "load it from its .keras or .h5 file, or from the file of save_universal."
+        )
     if name in BACKBONES:
         describe = BACKBONES[name].describe
     elif name in applications.names() or name.startswith(applications.HUB):

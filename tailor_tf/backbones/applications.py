@@ -130,14 +130,16 @@ def _load_by_hub(name: str, backbone: str | None, config: Mapping[str, Any]) -> 
     return universal_from_tensors(graph, tensors, origin=name)
 
 
-def _is_keras_file(name: str) -> bool:
+def _is_weights_file(name: str) -> bool:
     path = pathlib.Path(name)
     return path.suffix == ".h5" and path.exists()
 
 
 KERAS_SOURCE = Source(
-    usage=f"{DOWNLOADED} or an .h5 file, each with a backbone of keras.applications",
-    accepts=lambda name, backbone: name == DOWNLOADED or _is_keras_file(name),
+    usage=f"{DOWNLOADED} or an .h5 file of weights, each with a backbone of keras.applications",
+    accepts=lambda name, backbone: (
+        backbone is not None and (name == DOWNLOADED or _is_weights_file(name))
+    ),
     load=_load_by_keras,
 )
 

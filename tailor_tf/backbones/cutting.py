@@ -35,6 +35,7 @@ def cut(
     *,
     blocks: int | None = None,
     normalisation: Normalisation | None = None,
+    origin: str | None = None,
 ) -> tuple[BlockGraph, dict[str, np.ndarray]]:
     """Cuts a functional network into stem, blocks and head.
 
@@ -44,6 +45,7 @@ def cut(
         config: arguments that build the description again, including `name`.
         blocks: number of blocks; by default one for each unit, but at most `MOST_BLOCKS`.
         normalisation: normalisation of the network's images.
+        origin: name of the network in error messages; the name in `config` by default.
 
     Returns:
         The description, with `blocks` added to its `config`, and the weights by key.
@@ -52,11 +54,11 @@ def cut(
         TailorError: the model does not have one input and one output of these shapes, uses a layer
             twice, or has fewer than `FEWEST_BLOCKS` or fewer than `blocks` places to cut.
     """
-    name = config["name"]
-    _check_shapes(name, model)
+    origin = origin or config["name"]
+    _check_shapes(origin, model)
     flat = flattened(model)
-    ends = _choose(name, unit_ends(flat), blocks)
-    _check_sizes(name, [end.tensor for end in ends])
+    ends = _choose(origin, unit_ends(flat), blocks)
+    _check_sizes(origin, [end.tensor for end in ends])
     rectified = all(end.rectified for end in ends[1:])
     places = [(end.before if rectified and i else end.tensor) for i, end in enumerate(ends)]
     # Segments are made last: each adds nodes to the graphs of the layers in it.
@@ -66,7 +68,7 @@ def cut(
     head = None if ends[-1].tensor is flat.output else keras.Model(ends[-1].tensor, flat.output)
     builds = [functools.partial(_segment, segment=segment) for segment in segments]
     graph = chain(
-        name.replace("/", "_"),  # a preset may be a path
+        config["name"].replace("/", "_"),  # a preset may be a path
         {**config, "blocks": len(ends) - 1},
         tuple(model.input.shape[1:]),
         builds[0],

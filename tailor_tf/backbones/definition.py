@@ -13,7 +13,7 @@ import keras
 
 from tailor_tf.network.weights import WeightsError
 
-_LEFT_OUT = ("dtype", "build_config", "compile_config", "trainable")
+_LEFT_OUT = ("batch_shape", "dtype", "build_config", "compile_config", "trainable")
 _LEFT_OUT_ENDS = ("_initializer", "_regularizer", "_constraint")
 _TENSOR = "__keras_tensor__"
 
@@ -22,17 +22,17 @@ def written(flat: keras.Model) -> str | None:
     """The definition of a flattened network.
 
     Returns:
-        JSON; `None` if a layer is not one of Keras itself, so that not every process can build it.
+        JSON; `None` if not every process can build it, because of a layer that is not `is_known`.
     """
-    if not all(is_of_keras(operation) for operation in flat.operations):
+    if not all(map(is_known, flat.operations)):
         return None
     config = _stripped(keras.saving.serialize_keras_object(flat))
     return json.dumps(config, sort_keys=True, separators=(",", ":"))
 
 
-def is_of_keras(operation: keras.Operation) -> bool:
-    """Whether an operation is one of Keras itself, other than a function of Python code."""
-    known = type(operation).__module__.partition(".")[0] == "keras"
+def is_known(operation: keras.Operation) -> bool:
+    """Whether an operation is one of Keras itself or of this project, and holds no code."""
+    known = type(operation).__module__.partition(".")[0] in ("keras", "tailor_tf")
     return known and not isinstance(operation, keras.layers.Lambda)
 
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tailor_tf import backbones
-from tailor_tf.backbones import applications
+from tailor_tf.backbones import applications, keras_models
 from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.network import weights
+from tailor_tf.network.graph import BlockGraph, Normalisation
 
 _FOLDER = pathlib.Path(__file__).with_name("shipped")
 
@@ -39,9 +40,17 @@ def load_file(path: str, backbone: str | None, config: Mapping[str, Any]) -> Uni
         )
     if described and backbone not in (None, described["name"]):
         raise weights.WeightsError(f"{path} holds a {described['name']}, not a {backbone}.")
-    graph = backbones.create(**{"name": backbone, **described, **config})
+    graph = _graph(path, {"name": backbone, **described, **config}, metadata)
     naming = None if described else backbones.torch_naming(graph.name)
     return universal_from_tensors(graph, tensors, origin=str(path), torch_naming=naming)
+
+
+def _graph(path: str, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> BlockGraph:
+    if "definition" not in metadata:
+        return backbones.create(**config)
+    means = metadata["normalisation"]
+    normalisation = means and Normalisation(*map(tuple, means))
+    return keras_models.described(config, metadata["definition"], normalisation, path)
 
 
 SHIPPED_SOURCE = Source(

@@ -22,7 +22,7 @@ _RANDOM = (v for name, v in vars(kl).items() if name.startswith("Random") and v 
 _AUGMENTATIONS = (kl.AugMix, kl.CutMix, kl.MixUp, kl.RandAugment, *_RANDOM)
 
 
-def flattened(model: keras.Model, image_size: int | None = None) -> keras.Model:
+def flattened(model: keras.Model, sides: tuple[int, int] | None = None) -> keras.Model:
     """Copies a network with its weights, without nesting, fused activations, noise and dropout.
 
     Layers that augment images or change their size are left out, too. Weights become float32, and
@@ -30,7 +30,7 @@ def flattened(model: keras.Model, image_size: int | None = None) -> keras.Model:
 
     Args:
         model: functional or sequential, with one input and one output; not changed.
-        image_size: side of the copy's square input, pixels; the size of the model by default.
+        sides: height and width of the copy's input, pixels; those of the model by default.
 
     Raises:
         TailorError: the network uses a layer twice.
@@ -51,8 +51,7 @@ def flattened(model: keras.Model, image_size: int | None = None) -> keras.Model:
         activation = kl.Activation(fused, name=f"{prefix}{operation.name}_activation")
         return lambda x, **_: activation(copy(x))
 
-    side = (image_size, image_size) if image_size else tuple(model.inputs[0].shape[1:3])
-    x = keras.Input((*side, 3), name="images")
+    x = keras.Input((*(sides or model.inputs[0].shape[1:3]), 3), name="images")
     return keras.Model(x, replay(model, x, copied), name=model.name)
 
 

@@ -17,8 +17,11 @@ class Source:
             network comes from this source.
         load: function of the name, the backbone's name or `None`, and settings of the backbone,
             which replace the source's own; returns the network.
+        of_any_model: whether its networks are models that may not say how their images are
+            normalised, so that `load` has a setting `normalisation`.
     """
 
     usage: str
     accepts: Callable[[str, str | None], bool]
     load: Callable[[str, str | None, Mapping[str, Any]], Universal]
+    of_any_model: bool = False

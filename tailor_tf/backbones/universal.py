@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -52,7 +53,15 @@ def save_universal(
         tensors = {key: value.astype(dtype) for key, value in weights.arrays(model).items()}
     if not all(np.isfinite(value).all() for value in tensors.values()):
         raise TailorError(f"A weight of {model.name} is not finite in {dtype}.")
-    weights.write(path, tensors, {"backbone": dict(graph.config)})
+    weights.write(path, tensors, _metadata(graph))
+
+
+def _metadata(graph: BlockGraph) -> dict[str, Any]:
+    """What a file says of its network: the config, and for a cut network all that builds it."""
+    config = {"backbone": dict(graph.config)}
+    if graph.definition is None:
+        return config
+    return {**config, "definition": graph.definition, "normalisation": graph.normalisation}
 
 
 def universal_from_tensors(
