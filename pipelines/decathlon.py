@@ -53,9 +53,9 @@ def command(domain: str) -> list[str]:
         task = f"folder:{pathlib.Path(FLAGS.folders) / task.removeprefix('folder:')}"
     flagfiles = FLAGS.flagfiles or pathlib.Path(__file__).parent / "flags" / FLAGS.protocol
     own = {"task": task, "workdir": run_of(domain), "data_dir": FLAGS.data_dir}
-    own |= {"universal": FLAGS.universal} | universal.settings()
+    own["universal"] = FLAGS.universal
     start = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={flagfiles}/{domain}.txt"]
-    return start + [f"--{name}={value}" for name, value in own.items()]
+    return [*start, *(f"--{name}={value}" for name, value in own.items()), *universal.given_flags()]
 
 
 def main(argv: list[str]) -> None:

@@ -3,7 +3,8 @@
 import tensorflow as tf
 from absl import flags
 
-from pipelines.common.values import given, numbers
+from pipelines.common import normalisation as colours
+from pipelines.common.values import given
 from tailor_tf.data.sources import SOURCES, load_prepared, load_task
 from tailor_tf.data.square import FITS
 from tailor_tf.data.task import Task
@@ -75,13 +76,7 @@ def _define_preprocessing() -> None:
         "Largest random change of brightness, contrast and saturation of training images, as a "
         "part of each; by default 0.2 for photographs, otherwise 0.",
     )
-    for name, what in (("mean", "Mean"), ("std", "Standard deviation")):
-        flags.DEFINE_list(
-            name,
-            None,
-            f"{what} of red, green and blue, scaled to 0..1; by default the universal network's, "
-            "or measured on the training images.",
-        )
+    colours.define()
 
 
 def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
@@ -93,11 +88,8 @@ def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
             measure them on the training images. Flags replace them in both cases.
     """
     _set_determinism()
-    colours = {
-        name: numbers(FLAGS[name]) or getattr(normalisation, name, None) for name in ("mean", "std")
-    }
-    options = given(_SOURCE + _PREPROCESSING)
-    return load_task(FLAGS.task, image_size=image_size, **options, **colours)
+    options = {**given(_SOURCE + _PREPROCESSING), **colours.of_task(normalisation)}
+    return load_task(FLAGS.task, image_size=image_size, **options)
 
 
 def load_for(info: TaskInfo) -> Task:

@@ -1,14 +1,14 @@
 """Flags of the universal network."""
 
-from typing import Any
-
 from absl import flags
 
+from pipelines.common import normalisation
 from pipelines.common.values import given
-from tailor_tf.backbones.loading import SOURCES, load_universal
+from tailor_tf.backbones.loading import SOURCES, load_universal, source_of
 from tailor_tf.backbones.universal import Universal
 
 FLAGS = flags.FLAGS
+_SETTINGS = ("backbone", "image_size", "blocks")
 
 
 def define() -> None:
@@ -21,20 +21,23 @@ def define() -> None:
         "Backbone of a weights file of a PyTorch program, such as resnet34, or a network of "
         "keras.applications, such as MobileNetV2.",
     )
-    flags.DEFINE_integer(
-        "blocks", None, "Number of blocks that a network of keras.applications is cut into."
-    )
+    flags.DEFINE_integer("blocks", None, "Number of blocks that a network of Keras is cut into.")
     flags.DEFINE_integer(
         "image_size", None, "Side of the network's square input, pixels; the network's own if None."
     )
+    normalisation.define()
 
 
-def settings() -> dict[str, Any]:
-    """The settings of the network that flags give, by name."""
-    found = given(("backbone", "image_size", "blocks"))
-    return {name: value for name, value in found.items() if value is not None}
+def given_flags() -> list[str]:
+    """The flags of the network that are given, but for --universal, to start another program."""
+    known = (FLAGS[name] for name in (*_SETTINGS, *normalisation.NAMES))
+    return [flag.serialize() for flag in known if flag.value is not None]
 
 
-def load(**settings_over_flags: Any) -> Universal:
+def load(**settings_over_flags: int) -> Universal:
     """Loads the network that the flags name; the arguments replace settings of the flags."""
-    return load_universal(FLAGS.universal, **settings() | settings_over_flags)
+    found = {name: value for name, value in given(_SETTINGS).items() if value is not None}
+    source = source_of(FLAGS.universal, FLAGS.backbone)
+    # For other networks, mean and deviation are settings of the task alone.
+    stated = normalisation.stated() if source.of_any_model else FLAGS.normalisation
+    return load_universal(FLAGS.universal, normalisation=stated, **found | settings_over_flags)

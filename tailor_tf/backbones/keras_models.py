@@ -9,6 +9,7 @@ import keras
 from keras import layers as kl
 
 from tailor_tf.backbones import acceptance, definition, top
+from tailor_tf.backbones.backbone import check_size
 from tailor_tf.backbones.cutting import cut
 from tailor_tf.backbones.ends import Wiring, unique
 from tailor_tf.backbones.flattening import SIZES, flattened
@@ -89,7 +90,7 @@ def described(
     settings = {key: value for key, value in config.items() if key != "blocks"}
     with full_precision():
         flat = definition.built(text, config["image_size"], origin)
-    _check_strides(flat, origin)
+    check_size(origin, config["image_size"], _total_stride(flat, flat.output))
     options = {"normalisation": normalisation, "origin": origin}
     graph = cut(flat, settings, blocks=config["blocks"], **options)[0]
     return _named(graph, flat.name) if config["name"] == NAME else graph
@@ -112,13 +113,14 @@ def _trunk(
             f"{name} takes images of {sides}; expected a square: name its side with --image_size, "
             "or image_size=."
         )
-    side = image_size or own[0]
+    side = own[0] if image_size is None else image_size
+    check_size(name, side, 1)
     flat = flattened(model, own or (side, side))
     start, end = end_of_front(flat), top.features(flat, name)
     found = front(flat, start, known, name)
+    check_size(name, side, _total_stride(flat, end))
     plain_name = re.sub(r"\W+", "_", model.name)
     trunk = flattened(keras.Model(start, end, name=plain_name), (side, side))
-    _check_strides(trunk, name)
     if found.blue_first:
         _reverse_colours(trunk, name)
     return trunk, found.normalisation
@@ -131,25 +133,14 @@ def _own_sides(model: keras.Model) -> tuple[int, int] | None:
     return None if None in own else tuple(own)
 
 
-def _check_strides(flat: keras.Model, name: str) -> None:
-    """Refuses an image size that is no multiple of the product of the strides."""
-    side, stride = flat.input.shape[1], _total_stride(flat)
-    if side % stride:
-        below, above = side // stride * stride, (side // stride + 1) * stride
-        near = f"{below} or {above}" if below else str(above)
-        raise TailorError(
-            f"{name} has strides of {stride} in all, which do not divide {side} pixels; expected "
-            f"an image size that is a multiple of {stride}, such as {near}."
-        )
-
-
-def _total_stride(flat: keras.Model) -> int:
+def _total_stride(flat: keras.Model, end: Any) -> int:
+    """Product of the strides between the image and a tensor of a flattened network."""
     strides = {id(flat.input): 1}
     for operation in flat.operations[1:]:
         before = max(strides[id(tensor)] for tensor in unique(operation.input))
         own = getattr(operation, "strides", 1)
         strides[id(operation.output)] = before * (own if isinstance(own, int) else max(own))
-    return strides[id(flat.output)]
+    return strides[id(end)]
 
 
 def _reverse_colours(flat: keras.Model, name: str) -> None:
