@@ -12,7 +12,7 @@ from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.method.pruning import close
 from tailor_tf.method.student import build_student
-from tailor_tf.network import blocks
+from tailor_tf.network import blocks, keys
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network, chain
 
@@ -45,20 +45,15 @@ def universal(graph, rng, num_classes=7):
 
 
 def random_student(universal, architecture, rng, num_classes=5, **options):
-    """A student with random task weights; the frozen scales and offsets stay the universal ones."""
+    """A student with random task weights; the universal ones stay as they are."""
     student = build_student(universal, architecture, num_classes, **options)
     variables = student.model.weights
-    frozen = {v.path: v.numpy() for v in variables if v.path in _frozen_affine(universal)}
+    frozen = {v.path: v.numpy() for v in variables if not keys.is_task(v.path)}
     randomise(student.model, rng)
     for variable in variables:
         if variable.path in frozen:
             variable.assign(frozen[variable.path])
     return student
-
-
-def _frozen_affine(universal):
-    paths = {v.path for v in universal.model.weights if v.path.endswith(("/gamma", "/beta"))}
-    return {path for path in paths if not path.startswith("head")}
 
 
 def images(graph, rng, batch=2):

@@ -44,7 +44,8 @@ def operations(model: keras.Model, name: str) -> Iterator[tuple[keras.Operation,
         TailorError: a model in it is neither functional nor sequential, or has several inputs or
             outputs.
     """
-    for operation in model.operations:
+    is_sequential = isinstance(model, keras.Sequential)
+    for operation in model.layers if is_sequential else model.operations:
         if isinstance(operation, keras.Model):
             _check_functional(operation, f"{name}, its part {operation.name},")
             inner = operations(operation, name)

@@ -32,6 +32,7 @@ def load(name: str, backbone: str | None, config: Mapping[str, Any]) -> Universa
     """
     if backbone is not None:
         raise WeightsError(f"{name} holds a whole model; expected no backbone, not {backbone}.")
+    keras_models.check_settings(config, name)
     return keras_models.universal(read(name), name=name, **config)
 
 
@@ -72,7 +73,9 @@ def _content(path: str) -> tuple[str, Mapping[str, Any]]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 version = json.loads(file.read("metadata.json"))["keras_version"]
-                return version, json.loads(file.read("config.json"))
+                architecture = json.loads(file.read("config.json"))
+                # How it was compiled is not read, and may name losses of a person's own.
+                return version, {**architecture, "compile_config": None}
         with h5py.File(path) as file:
             version = file.attrs.get("keras_version", "of an unknown version")
             architecture = file.attrs.get("model_config")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from tailor_tf.network.weights import WeightsError
 from tailor_tf.support.errors import TailorError
 
 NAME = "keras_model"  # in the config of a graph
+_SETTINGS = ("image_size", "blocks", "normalisation")
 
 
 def universal(
@@ -87,13 +88,31 @@ def described(
             f"{origin} was altered: its definition has the fingerprint {received}, expected "
             f"{wanted}."
         )
+    check_settings(set(config) - {"name", "definition"}, origin)
     settings = {key: value for key, value in config.items() if key != "blocks"}
     with full_precision():
         flat = definition.built(text, config["image_size"], origin)
-    check_size(origin, config["image_size"], _total_stride(flat, flat.output))
+    if config["name"] == NAME:
+        check_size(origin, config["image_size"], _total_stride(flat, flat.output))
     options = {"normalisation": normalisation, "origin": origin}
     graph = cut(flat, settings, blocks=config["blocks"], **options)[0]
     return _named(graph, flat.name) if config["name"] == NAME else graph
+
+
+def check_settings(received: Collection[str], name: str) -> None:
+    """Refuses settings that a network that was cut does not have.
+
+    Args:
+        received: names of settings.
+        name: the network's name.
+
+    Raises:
+        TailorError: names the unknown settings and the known ones.
+    """
+    if unknown := sorted(set(received) - set(_SETTINGS)):
+        raise TailorError(
+            f"{name} has no setting {', '.join(unknown)}; it takes {', '.join(_SETTINGS)}."
+        )
 
 
 def _named(graph: BlockGraph, name: str) -> BlockGraph:

@@ -56,6 +56,7 @@ def load_universal(
     """
     stated = {} if normalisation is None else {"normalisation": normalisation}
     if isinstance(source, keras.Model):
+        keras_models.check_settings(config, f"The model {source.name}")
         return keras_models.universal(source, **stated, **config)
     name = os.fspath(source)
     known = source_of(name, backbone)

@@ -82,7 +82,7 @@ class BlockGraph:
     proxies: str = "plain"
     activation: str = "relu"
     normalisation: Normalisation | None = None
-    definition: str | None = None
+    definition: str | None = dataclasses.field(default=None, repr=False)
 
     @property
     def num_blocks(self) -> int:
