@@ -8,10 +8,10 @@ def units(x, widths=(8, 12, 12, 16), strides=(1, 2, 1, 2)):
     """Residual units of two 3x3 convolutions; the shortcut is strided where shapes differ."""
     for number, (width, stride) in enumerate(zip(widths, strides, strict=True), start=1):
         y = kl.Conv2D(width, 3, stride, padding="same", use_bias=False, name=f"unit{number}_a")(x)
-        y = kl.BatchNormalization(name=f"unit{number}_bn_a")(y)
+        y = kl.BatchNormalization(momentum=0.9, name=f"unit{number}_bn_a")(y)
         y = kl.ReLU(name=f"unit{number}_relu_a")(y)
         y = kl.Conv2D(width, 3, padding="same", use_bias=False, name=f"unit{number}_b")(y)
-        y = kl.BatchNormalization(name=f"unit{number}_bn_b")(y)
+        y = kl.BatchNormalization(momentum=0.9, name=f"unit{number}_bn_b")(y)
         if x.shape[-1] != width or stride > 1:
             x = kl.Conv2D(width, 1, stride, name=f"unit{number}_shortcut")(x)
         x = kl.ReLU(name=f"unit{number}_relu")(kl.Add(name=f"unit{number}_add")([x, y]))
