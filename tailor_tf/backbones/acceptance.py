@@ -89,7 +89,7 @@ def _problem(operation: keras.Operation) -> str:
 
 
 def _is_of_channels(layer: kl.BatchNormalization) -> bool:
-    return layer.axis in (-1, len(layer.input.shape) - 1)
+    return layer.axis in (-1, layer.input_spec.ndim - 1)
 
 
 def _kind(operation: keras.Operation) -> str:

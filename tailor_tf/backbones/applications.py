@@ -89,7 +89,7 @@ def _keras_model(name: str, shape: tuple[int, int, int], weights: str | None) ->
     if name.startswith("EfficientNetB"):
         raise TailorError(
             "the normalisation of images is a part of this network and differs with its weights; "
-            "use EfficientNetV2B0 or another EfficientNetV2"
+            "use an EfficientNetV2, or save the model to a .keras file and name that file"
         )
     build = getattr(keras.applications, name)
     options = {"include_top": False, "weights": weights, "input_shape": shape}

@@ -72,12 +72,13 @@ def _content(path: str) -> tuple[str, Mapping[str, Any]]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
-                version = json.loads(file.read("metadata.json"))["keras_version"]
+                version = str(json.loads(file.read("metadata.json"))["keras_version"])
                 architecture = json.loads(file.read("config.json"))
                 # How it was compiled is not read, and may name losses of a person's own.
                 return version, {**architecture, "compile_config": None}
         with h5py.File(path) as file:
             version = file.attrs.get("keras_version", "of an unknown version")
+            version = version.decode() if isinstance(version, bytes) else version
             architecture = file.attrs.get("model_config")
         architecture = architecture and json.loads(architecture)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -138,7 +138,7 @@ def _trunk(
     start, end = end_of_front(flat), top.features(flat, name)
     found = front(flat, start, known, name)
     check_size(name, side, _total_stride(flat, end))
-    plain_name = re.sub(r"\W+", "_", model.name)
+    plain_name = re.sub(r"\W+", "_", model.name, flags=re.ASCII).strip("_") or NAME
     trunk = flattened(keras.Model(start, end, name=plain_name), (side, side))
     if found.blue_first:
         _reverse_colours(trunk, name)

@@ -158,9 +158,7 @@ def test_weights_from_a_file_of_keras(tmp_path):
     expected = original(images[..., ::-1], training=False).numpy()
     nodes = universal.model(images, training=False)["nodes"]
     np.testing.assert_allclose(nodes[-1], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    with pytest.raises(
-        ValueError, match=r"holds weights without a model; .*--backbone"
-    ):
+    with pytest.raises(ValueError, match=r"holds weights without a model; .*--backbone"):
         load_universal(source)
     with pytest.raises(ValueError, match=r"Keras cannot build VGG16 .*resnet.weights.h5"):
         load_universal(source, backbone="VGG16", image_size=SIZE)

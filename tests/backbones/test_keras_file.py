@@ -185,8 +185,8 @@ def test_files_of_keras_2(model, tmp_path):
     path = tmp_path / "old.h5"
     model.save(path)
     with h5py.File(path, "a") as file:
-        file.attrs["keras_version"] = "2.11.0"
-    _refused(path, "was written by Keras 2.11.0; expected Keras 3")
+        file.attrs["keras_version"] = b"2.11.0"  # as it was written then
+    _refused(path, r"was written by Keras 2\.11\.0; expected Keras 3")
     saved_model = tmp_path / "saved_model"
     saved_model.mkdir()
     (saved_model / "saved_model.pb").touch()
