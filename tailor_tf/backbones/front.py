@@ -174,8 +174,8 @@ def _measured(model: keras.Model, name: str) -> tuple[np.ndarray, np.ndarray, bo
 
 def _as_front(scale: np.ndarray, offset: np.ndarray, blue_first: bool, white: float) -> Front:
     """The front that computes `scale * image + offset` for images of levels 0 to `white`."""
-    mean = tuple(round(float(value), 7) + 0.0 for value in -offset / (scale * white))  # no -0.0
-    std = tuple(float(f"{value:.7g}") for value in 1 / (scale * white))
+    mean = tuple(round(float(value), 6) + 0.0 for value in -offset / (scale * white))  # no -0.0
+    std = tuple(float(f"{value:.6g}") for value in 1 / (scale * white))
     return Front(Normalisation(mean, std), blue_first)
 
 
