@@ -288,8 +288,7 @@ class TestSearch:
         levels = record(workdir, "selection")["levels"]
         first, *after = [f"finetuned_{level}" for level in levels]
         assert started == [first, after[0], *after]  # the killed one again, the finished one not
-        blocks = [int(level) for level in levels]
-        assert 3 <= blocks[0] <= 4  # about a third of 12: which numbers differ is up to the gates
+        blocks = [int(level) for level in levels]  # where it begins is up to the gates
         assert blocks == sorted(blocks, reverse=True)
         assert blocks[-1] == 0
         assert not result.within_tolerance
