@@ -30,7 +30,7 @@ test: lint
 	$(RUN) -m pytest -n auto --dist loadfile
 
 test-slow: $(INSTALLED)
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -m slow -n 2 --dist loadfile
 
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
