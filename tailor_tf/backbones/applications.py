@@ -9,16 +9,15 @@ import keras
 import numpy as np
 
 from tailor_tf.backbones.cutting import cut
+from tailor_tf.backbones.front import NAMED
 from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
-from tailor_tf.network.graph import BlockGraph, Normalisation
+from tailor_tf.network.graph import BlockGraph
 from tailor_tf.network.weights import WeightsError
 from tailor_tf.support.errors import TailorError
 
-_IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_SYMMETRIC = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# Levels 0..255 minus their mean. The weights expect blue, green, red; `load` reverses the order.
-_CAFFE = Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
+_IMAGENET, _SYMMETRIC = NAMED["torch"].normalisation, NAMED["tf"].normalisation
+_CAFFE = NAMED["caffe"].normalisation  # the weights expect blue first; `load` reverses the order
 # Normalisation of published weights, by the start of the network's name; the longest start counts.
 _NORMALISATION = {
     "ResNet": _CAFFE,

@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers as kl
 from keras import tree
 
+from tailor_tf.network.factories import settings
 from tailor_tf.support.errors import TailorError
 
 ACTIVATIONS = (kl.Activation, kl.ReLU, kl.LeakyReLU, kl.ELU, kl.PReLU, kl.Softmax)
@@ -109,9 +110,7 @@ def _is_dropped(operation: keras.Operation) -> bool:
 
 def _copy(operation: keras.Operation, name: str) -> keras.Operation:
     """A copy without fused activation; a `Normalization` keeps its mean and variance."""
-    config = {**operation.get_config(), "name": name}
-    if isinstance(operation, keras.Layer):
-        config.pop("dtype", None)
+    config = settings(name, operation)
     if "activation" in config and not isinstance(operation, ACTIVATIONS):
         config["activation"] = None
     if isinstance(operation, kl.Normalization):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from keras import layers as kl
 
+from tailor_tf.network.blocks import same_padding
+
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros before and after, for rows and columns
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
@@ -137,8 +139,7 @@ def own_padding(term: Convolution) -> tuple[Padding, str]:
         reach = (term.kernel.shape[axis] - 1) * term.dilation[axis] + 1
         last = (side + before + after - reach) // stride * stride + reach - before
         wanted.append((before, max(last - side, 0)))
-        needed = max((-(-side // stride) - 1) * stride + reach - side, 0)
-        same.append((needed // 2, needed - needed // 2))
+        same.append(same_padding(side, reach, stride))
     if wanted == same and sum(sum(pair) for pair in wanted):
         return NO_PADDING, "same"
     return tuple(wanted), "valid"

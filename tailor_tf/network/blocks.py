@@ -36,14 +36,16 @@ def max_pool(x, kernel_size, strides, *, rectified=True):
     return kl.MaxPooling2D(kernel_size, strides)(kl.ZeroPadding2D(kernel_size // 2)(x))
 
 
+def same_padding(side, kernel_size, strides):
+    """Zeros before and after an axis of `side` pixels with TensorFlow's "same" padding."""
+    zeros = max((-(-side // strides) - 1) * strides + kernel_size - side, 0)
+    return zeros // 2, zeros - zeros // 2
+
+
 def padded_same(x, kernel_size, strides):
     """`x` with the zeros around it that TensorFlow's "same" padding adds for a convolution."""
-    total = [
-        max((-(-side // strides) - 1) * strides + kernel_size - side, 0) for side in x.shape[1:3]
-    ]
-    if not any(total):
-        return x
-    return kl.ZeroPadding2D([(zeros // 2, zeros - zeros // 2) for zeros in total])(x)
+    zeros = [same_padding(side, kernel_size, strides) for side in x.shape[1:3]]
+    return kl.ZeroPadding2D(zeros)(x) if any(map(any, zeros)) else x
 
 
 def basic_residual(x, filters, strides, *, name, layers):

@@ -7,7 +7,16 @@ a trainable network, a frozen part of a student or a plain network, depending on
 import keras
 
 from tailor_tf.network import keys
+from tailor_tf.network.blocks import same_padding
 from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, Shared
+
+
+def settings(name, operation):
+    """The config of another layer or operation with a new name, without a layer's dtype policy."""
+    config = {**operation.get_config(), "name": name}
+    if isinstance(operation, keras.Layer):
+        config.pop("dtype", None)
+    return config
 
 
 class NewLayers:
@@ -46,10 +55,7 @@ class NewLayers:
         """
         if isinstance(operation, keras.layers.BatchNormalization):
             return self.batch_norm(name, operation.epsilon)
-        config = {**operation.get_config(), "name": name}
-        if isinstance(operation, keras.Layer):
-            config.pop("dtype", None)
-        return type(operation).from_config(config)
+        return type(operation).from_config(settings(name, operation))
 
 
 class PlainLayers(NewLayers):
@@ -157,5 +163,5 @@ def _pixels_before_centre(side, stride, padding):
     """Number of input pixels before the centre of a 3x3 kernel at its first position."""
     if padding == "valid":
         return 1
-    padded = max((-(-side // stride) - 1) * stride + 3 - side, 0)  # TensorFlow's "same"
-    return 1 - padded // 2
+    before, _ = same_padding(side, 3, stride)
+    return 1 - before
