@@ -159,7 +159,8 @@ def _pieces(
     x = keras.Input(graph.node_shape(graph.num_blocks))
     yield keys.HEAD, keras.Model(x, classifier(num_classes)(graph.head(x, layers)))
     universal = map(Path.block, range(1, graph.num_blocks + 1))
-    for path in dict.fromkeys((*universal, *architecture.paths)):
+    weighted = (path for path in architecture.paths if not path.identity)
+    for path in dict.fromkeys((*universal, *weighted)):
         x = keras.Input(graph.node_shape(path.source))
         yield path.name, keras.Model(x, add_path(graph, path, x, layers))
     for layer in range(1, graph.num_blocks + 1):

@@ -8,8 +8,7 @@ import sys
 from absl import flags
 
 from pipelines.common import devices, flag_files, images, program, tailoring, training, universal
-from tailor_tf.method.baselines import BASELINES
-from tailor_tf.records.phase import STAGES
+from tailor_tf.records.phase import BASELINES, STAGES
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import tables
 from tailor_tf.support import locks
@@ -33,6 +32,11 @@ flags.DEFINE_enum(
     [*STAGES, *BASELINES],
     "Remove the results of this phase and of all later phases, and run them again.",
 )
+flags.DEFINE_integer(
+    "depth",
+    None,
+    "Number of blocks that --method=truncate keeps; by default as many as the budget allows.",
+)
 
 
 def make_run(workdir: str) -> Run:
@@ -55,12 +59,12 @@ def tailor(workdir: str) -> None:
     """Runs the phases that the flags name in a working directory and prints the report's table."""
     run = make_run(workdir)
     with locks.locked(workdir):
-        run.check(FLAGS.method, FLAGS.redo)
+        run.check(FLAGS.method, FLAGS.redo, FLAGS.depth)
         if FLAGS.redo:
             run.forget(FLAGS.redo)
         flag_files.write(Workdir(workdir))
         if FLAGS.method != METHODS[0]:
-            run.baseline(FLAGS.method)
+            run.baseline(FLAGS.method, FLAGS.depth)
             print(f"\n{tables.comparison([workdir])}", end="")
         elif result := run.run(FLAGS.until):
             print(f"\n{result.table}\nEverything is in {workdir}; see its report folder.")

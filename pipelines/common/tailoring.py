@@ -10,7 +10,7 @@ from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
-from tailor_tf.network.architecture import Architecture
+from tailor_tf.network.architecture import OWN
 from tailor_tf.tailoring.settings import Settings
 
 FLAGS = flags.FLAGS
@@ -21,6 +21,8 @@ _AS_GIVEN = (
     "teacher_weight",
     "teacher_gradient",
     "node_errors",
+    "identities",
+    "own",
     "estimator",
     "proxy_threshold",
     "seed",
@@ -45,6 +47,19 @@ def define() -> None:
 
 def _define_method() -> None:
     flags.DEFINE_string("max_skip", "3", "Most layers that a proxy covers, or dense for no limit.")
+    flags.DEFINE_bool(
+        "identities",
+        DEFAULTS.identities,
+        "Whether the path from the node before is that node itself where shapes agree; otherwise a "
+        "proxy as in the paper.",
+    )
+    flags.DEFINE_enum(
+        "own",
+        DEFAULTS.own,
+        OWN,
+        "Weights of universal blocks that belong to the task: statistics of batch norms as in the "
+        "paper; also their scales and offsets (affine); also depthwise kernels (depthwise).",
+    )
     flags.DEFINE_enum("complexity", "madds", list(COMPLEXITIES), "Measure of complexity.")
     flags.DEFINE_string(
         "complexity_weight",
@@ -123,7 +138,7 @@ def latency_meter(universal: Universal, task: Task, wanted: Settings) -> meter.M
         return None
     return meter.Meter(
         universal.graph,
-        Architecture.full(universal.graph.num_blocks, wanted.max_skip),
+        wanted.architecture(universal.graph),
         task.num_classes,
         precision=FLAGS.latency or "float32",
         threads=FLAGS.latency_threads,

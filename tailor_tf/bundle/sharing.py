@@ -47,5 +47,11 @@ def shared_network(student: Student, universal: Universal) -> keras.Model:
         A functional model from normalised images `[batch, height, width, 3]` to logits
         `[batch, classes]`.
     """
-    folded = fold(compact(student), shared=universal_layers(universal))
+    own = student.own_keys
+    shared = {
+        name: layer
+        for name, layer in universal_layers(universal).items()
+        if own.isdisjoint(weight.path for weight in layer.weights)
+    }
+    folded = fold(compact(student), shared=shared)
     return keras.Model(folded.input, folded.output, name="net")  # short: all node names begin so

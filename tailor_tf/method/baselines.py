@@ -1,7 +1,8 @@
 """Baselines: other methods with a universal network, which NetTailor is compared with.
 
-Full fine-tuning is the teacher (`student.build_teacher`). The two baselines here share the
-universal kernels between tasks, as a student does, but every task runs the whole network.
+Full fine-tuning is the teacher (`student.build_teacher`), also of a truncated network. The two
+baselines here share the universal kernels between tasks, as a student does, but every task runs the
+whole network.
 """
 
 from collections.abc import Callable, Mapping

@@ -71,7 +71,7 @@ def prune(
     connected = close(without_blocks).paths
     chain = strongest_chain(without_blocks if connected else architecture, gates)
     restored = tuple(path for path in chain if path not in left.paths)
-    return Pruning(close(Architecture(left.num_blocks, left.paths + restored)), restored)
+    return Pruning(close(left.with_paths(left.paths + restored)), restored)
 
 
 def close(architecture: Architecture) -> Architecture:
@@ -84,10 +84,10 @@ def close(architecture: Architecture) -> Architecture:
     paths = set(architecture.paths)
     while True:
         fed = {0} | {path.target for path in paths}
-        read = {architecture.num_blocks} | {path.source for path in paths}
+        read = {architecture.exit} | {path.source for path in paths}
         alive = {path for path in paths if path.source in fed and path.target in read}
         if alive == paths:
-            return Architecture(architecture.num_blocks, tuple(alive))
+            return architecture.with_paths(alive)
         paths = alive
 
 
@@ -104,6 +104,6 @@ def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> 
             score += math.log(max(gates[path], 1e-30))
             if path.target not in best or score > best[path.target][0]:
                 best[path.target] = (score, (*chain, path))
-    if architecture.num_blocks not in best:
+    if architecture.exit not in best:
         raise TailorError("The architecture does not connect the stem to the classifier.")
-    return best[architecture.num_blocks][1]
+    return best[architecture.exit][1]

@@ -13,6 +13,7 @@ from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.factories import HeadLayers, NewLayers, UniversalLayers
 from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
 from tailor_tf.network.layers import GatedSum
+from tailor_tf.network.own import own_keys
 from tailor_tf.support.errors import TailorError
 
 UNIVERSAL_LOGIT = 2.0  # gate logits before training
@@ -70,8 +71,13 @@ class Student:
 
     def task_weights(self) -> Mapping[str, keras.Variable]:
         """The weights that are stored per task, by key."""
-        found = weights.variables(self.model)
-        return {key: variable for key, variable in found.items() if keys.is_task(key)}
+        found, own = weights.variables(self.model), self.own_keys
+        return {key: variable for key, variable in found.items() if key in own}
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """Keys of the weights that are stored per task."""
+        return own_keys(self.model, self.architecture.own)
 
     def layer_weights(self, layer: int) -> list[keras.Variable]:
         """The trainable weights of the proxies and gates of `layer`."""
@@ -84,9 +90,17 @@ def initial_logit(path: Path) -> float:
     return UNIVERSAL_LOGIT if path.universal else PROXY_LOGIT
 
 
-def build_teacher(universal: Universal, num_classes: int) -> keras.Model:
-    """Builds a trainable copy of a universal network with a new classifier."""
-    teacher = build_network(universal.graph, num_classes)
+def build_teacher(
+    universal: Universal, num_classes: int, *, exit: int | None = None
+) -> keras.Model:
+    """Builds a trainable copy of a universal network with a new classifier.
+
+    Args:
+        universal: the universal network.
+        num_classes: number of classes.
+        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
+    """
+    teacher = build_network(universal.graph, num_classes, exit=exit)
     weights.assign(
         teacher,
         weights.variables(universal.model),
@@ -119,7 +133,7 @@ def build_student(
     """
     graph = universal.graph
     _check(graph, architecture)
-    shared, own = UniversalLayers(universal.model), NewLayers()
+    shared, own = UniversalLayers(universal.model, architecture.own), NewLayers()
     images = keras.Input(graph.input_shape, name="images")
     nodes = {0: graph.stem(images, shared)}
     for layer in architecture.layers:
@@ -130,7 +144,8 @@ def build_student(
         ]
         gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
         nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
-    features = graph.head(nodes[graph.num_blocks], HeadLayers(universal.model))
+    exit = architecture.exit
+    features = graph.read_out(nodes[exit], exit, HeadLayers(universal.model))
     outputs = {
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
@@ -149,8 +164,17 @@ def _check(graph: BlockGraph, architecture: Architecture) -> None:
     for path in architecture.paths:
         if path.source not in alive:
             raise TailorError(f"{path.name} reads x_{path.source}, which no path produces.")
-    if graph.num_blocks not in alive:
-        raise TailorError("No path leads into the last layer; the classifier has nothing to read.")
+    for path in architecture.paths:
+        before, after = graph.node_shape(path.source), graph.node_shape(path.target)
+        if path.identity and before != after:
+            raise TailorError(
+                f"{path.name} cannot be the node before it: x_{path.source} has shape {before} and "
+                f"x_{path.target} has shape {after}."
+            )
+    if architecture.exit not in alive:
+        raise TailorError(
+            f"No path leads into layer {architecture.exit}; the classifier has nothing to read."
+        )
 
 
 def prune_student(student: Student, kept: Architecture) -> Student:
@@ -169,6 +193,6 @@ def prune_student(student: Student, kept: Architecture) -> Student:
         pruned.model,
         weights.variables(student.model),
         origin="the student",
-        wanted=lambda key: keys.is_task(key) and not keys.is_gate(key),
+        wanted=lambda key: key in pruned.own_keys and not keys.is_gate(key),
     )
     return pruned

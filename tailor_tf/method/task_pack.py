@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.student import Student, build_student
-from tailor_tf.network import keys, weights
+from tailor_tf.network import weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import BlockGraph
 from tailor_tf.support.errors import TailorError
@@ -110,10 +110,11 @@ def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTas
             "a new one."
         )
     _check_universal(path, header, universal)
-    _check_owners(path, tensors)
     _check_pools(path, metadata.get(_POOLS), header.architecture, universal.graph)
     student = build_student(universal, header.architecture, header.info.num_classes)
-    weights.assign(student.model, tensors, origin=os.fspath(path), wanted=keys.is_task)
+    own = student.own_keys
+    _check_owners(path, tensors, own)
+    weights.assign(student.model, tensors, origin=os.fspath(path), wanted=own.__contains__)
     return TailoredTask(header.info, student)
 
 
@@ -149,13 +150,17 @@ def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) ->
     return hashlib.sha256(f"{weights.checksum(tensors)}{text}".encode()).hexdigest()
 
 
-def _check_owners(path: Any, tensors: Mapping[str, np.ndarray]) -> None:
-    """Refuses a pack of earlier versions, in which a head's kernels were trained per task."""
-    foreign = next((key for key in tensors if not keys.is_task(key)), None)
+def _check_owners(path: Any, tensors: Mapping[str, np.ndarray], own: Container[str]) -> None:
+    """Refuses a pack with weights that belong to the universal network.
+
+    Earlier versions of this project wrote such packs: a head's kernels were trained per task.
+    """
+    foreign = next((key for key in tensors if key not in own), None)
     if foreign:
         raise TaskPackError(
-            f"{os.fspath(path)} has {foreign} of its own, which now belongs to the universal "
-            "network: an earlier version of this program wrote the pack. Tailor the task again."
+            f"{os.fspath(path)} has {foreign} of its own, which belongs to the universal network "
+            "or to no layer of it: an earlier version of this program wrote the pack, or it is "
+            "damaged. Tailor the task again."
         )
 
 

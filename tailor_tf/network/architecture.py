@@ -8,25 +8,32 @@ from typing import Any
 from tailor_tf.network import keys
 from tailor_tf.support.errors import TailorError
 
+# Weights of universal blocks that a task may have of its own; each kind includes those before it.
+# "statistics", the moving means and variances of batch norms, are the paper's.
+OWN = ("statistics", "affine", "depthwise")
+STATISTICS, AFFINE, DEPTHWISE = OWN
+
 
 @dataclasses.dataclass(frozen=True, order=True, kw_only=True)
 class Path:
-    """One path into a layer: its universal block, or a proxy from an earlier node.
+    """One path into a layer: its universal block, the node before, or a proxy of an earlier node.
 
     Attributes:
         target: the layer `l` that the path leads into, `1..L`.
-        source: the node that the path reads, `0..L-1`; `target - 1` for a universal block.
+        source: the node that the path reads, `0..L-1`; `target - 1` unless it is a proxy.
         universal: whether the path is the universal block `G_l`.
+        identity: whether the path is the node `x_{l-1}` itself, which needs no weights.
 
     Example:
 
-    >>> Path.block(3).name, Path.proxy(3, source=1).name
-    ('block3', 'block3_proxy1')
+    >>> Path.block(3).name, Path.proxy(3, source=1).name, Path.same(3).name
+    ('block3', 'block3_proxy1', 'block3_identity')
     """
 
     target: int
     source: int
     universal: bool
+    identity: bool = False
 
     @classmethod
     def block(cls, layer: int) -> "Path":
@@ -38,42 +45,58 @@ class Path:
         """The proxy from node `source` into `layer`."""
         return cls(target=layer, source=source, universal=False)
 
+    @classmethod
+    def same(cls, layer: int) -> "Path":
+        """The identity path into `layer`, from the node before it."""
+        return cls(target=layer, source=layer - 1, universal=False, identity=True)
+
     @property
     def name(self) -> str:
         """`block3` for the universal block of layer 3, `block3_proxy1` for its proxy from `x_1`."""
+        if self.identity:
+            return keys.identity(self.target)
         return keys.block(self.target) if self.universal else keys.proxy(self.target, self.source)
 
     @property
     def skip(self) -> int:
-        """Number of layers that the path covers; 1 for a universal block."""
+        """Number of layers that the path covers; 1 unless it is a proxy."""
         return self.target - self.source
 
-    def as_list(self) -> list[int | bool]:
-        """Target, source and `universal`: the form of a path in files."""
-        return [self.target, self.source, self.universal]
+    def as_list(self) -> list[int | bool | str]:
+        """Target, source and `universal`, or "identity" instead: the form of a path in files."""
+        return [self.target, self.source, _IDENTITY if self.identity else self.universal]
 
     @classmethod
     def from_list(cls, values: Iterable[Any]) -> "Path":
         """The inverse of `as_list`."""
-        target, source, universal = values
-        return cls(target=target, source=source, universal=universal)
+        target, source, kind = values
+        identity = kind == _IDENTITY
+        universal = False if identity else kind
+        return cls(target=target, source=source, universal=universal, identity=identity)
 
 
-def _gate_order(path: Path) -> tuple[int, bool, int]:
-    return path.target, not path.universal, -path.source
+_IDENTITY = "identity"
+
+
+def _gate_order(path: Path) -> tuple[int, bool, bool, int]:
+    return path.target, not path.universal, not path.identity, -path.source
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The paths that exist in a student.
+    """What a student consists of: its paths, where it ends, and which weights are its own.
 
     Attributes:
         num_blocks: `L`, the number of layers of the universal network.
-        paths: the paths, layer by layer: the universal block first, then the proxies from the
-            nearest source to the farthest. That is also the order of a layer's gates.
+        paths: the paths, layer by layer: the universal block first, then the identity, then the
+            proxies from the nearest source to the farthest. That is also the order of a layer's
+            gates.
+        exit: the node that the classifier reads; `L`, after all layers, by default.
+        own: the weights of universal blocks that belong to the task, one of `OWN`.
 
     Raises:
-        TailorError: a path cannot exist in a network of `num_blocks` blocks.
+        TailorError: a path or an exit cannot exist in a network of `num_blocks` blocks, or an
+            unknown `own`.
 
     Example:
 
@@ -83,15 +106,26 @@ class Architecture:
 
     num_blocks: int
     paths: tuple[Path, ...]
+    exit: int | None = None
+    own: str = STATISTICS
 
     def __post_init__(self):
         object.__setattr__(self, "paths", tuple(sorted(set(self.paths), key=_gate_order)))
+        object.__setattr__(self, "exit", self.num_blocks if self.exit is None else self.exit)
+        if not 1 <= self.exit <= self.num_blocks:
+            raise TailorError(
+                f"The classifier cannot read node {self.exit} of a network of {self.num_blocks} "
+                f"blocks; expected 1 to {self.num_blocks}."
+            )
+        if self.own not in OWN:
+            raise TailorError(f"Unknown own weights {self.own!r}; known are {', '.join(OWN)}.")
         for path in self.paths:
-            proxy_ok = 0 <= path.source < path.target <= self.num_blocks
-            if not proxy_ok or (path.universal and path.skip != 1):
+            proxy_ok = 0 <= path.source < path.target <= self.exit
+            if not proxy_ok or ((path.universal or path.identity) and path.skip != 1):
                 raise TailorError(
                     f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
-                    "source below the target, and the node before it for a universal block."
+                    f"source below the target, a target of at most {self.exit}, which the classifier "
+                    "reads, and the node before the target unless it is a proxy."
                 )
 
     @classmethod
@@ -118,7 +152,7 @@ class Architecture:
 
     @functools.cached_property
     def _into(self) -> dict[int, tuple[Path, ...]]:
-        layers = range(1, self.num_blocks + 1)
+        layers = range(1, self.exit + 1)
         return {layer: tuple(p for p in self.paths if p.target == layer) for layer in layers}
 
     def into(self, layer: int) -> tuple[Path, ...]:
@@ -132,7 +166,7 @@ class Architecture:
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers that have at least one path into them."""
-        return tuple(layer for layer in range(1, self.num_blocks + 1) if self.into(layer))
+        return tuple(layer for layer in range(1, self.exit + 1) if self.into(layer))
 
     @property
     def universal_blocks(self) -> tuple[int, ...]:
@@ -142,18 +176,29 @@ class Architecture:
     @property
     def proxies(self) -> tuple[Path, ...]:
         """The proxies."""
-        return tuple(path for path in self.paths if not path.universal)
+        return tuple(path for path in self.paths if not path.universal and not path.identity)
+
+    def with_paths(self, paths: Iterable[Path]) -> "Architecture":
+        """The architecture with other paths."""
+        return dataclasses.replace(self, paths=tuple(paths))
 
     def without(self, removed: Iterable[Path]) -> "Architecture":
         """The architecture without some paths; all other paths stay."""
         gone = set(removed)
-        return Architecture(self.num_blocks, tuple(p for p in self.paths if p not in gone))
+        return self.with_paths(path for path in self.paths if path not in gone)
 
     def as_dict(self) -> dict[str, Any]:
-        """The architecture as JSON values."""
-        return {"num_blocks": self.num_blocks, "paths": [path.as_list() for path in self.paths]}
+        """The architecture as JSON values; values that are the paper's are left out."""
+        further = {}
+        if self.exit != self.num_blocks:
+            further["exit"] = self.exit
+        if self.own != STATISTICS:
+            further["own"] = self.own
+        paths = [path.as_list() for path in self.paths]
+        return {"num_blocks": self.num_blocks, "paths": paths, **further}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Architecture":
         """The inverse of `as_dict`."""
-        return cls(data["num_blocks"], tuple(map(Path.from_list, data["paths"])))
+        paths = tuple(map(Path.from_list, data["paths"]))
+        return cls(data["num_blocks"], paths, data.get("exit"), data.get("own", STATISTICS))

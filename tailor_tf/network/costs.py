@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from tailor_tf.network import keys
-from tailor_tf.network.architecture import Architecture, Path
+from tailor_tf.network.architecture import STATISTICS, Architecture, Path
 from tailor_tf.network.cost import Cost
 from tailor_tf.network.counting import multiply_adds, parameters, statistics
 from tailor_tf.network.factories import NewLayers
 from tailor_tf.network.graph import BlockGraph, Part, add_path
 from tailor_tf.network.latencies import Latencies
+from tailor_tf.network.own import own_keys
 from tailor_tf.support.errors import TailorError
 
 
-def _task_weights(model: keras.Model) -> int:
+def _task_weights(model: keras.Model, own: str) -> int:
     """Number of weights of a piece of a student that are stored per task."""
-    return sum(math.prod(weight.shape) for weight in model.weights if keys.is_task(weight.path))
+    wanted = own_keys(model, own)
+    return sum(math.prod(weight.shape) for weight in model.weights if weight.path in wanted)
 
 
 @functools.cache
@@ -52,6 +53,8 @@ _RULES: dict[str, tuple[Callable[[keras.Model], int], Callable[[Sequence[int]], 
 
 
 def _of_path(graph: BlockGraph, path: Path, count: str) -> int:
+    if path.identity:
+        return 0  # its gate is folded into what reads the layer
     of_model, of_gate = _RULES[count]
     return of_model(_path_model(graph, path)) + of_gate(graph.node_shape(path.target))
 
@@ -127,19 +130,38 @@ def _known(latencies: Latencies | None) -> Latencies:
     return latencies
 
 
-def network_cost(graph: BlockGraph, num_classes: int, latencies: Latencies | None = None) -> Cost:
-    """Cost of a teacher: the network of `graph` with a classifier, all weights its own."""
-    classifier = graph.head.output_shape[-1] * num_classes
-    parts = [_part_model(part) for part in (graph.stem, *graph.blocks, graph.head)]
+def network_cost(
+    graph: BlockGraph,
+    num_classes: int,
+    latencies: Latencies | None = None,
+    *,
+    exit: int | None = None,
+) -> Cost:
+    """Cost of a network of `graph` with a classifier, all weights its own, such as a teacher.
+
+    Args:
+        graph: the universal network's description.
+        num_classes: number of classes.
+        latencies: the measured latencies, for "latency_ms".
+        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
+    """
+    exit = graph.num_blocks if exit is None else exit
+    classifier = graph.num_features(exit) * num_classes
+    parts = [_part_model(part) for part in (graph.stem, *graph.blocks[:exit], *_heads(graph, exit))]
     total = sum(parameters(part) for part in parts) + classifier + num_classes
     return Cost(
         multiply_adds=sum(multiply_adds(part) for part in parts) + classifier,
         parameters=total,
         task_parameters=total + sum(statistics(part) for part in parts),
-        universal_blocks=graph.num_blocks,
+        universal_blocks=exit,
         proxies=0,
-        latency_ms=latencies and latencies.network,
+        latency_ms=latencies and latencies.whole(exit),
     )
+
+
+def _heads(graph: BlockGraph, exit: int) -> tuple[Part, ...]:
+    """The head, if the classifier behind node `exit` has one: an average costs nothing."""
+    return (graph.head,) if exit == graph.num_blocks else ()
 
 
 def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
@@ -172,14 +194,14 @@ def smallest(
     """
 
     def of(*paths: Path) -> float:
-        alone = Architecture(graph.num_blocks, paths)
+        alone = architecture.with_paths(paths)
         return student_cost(graph, alone, num_classes, latencies)[count]
 
     least = {0: of()}
     for path in architecture.paths:  # layer by layer, so sources come before their targets
         total = least[path.source] + of(path) - of()
         least[path.target] = min(total, least.get(path.target, total))
-    return least[graph.num_blocks]
+    return least[architecture.exit]
 
 
 def student_cost(
@@ -189,17 +211,19 @@ def student_cost(
     latencies: Latencies | None = None,
 ) -> Cost:
     """Cost of a student that runs all paths of `architecture`."""
-    classifier = graph.head.output_shape[-1] * num_classes
-    stem, head = _part_model(graph.stem), _part_model(graph.head)
+    classifier = graph.num_features(architecture.exit) * num_classes
+    heads = [_part_model(part) for part in _heads(graph, architecture.exit)]
+    stem = _part_model(graph.stem)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]
     task = classifier + num_classes + len(architecture.paths)
-    task += sum(_task_weights(part) for part in (stem, *blocks, *proxies, head))
+    task += sum(_task_weights(part, architecture.own) for part in (stem, *blocks, *proxies))
+    task += sum(_task_weights(part, STATISTICS) for part in heads)
     return Cost(
-        multiply_adds=sum(multiply_adds(part) for part in (stem, head))
+        multiply_adds=sum(multiply_adds(part) for part in (stem, *heads))
         + sum(path_multiply_adds(graph, path) for path in architecture.paths)
         + classifier,
-        parameters=sum(parameters(part) for part in (stem, *blocks, *proxies, head))
+        parameters=sum(parameters(part) for part in (stem, *blocks, *proxies, *heads))
         + len(architecture.paths)
         + classifier
         + num_classes,

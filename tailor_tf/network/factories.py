@@ -7,8 +7,10 @@ a trainable network, a frozen part of a student or a plain network, depending on
 import keras
 
 from tailor_tf.network import keys
+from tailor_tf.network.architecture import STATISTICS
 from tailor_tf.network.blocks import same_padding
 from tailor_tf.network.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, Shared
+from tailor_tf.network.own import is_own
 
 
 def settings(name, operation):
@@ -72,26 +74,39 @@ class UniversalLayers(NewLayers):
     Args:
         universal: the universal network's Keras model. Its kernel variables are not copied: any
             number of tasks uses the same ones.
+        own: the weights that the task has a trainable copy of, one of `architecture.OWN`.
     """
 
-    def __init__(self, universal: keras.Model):
+    def __init__(self, universal: keras.Model, own: str = STATISTICS):
         self.universal = universal
+        self.own = own
 
     def conv(self, name, filters, kernel_size, strides):
         """Returns a frozen convolution with the universal network's kernel."""
         return Shared(self.universal.get_layer(name))
 
     def depthwise_conv(self, name, kernel_size, strides):
-        """Returns a frozen depthwise convolution with the universal network's kernel."""
-        return Shared(self.universal.get_layer(name))
+        """Returns a depthwise convolution with the universal network's kernel, frozen if shared."""
+        return self._of_universal(name)
 
     def batch_norm(self, name, epsilon=BN_EPSILON):
-        """Returns a new batch norm with the universal one's weights, scale and offset frozen."""
-        return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=True))
+        """Returns a new batch norm with the universal one's weights, frozen unless they are own."""
+        freeze_affine = self.own == STATISTICS
+        return self._started(BatchNorm(name=name, epsilon=epsilon, freeze_affine=freeze_affine))
 
     def _started(self, layer):
         source = self.universal.get_layer(layer.name)
         layer.build((None, None, None, source.gamma.shape[0]))
+        layer.set_weights(source.get_weights())
+        return layer
+
+    def _of_universal(self, name):
+        """The universal layer of this name: shared and frozen, or a trainable copy if it is own."""
+        source = self.universal.get_layer(name)
+        if not is_own(source, self.own):
+            return Shared(source)
+        layer = NewLayers.copy(self, name, source)
+        layer.build(source.input.shape)
         layer.set_weights(source.get_weights())
         return layer
 
@@ -100,7 +115,7 @@ class UniversalLayers(NewLayers):
         is_norm = isinstance(operation, keras.layers.BatchNormalization)
         if is_norm or not getattr(operation, "weights", ()):
             return super().copy(name, operation)
-        return Shared(self.universal.get_layer(name))
+        return self._of_universal(name)
 
 
 class HeadLayers(UniversalLayers):

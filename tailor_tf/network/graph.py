@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from tailor_tf.network import blocks, counting, keys
-from tailor_tf.network.architecture import Path
+from tailor_tf.network.architecture import STATISTICS, Architecture, Path
 from tailor_tf.network.factories import NewLayers
 
 Shape = tuple[int, int, int]  # height, width, channels
@@ -100,6 +100,27 @@ class BlockGraph:
             return keras.layers.ReLU(name=name)
         return keras.layers.Activation(self.activation, name=name)
 
+    def read_out(self, x: Any, exit: int, layers: NewLayers) -> Any:
+        """Adds the features that a classifier reads to a functional model.
+
+        Args:
+            x: the node `x_exit`, `[batch, height, width, channels]`.
+            exit: number of the node. After the last layer the head reads it; a node before the last
+                one is averaged over its positions.
+            layers: factory of layers.
+
+        Returns:
+            Features `[batch, channels]`.
+        """
+        if exit == self.num_blocks:
+            return self.head(x, layers)
+        return keras.layers.GlobalAveragePooling2D(name=keys.EXIT)(x)
+
+    def num_features(self, exit: int) -> int:
+        """Number of features that a classifier reads behind node `exit`."""
+        last = exit == self.num_blocks
+        return self.head.output_shape[-1] if last else self.node_shape(exit)[-1]
+
     def node_shape(self, node: int) -> Shape:
         """Height, width and channels of `x_node`; node 0 is the stem's output."""
         return self.blocks[node - 1].output_shape if node else self.stem.output_shape
@@ -133,7 +154,11 @@ def chain(
 
 
 def build_network(
-    graph: BlockGraph, num_classes: int, *, layers: NewLayers | None = None
+    graph: BlockGraph,
+    num_classes: int,
+    *,
+    layers: NewLayers | None = None,
+    exit: int | None = None,
 ) -> keras.Model:
     """Builds the network itself: the source network, a universal network or a teacher.
 
@@ -141,20 +166,22 @@ def build_network(
         graph: the description.
         num_classes: number of classes.
         layers: factory of layers; new trainable ones by default.
+        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
 
     Returns:
         A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
-        `[batch, num_classes]` and `"nodes"`, the list `x_1..x_L` of
+        `[batch, num_classes]` and `"nodes"`, the list `x_1..x_exit` of
         `[batch, height, width, channels]`.
     """
     layers = layers or NewLayers()
+    exit = graph.num_blocks if exit is None else exit
     images = keras.Input(graph.input_shape, name="images")
     x = graph.stem(images, layers)
     nodes = []
-    for layer, block in enumerate(graph.blocks, start=1):
+    for layer, block in enumerate(graph.blocks[:exit], start=1):
         x = graph.activate(keys.node(layer))(block(x, layers))
         nodes.append(x)
-    logits = classifier(num_classes)(graph.head(x, layers))
+    logits = classifier(num_classes)(graph.read_out(x, exit, layers))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
 
 
@@ -189,6 +216,38 @@ PROXIES = tuple(_PROXY_WIDTHS)
 PROXY_SHARE = 1 / 8
 
 
+def full_architecture(
+    graph: BlockGraph,
+    *,
+    max_skip: int | None = 3,
+    identities: bool = False,
+    own: str = STATISTICS,
+) -> Architecture:
+    """What a student with all paths consists of.
+
+    Args:
+        graph: the universal network's description.
+        max_skip: largest number of layers that a proxy may cover; `None` for no limit.
+        identities: whether the path from the node before is that node itself where shapes agree,
+            instead of a proxy. What stands in for a removed residual block then begins as doing
+            nothing, not as a random convolution. Not in the paper.
+        own: the weights of universal blocks that belong to the task, one of `architecture.OWN`.
+
+    Raises:
+        TailorError: `max_skip` is below one, or an unknown `own`.
+    """
+    full = dataclasses.replace(Architecture.full(graph.num_blocks, max_skip), own=own)
+    if not identities:
+        return full
+    same = [
+        layer
+        for layer in range(1, graph.num_blocks + 1)
+        if graph.node_shape(layer) == graph.node_shape(layer - 1)
+    ]
+    left = full.without(Path.proxy(layer, source=layer - 1) for layer in same)
+    return left.with_paths((*left.paths, *map(Path.same, same)))
+
+
 def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
     """Adds a path, a universal block or a proxy, to a functional model.
 
@@ -201,6 +260,8 @@ def add_path(graph: BlockGraph, path: Path, x: Any, layers: NewLayers) -> Any:
     Returns:
         Tensor `[batch, height, width, channels]` of the shape of the path's target.
     """
+    if path.identity:
+        return x
     if path.universal:
         return graph.blocks[path.target - 1](x, layers)
     return blocks.proxy(

@@ -13,6 +13,7 @@ from collections.abc import Container
 
 STEM = "stem"
 HEAD = "head"
+EXIT = "exit"  # the features of a classifier that reads a node before the last
 CLASSIFIER = "classifier"
 
 _STATISTICS = ("moving_mean", "moving_variance")
@@ -20,7 +21,7 @@ _NORM = ("gamma", "beta", *_STATISTICS)  # variables of batch norms
 _BLOCK = re.compile(r"block(\d+)_(.+)")
 _PROXY = re.compile(r"proxy(\d+)_((?:conv|bn)[12]?)")
 # Names, without the block, of layers that a student or a compact network adds to a layer.
-_RESERVED = re.compile(r"(?:own_)*(?:proxy\d+_.*|gate|sum|output)")
+_RESERVED = re.compile(r"(?:own_)*(?:proxy\d+_.*|identity.*|gate|sum|output)")
 
 
 class Owner(enum.Enum):
@@ -41,6 +42,11 @@ def block(layer: int) -> str:
 def proxy(layer: int, source: int) -> str:
     """Name of the proxy from node `source` into `layer`, and start of its Keras layers' names."""
     return f"{block(layer)}_proxy{source}"
+
+
+def identity(layer: int) -> str:
+    """Name of the identity path into `layer`."""
+    return f"{block(layer)}_identity"
 
 
 def gate(layer: int) -> str:

@@ -41,16 +41,25 @@ class Latencies:
         """Milliseconds of stem and blocks inside the universal network."""
         return self.network - self.call - self.scale * self.pieces[keys.HEAD]
 
+    def whole(self, exit: int) -> float:
+        """Milliseconds of the universal network, with the classifier behind node `exit`."""
+        left_out = map(keys.block, range(exit + 1, self.num_blocks + 1))
+        return self.network - self.scale * self._total(left_out)
+
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; for a proxy with its addition to the other paths."""
+        if path.identity:
+            return 0.0
         pieces = [path.name] if path.universal else [path.name, keys.path_sum(path.target)]
         return self.scale * self._total(pieces)
 
     def student(self, architecture: Architecture) -> float:
         """Predicted milliseconds of a compacted student."""
-        pieces = [keys.STEM, keys.HEAD, *(path.name for path in architecture.paths)]
+        weighted = [path for path in architecture.paths if not path.identity]
+        pieces = [keys.STEM, keys.HEAD, *(path.name for path in weighted)]
         for layer in architecture.layers:
-            pieces += [keys.path_sum(layer)] * (len(architecture.into(layer)) - 1)
+            proxies = sum(path in weighted for path in architecture.into(layer))
+            pieces += [keys.path_sum(layer)] * max(proxies - 1, 0)
         return self.call + self.scale * self._total(pieces)
 
     def _total(self, names: Iterable[str]) -> float:

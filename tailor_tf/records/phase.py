@@ -18,7 +18,8 @@ STAGES: Mapping[str, str] = {
 # Networks to compare with, each trained in a phase of its own; flags and phases have these names.
 LINEAR = "linear"
 RESIDUAL_ADAPTERS = "residual_adapters"
-BASELINES = (LINEAR, RESIDUAL_ADAPTERS)
+TRUNCATE = "truncate"
+BASELINES = (LINEAR, RESIDUAL_ADAPTERS, TRUNCATE)
 
 _NAME = re.compile(r"([a-z]+(?:_[a-z]+)*)(?:_(\d+(?:_\d+)?))?")
 
@@ -30,20 +31,23 @@ class Phase:
     Attributes:
         kind: "teacher", "student", "pruned", "finetuned", or the name of a baseline.
         level: the level of pruning; `None` for phases without pruning.
+        depth: number of blocks that a truncated network keeps; `None` for other phases.
 
     Example:
 
-    >>> finetuned(Level(8, proxies=6)).name
-    'finetuned_8_6'
+    >>> finetuned(Level(8, proxies=6)).name, truncated(11).name
+    ('finetuned_8_6', 'truncate_11')
     """
 
     kind: str
     level: Level | None = None
+    depth: int | None = None
 
     @property
     def name(self) -> str:
         """The phase in file names, such as `teacher` or `finetuned_8_6`."""
-        return self.kind if self.level is None else f"{self.kind}_{self.level.name}"
+        variants = (self.level and self.level.name, self.depth)
+        return "_".join(str(part) for part in (self.kind, *variants) if part is not None)
 
     @classmethod
     def parse(cls, name: str) -> "Phase":
@@ -55,6 +59,8 @@ class Phase:
         match = _NAME.fullmatch(name)
         if not match:
             raise TailorError(f"{name!r} is no phase; expected such as teacher or finetuned_8_6.")
+        if match[1] == TRUNCATE:
+            return cls(TRUNCATE, depth=int(match[2])) if match[2] else cls(TRUNCATE)
         return cls(match[1], Level.parse(match[2]) if match[2] else None)
 
     @property
@@ -75,6 +81,11 @@ def pruned(level: Level) -> Phase:
 def finetuned(level: Level) -> Phase:
     """The fine-tuning of the network that is pruned to a level."""
     return Phase("finetuned", level)
+
+
+def truncated(depth: int) -> Phase:
+    """The training of the network that is cut off behind block `depth`."""
+    return Phase(TRUNCATE, depth=depth)
 
 
 def stage_index(stage: str) -> int:

@@ -8,7 +8,8 @@ import keras
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
-from tailor_tf.records.phase import Phase
+from tailor_tf.network.architecture import STATISTICS
+from tailor_tf.records.phase import TRUNCATE, Phase
 from tailor_tf.tailoring.settings import Settings
 
 
@@ -41,6 +42,7 @@ class PhaseSettings:
             "student": self._student,
             "pruned": self._pruned,
             "finetuned": self._finetuned,
+            TRUNCATE: self._teacher,
         }
         return by_kind.get(phase.kind, self._baseline)()
 
@@ -60,9 +62,10 @@ class PhaseSettings:
 
     def _student(self) -> dict[str, Any]:
         names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
-        further = {}
-        if self.settings.node_errors != "absolute":  # the only kind in earlier versions
-            further["node_errors"] = self.settings.node_errors
+        # Settings that earlier versions did not have are left out at the paper's values.
+        newer = {"node_errors": "absolute", "identities": False, "own": STATISTICS}
+        given = {name: getattr(self.settings, name) for name in newer}
+        further = {name: value for name, value in given.items() if value != newer[name]}
         if self.complexity_target is not None:
             further["complexity_target"] = self.complexity_target
         if self.settings.needs_latency:

@@ -141,17 +141,26 @@ class Phases:
             self._made[phase] = student
         return self._made[phase]
 
-    def baseline(self, method: str) -> keras.Model:
-        """A trained network to compare with; `method` is one of `baselines.BASELINES`."""
-        phase, recipe = Phase(method), self.settings.baseline
+    def baseline(self, phase: Phase) -> keras.Model:
+        """A trained network to compare with; `phase` is one of a baseline.
+
+        A truncated network is a shorter teacher: all its weights are trained, as the teacher's are.
+        """
         keras.utils.set_random_seed(self.settings.seed)
-        model = BASELINES[method](self.universal, self._num_classes)
+        if phase.kind == names.TRUNCATE:
+            recipe = self.settings.teacher
+            model = students.build_teacher(self.universal, self._num_classes, exit=phase.depth)
+            cost = self.costs.network(phase.depth)
+        else:
+            recipe = self.settings.baseline
+            model = BASELINES[phase.kind](self.universal, self._num_classes)
+            cost = costs.baseline_cost(model, self.universal.graph.num_blocks)
         self.trainer.train(
             phase,
             Classification(model, recipe.label_smoothing),
             recipe,
             self.depends_on.of(phase),
-            costs.baseline_cost(model, self.universal.graph.num_blocks),
+            cost,
         )
         return model
 

@@ -11,11 +11,9 @@ import keras
 
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
-from tailor_tf.method.baselines import BASELINES
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.search import Selection
 from tailor_tf.method.task_pack import TailoredTask, save_task_pack
-from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records import phase as names
 from tailor_tf.records.phase import Phase
@@ -34,7 +32,7 @@ from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import Settings
 from tailor_tf.training.options import TrainingOptions
 
-METHODS = ("nettailor", "finetune", *BASELINES)
+METHODS = ("nettailor", "finetune", *names.BASELINES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +93,7 @@ class Run:
         )
         self._make_phases = make_phases
         self._levels = self.settings.levels(universal.graph.num_blocks)
-        full = Architecture.full(universal.graph.num_blocks, self.settings.max_skip)
+        full = self.settings.architecture(universal.graph)
         self._costs = RunCosts(universal.graph, task.num_classes, full, self.settings)
         self._costs.check_budget()
         self._meter = meter
@@ -128,19 +126,23 @@ class Run:
             )
         return self._phases
 
-    def check(self, method: str = "nettailor", redo: str | None = None) -> None:
+    def check(
+        self, method: str = "nettailor", redo: str | None = None, depth: int | None = None
+    ) -> None:
         """Refuses a working directory with other settings, before anything is written.
 
         Args:
             method: one of `METHODS`; phases of other methods are not checked.
             redo: the stage that will be run again; this stage and later ones are not checked.
+            depth: see `baseline`.
 
         Raises:
-            TailorError: an unknown stage.
+            TailorError: an unknown stage, or a depth that the network does not have.
             SettingsChangedError: settings differ; the message names the file and the settings.
         """
         self.prepare()
-        looked_at = [Phase(method)] if method in BASELINES else [names.TEACHER]
+        is_baseline = method in names.BASELINES
+        looked_at = [self._baseline_phase(method, depth)] if is_baseline else [names.TEACHER]
         if method == "nettailor":
             looked_at.append(names.STUDENT)
             looked_at += [
@@ -154,13 +156,13 @@ class Run:
         """Removes the files of a stage and of all later stages, so that they run again.
 
         Args:
-            stage: one of `phase.STAGES`, or one of `baselines.BASELINES`, which has no later stage.
+            stage: one of `phase.STAGES`, or one of `phase.BASELINES`, which has no later stage.
 
         Raises:
             TailorError: an unknown stage.
         """
         kinds = kinds_to_forget(stage)
-        if stage not in BASELINES:
+        if stage not in names.BASELINES:
             self.workdir.forget_result()
         self.workdir.forget(kinds)
 
@@ -190,14 +192,16 @@ class Run:
                 phases.pruned(self.search.plan(level))
         return None
 
-    def baseline(self, method: str) -> None:
+    def baseline(self, method: str, depth: int | None = None) -> None:
         """Trains a network to compare with, and measures its test accuracy.
 
         Args:
-            method: "finetune", which is the teacher, or one of `baselines.BASELINES`.
+            method: "finetune", which is the teacher, or one of `phase.BASELINES`.
+            depth: for "truncate", the number of blocks to keep, which a mean over positions and
+                a classifier follow; by default as many as the budget allows.
 
         Raises:
-            TailorError: an unknown method.
+            TailorError: an unknown method, or a depth that the network does not have.
             SettingsChangedError: the directory was made with other settings.
             NonFiniteLossError: the loss is infinite or not a number.
         """
@@ -208,8 +212,21 @@ class Run:
         if method == "finetune":
             phase, model = names.TEACHER, self._train_teacher()
         else:
-            phase, model = Phase(method), phases.baseline(method)
+            phase = self._baseline_phase(method, depth)
+            model = phases.baseline(phase)
         self._trainer.add_test_results(phase, lambda: model)
+
+    def _baseline_phase(self, method: str, depth: int | None) -> Phase:
+        if method != names.TRUNCATE:
+            return Phase(method)
+        blocks = self.universal.graph.num_blocks
+        depth = self._costs.largest_depth() if depth is None else depth
+        if not 1 <= depth <= blocks:
+            raise TailorError(
+                f"Cannot keep {depth} blocks of {self.universal.graph.name}; expected 1 to "
+                f"{blocks}."
+            )
+        return names.truncated(depth)
 
     def result(self) -> Result:
         """Runs all phases until a level is chosen, and writes task pack and report.
@@ -287,7 +304,7 @@ def kinds_to_forget(stage: str) -> tuple[str, ...]:
     Raises:
         TailorError: an unknown stage.
     """
-    return (stage,) if stage in BASELINES else names.kinds_from(stage)
+    return (stage,) if stage in names.BASELINES else names.kinds_from(stage)
 
 
 def tailor(

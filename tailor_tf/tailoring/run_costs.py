@@ -29,9 +29,35 @@ class RunCosts:
     settings: Settings
     latencies: Latencies | None = None
 
-    def network(self) -> Cost:
-        """Cost of the teacher: the universal network with the task's classifier."""
-        return costs.network_cost(self.graph, self.num_classes, self.latencies)
+    def network(self, depth: int | None = None) -> Cost:
+        """Cost of the universal network with the task's classifier, that is, of the teacher.
+
+        Args:
+            depth: the number of blocks to keep, the classifier behind them; all by default.
+        """
+        return costs.network_cost(self.graph, self.num_classes, self.latencies, exit=depth)
+
+    def largest_depth(self) -> int:
+        """The largest number of blocks that a truncated network can keep within the budget.
+
+        Raises:
+            TailorError: there is no budget, or it is too small for one block.
+        """
+        budget = self.settings.budget
+        if not budget:
+            raise TailorError(
+                "A truncated network is asked for, and neither its depth nor a budget is given; "
+                "expected --depth, the number of blocks to keep, or a limit such as --max_madds."
+            )
+        for depth in range(self.graph.num_blocks, 0, -1):
+            cost = self.network(depth)
+            if all(cost[count] <= most for count, most in budget.items()):
+                return depth
+        raise TailorError(
+            f"The budget is {in_words(budget)}; stem, first block and classifier have "
+            f"{in_words({count: self.network(1)[count] for count in budget})} already. Allow a "
+            "larger budget."
+        )
 
     def student(self, architecture: Architecture) -> Cost:
         """Cost of a student with some of the paths."""
@@ -56,7 +82,7 @@ class RunCosts:
         if self.settings.complexity_weight is not None:
             return None
         count = self.settings.complexity
-        none = self.student(Architecture(self.graph.num_blocks, ()))
+        none = self.student(self.full.with_paths(()))
         whole = costs.universal_complexity(self.graph, count, self.latencies)
         return (self.settings.budget[count] - none[count]) / whole
 

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 
 from tailor_tf.method import pruning
 from tailor_tf.method.distillation import NODE_ERRORS
+from tailor_tf.network.architecture import DEPTHWISE, OWN, Architecture
 from tailor_tf.network.cost import COMPLEXITIES, COUNTS
+from tailor_tf.network.graph import BlockGraph, full_architecture
 from tailor_tf.records.level import Level
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training.recipe import Recipe
@@ -27,6 +29,10 @@ class Settings:
         finetune: optimisation settings of the fine-tuning after pruning.
         baseline: optimisation settings of the baselines, the networks to compare with.
         max_skip: largest number of layers that a proxy may cover; `None` for no limit.
+        identities: whether the path from the node before is that node itself where shapes agree,
+            see `graph.full_architecture`; False for a proxy there, as in the paper.
+        own: the weights of universal blocks that belong to the task, one of `architecture.OWN`;
+            "statistics" as in the paper.
         complexity: the count that complexity means in E[C], one of `cost.COMPLEXITIES`.
         complexity_weight: `gamma1` of eq. 12 while the student is trained; in fine-tuning it is 0.
             `None` adjusts it until E[C] reaches the budget of `complexity`, see
@@ -49,8 +55,8 @@ class Settings:
         seed: seed of the initial weights, the order of the images and their augmentation.
 
     Raises:
-        TailorError: settings that contradict each other, or an unknown `complexity` or
-            `node_errors`.
+        TailorError: settings that contradict each other, or an unknown `complexity`,
+            `node_errors` or `own`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
@@ -58,6 +64,8 @@ class Settings:
     finetune: Recipe = FINETUNE_RECIPE
     baseline: Recipe = STUDENT_RECIPE
     max_skip: int | None = 3
+    identities: bool = True
+    own: str = DEPTHWISE
     complexity: str = "multiply_adds"
     complexity_weight: float | None = COMPLEXITY_WEIGHT
     teacher_weight: float = 10.0
@@ -81,12 +89,14 @@ class Settings:
             )
         if self.tolerance is None and not self.budget:
             raise TailorError("Neither a tolerance nor a budget is given; give one or both.")
-        if self.complexity not in COMPLEXITIES:
-            known = ", ".join(COMPLEXITIES)
-            raise TailorError(f"Unknown complexity {self.complexity!r}; known are {known}.")
-        if self.node_errors not in NODE_ERRORS:
-            known = ", ".join(NODE_ERRORS)
-            raise TailorError(f"Unknown node_errors {self.node_errors!r}; known are {known}.")
+        for name, known in (
+            ("complexity", COMPLEXITIES),
+            ("node_errors", NODE_ERRORS),
+            ("own", OWN),
+        ):
+            received = getattr(self, name)
+            if received not in known:
+                raise TailorError(f"Unknown {name} {received!r}; known are {', '.join(known)}.")
         if unknown := set(self.budget) - set(COUNTS):
             raise TailorError(
                 f"Unknown count {min(unknown)!r} in the budget; known are {', '.join(COUNTS)}."
@@ -101,6 +111,12 @@ class Settings:
     def needs_latency(self) -> bool:
         """Whether the complexity or the budget needs measured latencies."""
         return self.complexity == "latency_ms" or "latency_ms" in self.budget
+
+    def architecture(self, graph: BlockGraph) -> Architecture:
+        """The student with all paths over the universal network `graph`."""
+        return full_architecture(
+            graph, max_skip=self.max_skip, identities=self.identities, own=self.own
+        )
 
     def levels(self, num_blocks: int) -> tuple[Level, ...]:
         """The levels to try, from the largest number of blocks to remove to the smallest.

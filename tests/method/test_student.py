@@ -260,6 +260,6 @@ class TestErrors:
             build_student(small, architecture, CLASSES)
 
     def test_nothing_for_the_classifier_to_read(self, small):
-        message = r"No path leads into the last layer"
+        message = r"No path leads into layer 4"
         with pytest.raises(ValueError, match=message):
             build_student(small, Architecture(4, (Path.block(1),)), CLASSES)
