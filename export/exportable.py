@@ -13,6 +13,7 @@ from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
 from tailor_tf.records.phase import TEACHER
+from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import outcome
 from tailor_tf.support.errors import TailorError
@@ -86,6 +87,7 @@ def _teacher(workdir: Workdir, universal: Universal, num_classes: int) -> keras.
     if state is None:
         return None
     tensors, _ = state
-    teacher = build_network(universal.graph, num_classes)
+    depth = Records(workdir).read_phase(TEACHER).cost.universal_blocks
+    teacher = build_network(universal.graph, num_classes, exit=depth)
     weights.assign(teacher, tensors, origin=str(checkpoint))
     return keras.Model(teacher.input, teacher.output["logits"], name="teacher")

@@ -32,11 +32,6 @@ flags.DEFINE_enum(
     [*STAGES, *BASELINES],
     "Remove the results of this phase and of all later phases, and run them again.",
 )
-flags.DEFINE_integer(
-    "depth",
-    None,
-    "Number of blocks that --method=truncate keeps; by default as many as the budget allows.",
-)
 
 
 def make_run(workdir: str) -> Run:
@@ -59,12 +54,12 @@ def tailor(workdir: str) -> None:
     """Runs the phases that the flags name in a working directory and prints the report's table."""
     run = make_run(workdir)
     with locks.locked(workdir):
-        run.check(FLAGS.method, FLAGS.redo, FLAGS.depth)
+        run.check(FLAGS.method, FLAGS.redo)
         if FLAGS.redo:
             run.forget(FLAGS.redo)
         flag_files.write(Workdir(workdir))
         if FLAGS.method != METHODS[0]:
-            run.baseline(FLAGS.method, FLAGS.depth)
+            run.baseline(FLAGS.method)
             print(f"\n{tables.comparison([workdir])}", end="")
         elif result := run.run(FLAGS.until):
             print(f"\n{result.table}\nEverything is in {workdir}; see its report folder.")

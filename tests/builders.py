@@ -12,7 +12,7 @@ from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.method.pruning import close
 from tailor_tf.method.student import build_student
-from tailor_tf.network import blocks, keys
+from tailor_tf.network import blocks
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import build_network, chain
 
@@ -47,8 +47,8 @@ def universal(graph, rng, num_classes=7):
 def random_student(universal, architecture, rng, num_classes=5, **options):
     """A student with random task weights; the universal ones stay as they are."""
     student = build_student(universal, architecture, num_classes, **options)
-    variables = student.model.weights
-    frozen = {v.path: v.numpy() for v in variables if not keys.is_task(v.path)}
+    variables, own = student.model.weights, student.own_keys
+    frozen = {v.path: v.numpy() for v in variables if v.path not in own}
     randomise(student.model, rng)
     for variable in variables:
         if variable.path in frozen:
@@ -120,7 +120,7 @@ def walks(architecture):
     found, open_walks = [], [((), 0)]
     while open_walks:
         walk, node = open_walks.pop()
-        if node == architecture.num_blocks:
+        if node == architecture.exit:
             found.append(walk)
         else:
             steps = [path for path in architecture.paths if path.source == node]

@@ -8,10 +8,10 @@ from pipelines.common.values import given, number_or, numbers
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
-from tailor_tf.method.distillation import NODE_ERRORS, TEACHER_GRADIENTS
+from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
 from tailor_tf.network.architecture import OWN
-from tailor_tf.tailoring.settings import Settings
+from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, Settings
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -21,6 +21,8 @@ _AS_GIVEN = (
     "teacher_weight",
     "teacher_gradient",
     "node_errors",
+    "logit_errors",
+    "ranking",
     "identities",
     "own",
     "estimator",
@@ -47,6 +49,12 @@ def define() -> None:
 
 def _define_method() -> None:
     flags.DEFINE_string("max_skip", "3", "Most layers that a proxy covers, or dense for no limit.")
+    flags.DEFINE_string(
+        "depth",
+        str(DEFAULTS.depth),
+        "Number of blocks behind which the classifier stands, auto to find it by short trainings, "
+        "or all. For --method=truncate, auto keeps as many blocks as the budget allows.",
+    )
     flags.DEFINE_bool(
         "identities",
         DEFAULTS.identities,
@@ -84,6 +92,13 @@ def _define_method() -> None:
         "node, or absolute as in the paper.",
     )
     flags.DEFINE_enum(
+        "logit_errors",
+        DEFAULTS.logit_errors,
+        LOGIT_ERRORS,
+        "Errors of the logits against the teacher's: divergence of the softened classes, or "
+        "squared errors as in the paper.",
+    )
+    flags.DEFINE_enum(
         "estimator",
         None,
         sorted(ESTIMATORS),
@@ -93,6 +108,13 @@ def _define_method() -> None:
 
 
 def _define_target() -> None:
+    flags.DEFINE_enum(
+        "ranking",
+        DEFAULTS.ranking,
+        RANKINGS,
+        "What says which universal blocks are removed first: the loss without them, or the gates "
+        "as in the paper.",
+    )
     flags.DEFINE_list(
         "prune_blocks",
         None,
@@ -126,6 +148,7 @@ def settings() -> Settings:
         complexity=COMPLEXITIES[FLAGS.complexity],
         complexity_weight=number_or(FLAGS["complexity_weight"], float, auto=None),
         max_skip=number_or(FLAGS["max_skip"], int, dense=None),
+        depth=number_or(FLAGS["depth"], int, auto=AUTO, all=ALL),
         prune_blocks=numbers(FLAGS["prune_blocks"], int),
         **{phase: training.recipe(f"{phase}_") for phase in _RECIPES},
         **given(_AS_GIVEN),

@@ -16,6 +16,8 @@ from tailor_tf.support.errors import TailorError
 
 TEACHER_GRADIENTS = ("local", "end_to_end")
 NODE_ERRORS = ("relative", "absolute")
+LOGIT_ERRORS = ("divergence", "squared")
+TEMPERATURE = 4.0  # of the softmax of both logits in the divergence
 
 
 def mean_squared_error(a, b):
@@ -27,6 +29,22 @@ def mean_squared_error(a, b):
     return ops.mean(ops.square(ops.cast(a, precision) - ops.cast(b, precision)))
 
 
+def divergence(student_logits: Any, teacher_logits: Any) -> Any:
+    """Kullback-Leibler divergence of the student's classes from the teacher's, softened.
+
+    `T^2 KL(softmax(teacher / T), softmax(student / T))` with `T = TEMPERATURE`, the mean over the
+    batch (Hinton et al. 2015). The square keeps the size of its gradients independent of `T`.
+
+    Args:
+        student_logits: `[batch, classes]`.
+        teacher_logits: `[batch, classes]`.
+    """
+    taught = ops.log_softmax(teacher_logits / TEMPERATURE)
+    learned = ops.log_softmax(student_logits / TEMPERATURE)
+    of_images = ops.sum(ops.exp(taught) * (taught - learned), axis=-1)
+    return TEMPERATURE**2 * ops.mean(of_images)
+
+
 def teacher_loss(
     student_nodes: Sequence[Any],
     teacher_nodes: Sequence[Any],
@@ -35,6 +53,7 @@ def teacher_loss(
     num_layers: int,
     own_weights: Sequence[Sequence[keras.Variable]] | None = None,
     variances: Sequence[float] | None = None,
+    logit_errors: str = "squared",
 ) -> Any:
     """Distance of a student from its teacher, Ω (eq. 11, scaled as in the authors' program).
 
@@ -48,6 +67,8 @@ def teacher_loss(
             before it.
         variances: variance of each teacher's node, which its error is divided by; `None` for the
             paper's errors.
+        logit_errors: "squared" adds the mean squared error of the logits, as in the paper;
+            "divergence" leaves it out, for a `divergence` beside this loss.
 
     Returns:
         The mean squared errors of all nodes and of the logits, summed and divided by `num_layers`.
@@ -57,7 +78,9 @@ def teacher_loss(
         errors = [error / variance for error, variance in zip(errors, variances, strict=True)]
     if own_weights is not None:
         errors = [_training_only(v, e) for v, e in zip(own_weights, errors, strict=True)]
-    return (sum(errors) + mean_squared_error(student_logits, teacher_logits)) / num_layers
+    if logit_errors == "squared":
+        errors.append(mean_squared_error(student_logits, teacher_logits))
+    return sum(errors) / num_layers
 
 
 def _training_only(variables: Sequence[keras.Variable], error: Any) -> Any:
@@ -100,9 +123,11 @@ class StudentObjective:
         node_variances: variance of each of the teacher's nodes `x_1..x_L`. A node's error is
             divided by it, so that `gamma2` means the same on networks with nodes of any size.
             `None` for the errors themselves, as in the paper.
+        logit_errors: "squared" has the squared error of the logits in Ω, as in the paper;
+            "divergence" adds the `divergence` of the classes to the loss instead.
 
     Raises:
-        TailorError: an unknown `estimator` or `teacher_gradient`.
+        TailorError: an unknown `estimator`, `teacher_gradient` or `logit_errors`.
     """
 
     student: Student
@@ -114,9 +139,11 @@ class StudentObjective:
     teacher_gradient: str = "end_to_end"
     label_smoothing: float = 0.0
     node_variances: Sequence[float] | None = None
+    logit_errors: str = "squared"
 
     def __post_init__(self):
         for what, given, known in (
+            ("logit_errors", self.logit_errors, LOGIT_ERRORS),
             ("complexity estimator", self.estimator, complexity.ESTIMATORS),
             ("teacher_gradient", self.teacher_gradient, TEACHER_GRADIENTS),
         ):
@@ -156,9 +183,10 @@ class StudentObjective:
             [taught["nodes"][layer - 1] for layer in layers],
             learned["logits"],
             taught["logits"],
-            architecture.num_blocks,
+            architecture.exit,
             own_weights,
             self.node_variances and [self.node_variances[layer - 1] for layer in layers],
+            self.logit_errors,
         )
         expected = complexity.ESTIMATORS[self.estimator](
             self.student.gates(), architecture, self.costs
@@ -168,6 +196,9 @@ class StudentObjective:
             "teacher_loss": distance,
             "complexity": expected,
         }
+        if self.logit_errors == "divergence":
+            figures["divergence"] = divergence(learned["logits"], taught["logits"])
+            classification += figures["divergence"]
         weight = self.complexity_weight
         if self._is_driven:
             weight = weight.variable

@@ -24,12 +24,14 @@ class Levels:
         gates: gate of each path, 0..1.
         proxy_threshold: proxies with a smaller gate are removed at every level.
         cost: from an architecture of these paths to the cost of its network.
+        order: the universal blocks in the order of their removal; by their gates by default.
     """
 
     full: Architecture
     gates: Mapping[Path, float]
     proxy_threshold: float
     cost: Callable[[Architecture], Cost]
+    order: Sequence[Path] = ()
 
     def pruning(self, level: Level) -> pruning.Pruning:
         """The student's paths that remain at a level."""
@@ -39,6 +41,7 @@ class Levels:
             num_blocks=level.blocks,
             num_proxies=level.proxies,
             proxy_threshold=self.proxy_threshold,
+            order=self.order,
         )
 
     def nearest(self, level: Level, tuned: Iterable[Level]) -> Level | None:

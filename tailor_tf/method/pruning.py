@@ -31,16 +31,19 @@ def prune(
     num_blocks: int,
     num_proxies: int | None = None,
     proxy_threshold: float = PROXY_THRESHOLD,
+    order: Sequence[Path] = (),
 ) -> Pruning:
     """Removes the least important universal blocks and the proxies with little attention.
 
     Args:
         architecture: the student's paths.
         gates: gate of each path, 0..1.
-        num_blocks: number of universal blocks to remove; the smallest gates are removed first.
+        num_blocks: number of universal blocks to remove.
         num_proxies: largest number of proxies to keep. They are chosen last, by the size of their
             gates, among the proxies that the other rules keep. `None` for all of these.
         proxy_threshold: proxies with a smaller gate are removed.
+        order: all universal blocks, those to remove first in front; by default in the order of
+            their gates, the smallest first, as in the paper.
 
     Returns:
         The remaining paths, after the exclusion rules of `close`. If they do not connect the stem
@@ -51,7 +54,8 @@ def prune(
         TailorError: `num_blocks` is larger than the number of blocks, or the threshold is outside
             0..1.
     """
-    blocks = sorted((p for p in architecture.paths if p.universal), key=lambda p: gates[p])
+    universal = (path for path in architecture.paths if path.universal)
+    blocks = list(order) or sorted(universal, key=lambda path: gates[path])
     if not 0 <= num_blocks <= len(blocks):
         raise TailorError(
             f"Cannot remove {num_blocks} universal blocks; expected 0 to {len(blocks)}."

@@ -124,8 +124,8 @@ class Architecture:
             if not proxy_ok or ((path.universal or path.identity) and path.skip != 1):
                 raise TailorError(
                     f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
-                    f"source below the target, a target of at most {self.exit}, which the classifier "
-                    "reads, and the node before the target unless it is a proxy."
+                    f"source below the target, and a target of at most {self.exit}, the node that "
+                    "the classifier reads; all but proxies read the node before their target."
                 )
 
     @classmethod

@@ -53,10 +53,9 @@ _RULES: dict[str, tuple[Callable[[keras.Model], int], Callable[[Sequence[int]], 
 
 
 def _of_path(graph: BlockGraph, path: Path, count: str) -> int:
-    if path.identity:
-        return 0  # its gate is folded into what reads the layer
     of_model, of_gate = _RULES[count]
-    return of_model(_path_model(graph, path)) + of_gate(graph.node_shape(path.target))
+    weighted = 0 if path.identity else of_model(_path_model(graph, path))
+    return weighted + of_gate(graph.node_shape(path.target))
 
 
 def universal_complexity(

@@ -14,10 +14,14 @@ from tailor_tf.network.own import is_own
 
 
 def settings(name, operation):
-    """The config of another layer or operation with a new name, without a layer's dtype policy."""
+    """The config of another layer or operation with a new name.
+
+    A layer's dtype policy, and whether it is frozen, are left out.
+    """
     config = {**operation.get_config(), "name": name}
     if isinstance(operation, keras.Layer):
-        config.pop("dtype", None)
+        for key in ("dtype", "trainable"):
+            config.pop(key, None)
     return config
 
 

@@ -90,6 +90,17 @@ class BlockGraph:
         return len(self.blocks)
 
     @property
+    def stage_ends(self) -> tuple[int, ...]:
+        """The nodes after which the shape changes, and the last one, in order.
+
+        A network can end behind each of these. Behind another node it need not: until the end of
+        the stage, identity paths instead of blocks have the same result.
+        """
+        layers = range(1, self.num_blocks)
+        ends = (layer for layer in layers if self.node_shape(layer) != self.node_shape(layer + 1))
+        return (*ends, self.num_blocks)
+
+    @property
     def rectified(self) -> bool:
         """Whether nodes `x_1..x_L` are never negative."""
         return self.activation == "relu"
@@ -222,6 +233,7 @@ def full_architecture(
     max_skip: int | None = 3,
     identities: bool = False,
     own: str = STATISTICS,
+    depth: int | None = None,
 ) -> Architecture:
     """What a student with all paths consists of.
 
@@ -232,16 +244,20 @@ def full_architecture(
             instead of a proxy. What stands in for a removed residual block then begins as doing
             nothing, not as a random convolution. Not in the paper.
         own: the weights of universal blocks that belong to the task, one of `architecture.OWN`.
+        depth: number of layers, behind which the classifier stands; all by default.
 
     Raises:
-        TailorError: `max_skip` is below one, or an unknown `own`.
+        TailorError: `max_skip` is below one, an unknown `own`, or a depth that the network does not
+            have.
     """
-    full = dataclasses.replace(Architecture.full(graph.num_blocks, max_skip), own=own)
+    every = Architecture.full(graph.num_blocks, max_skip)
+    within = tuple(path for path in every.paths if depth is None or path.target <= depth)
+    full = Architecture(graph.num_blocks, within, depth, own)
     if not identities:
         return full
     same = [
         layer
-        for layer in range(1, graph.num_blocks + 1)
+        for layer in range(1, full.exit + 1)
         if graph.node_shape(layer) == graph.node_shape(layer - 1)
     ]
     left = full.without(Path.proxy(layer, source=layer - 1) for layer in same)

@@ -9,6 +9,7 @@ from tailor_tf.support.errors import TailorError
 
 # Stages of a run in their order, as flags name them, each with the kind of its phases.
 STAGES: Mapping[str, str] = {
+    "depth": "probe",
     "teacher": "teacher",
     "student": "student",
     "prune": "pruned",
@@ -21,6 +22,8 @@ RESIDUAL_ADAPTERS = "residual_adapters"
 TRUNCATE = "truncate"
 BASELINES = (LINEAR, RESIDUAL_ADAPTERS, TRUNCATE)
 
+PROBE = STAGES["depth"]
+
 _NAME = re.compile(r"([a-z]+(?:_[a-z]+)*)(?:_(\d+(?:_\d+)?))?")
 
 
@@ -29,9 +32,9 @@ class Phase:
     """One training or pruning of a run; its records, checkpoints and logs have its name.
 
     Attributes:
-        kind: "teacher", "student", "pruned", "finetuned", or the name of a baseline.
+        kind: "probe", "teacher", "student", "pruned", "finetuned", or the name of a baseline.
         level: the level of pruning; `None` for phases without pruning.
-        depth: number of blocks that a truncated network keeps; `None` for other phases.
+        depth: number of blocks that a truncated network or a probe keeps; `None` for other phases.
 
     Example:
 
@@ -59,8 +62,8 @@ class Phase:
         match = _NAME.fullmatch(name)
         if not match:
             raise TailorError(f"{name!r} is no phase; expected such as teacher or finetuned_8_6.")
-        if match[1] == TRUNCATE:
-            return cls(TRUNCATE, depth=int(match[2])) if match[2] else cls(TRUNCATE)
+        if match[1] in (TRUNCATE, PROBE) and match[2] and match[2].isdigit():
+            return cls(match[1], depth=int(match[2]))
         return cls(match[1], Level.parse(match[2]) if match[2] else None)
 
     @property
@@ -86,6 +89,11 @@ def finetuned(level: Level) -> Phase:
 def truncated(depth: int) -> Phase:
     """The training of the network that is cut off behind block `depth`."""
     return Phase(TRUNCATE, depth=depth)
+
+
+def probe(depth: int) -> Phase:
+    """The short training of the network that is cut off behind block `depth`."""
+    return Phase(PROBE, depth=depth)
 
 
 def stage_index(stage: str) -> int:

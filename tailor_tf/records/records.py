@@ -62,6 +62,8 @@ class PhaseRecord:
         history: the epochs of the training.
         stopped: whether training was stopped early, because the goal was out of reach.
         restored: paths that pruning kept in spite of small gates.
+        order: of a student, its universal blocks in the order of their removal; empty if their
+            gates say it.
     """
 
     seconds: float
@@ -74,6 +76,7 @@ class PhaseRecord:
     history: tuple[EpochRecord, ...] = ()
     stopped: bool = False
     restored: tuple[Path, ...] = ()
+    order: tuple[Path, ...] = ()
 
     @property
     def task_name(self) -> str:
@@ -111,6 +114,7 @@ class PhaseRecord:
             "history": [epoch.as_dict() for epoch in self.history],
             "stopped": self.stopped,
             "restored": [path.as_list() for path in self.restored],
+            "order": [path.as_list() for path in self.order],
         }
 
     @classmethod
@@ -131,6 +135,7 @@ class PhaseRecord:
             history=tuple(map(EpochRecord.from_dict, data["history"])),
             stopped=data.get("stopped", False),
             restored=tuple(map(Path.from_list, data.get("restored", ()))),
+            order=tuple(map(Path.from_list, data.get("order", ()))),
         )
 
 

@@ -144,16 +144,26 @@ class Outcome:
         counts = self.confusion(self.network)
         return counts - np.diag(counts.diagonal())
 
-    def gone(self, count: str) -> float:
-        """Share of the teacher's cost that the last network does not have.
+    def whole(self, count: str) -> int:
+        """A count of the whole universal network with the task's classifier.
+
+        The teacher may end before it.
 
         Args:
-            count: an attribute of `Cost`.
+            count: "multiply_adds" or "parameters".
+        """
+        return getattr(self.run.universal, count)
+
+    def gone(self, count: str) -> float:
+        """Share of the whole universal network's cost that the last network does not have.
+
+        Args:
+            count: "multiply_adds" or "parameters".
 
         Returns:
-            1 if nothing is left; negative if the network has more than its teacher.
+            1 if nothing is left; negative if the network has more than the universal one.
         """
-        return 1 - self.network.cost[count] / self.teacher.cost[count]
+        return 1 - self.network.cost[count] / self.whole(count)
 
     def fewer(self, count: str) -> str:
         """`gone` in words, such as "42.0 % fewer multiply-adds"."""

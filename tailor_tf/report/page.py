@@ -167,7 +167,7 @@ def _accuracy_card(outcome: Outcome, split: str) -> Card:
 
 
 def _reduction_card(outcome: Outcome, count: str) -> Card:
-    left, whole = (amount(record.cost[count]) for record in (outcome.network, outcome.teacher))
+    left, whole = map(amount, (outcome.network.cost[count], outcome.whole(count)))
     gone = f"{100 * outcome.gone(count):.1f} %"
     return Card(f"{count.replace('_', '-')} gone", gone, f"{left} of {whole}")
 

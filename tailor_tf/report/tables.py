@@ -80,7 +80,8 @@ def verdict(outcome: Outcome) -> str:
     distance = ", ".join(filter(None, (_points(outcome, split) for split in _SPLITS)))
     text = (
         f"The tailored network against its teacher: {distance}; "
-        f"{outcome.fewer('multiply_adds')}, {outcome.fewer('parameters')}; {_target(outcome)}."
+        f"{outcome.fewer('multiply_adds')} and {outcome.fewer('parameters')} than the whole "
+        f"network; {_target(outcome)}."
     )
     if outcome.selection.latency:
         text += f" {_latency_sentence(outcome.selection.latency)}"

@@ -49,7 +49,7 @@ class LevelSearch:
         Raises:
             TailorError: no pruned network is within the budget.
         """
-        candidates = self._settings.levels(self._costs.graph.num_blocks)
+        candidates = self._settings.levels(self._costs.full.exit)
         goal, budget = self._goal(), self._settings.budget
         if self._settings.prune_blocks is not None:
             # Levels that were asked for by number are trained to the end.
@@ -81,9 +81,10 @@ class LevelSearch:
 
     def _levels(self) -> Levels:
         """The levels of the trained student."""
-        gates = self._records.read_phase(names.STUDENT).gates
+        student = self._records.read_phase(names.STUDENT)
         threshold = self._settings.proxy_threshold
-        return Levels(self._costs.full, gates, threshold, self._costs.student)
+        costs = self._costs
+        return Levels(costs.full, student.gates, threshold, costs.student, student.order)
 
     def _tune(self, level: Level, goal: float | None = None) -> float:
         """Fine-tunes a level and returns its validation accuracy, 0..1.

@@ -9,8 +9,8 @@ import keras
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.network.architecture import STATISTICS
-from tailor_tf.records.phase import TRUNCATE, Phase
-from tailor_tf.tailoring.settings import Settings
+from tailor_tf.records.phase import PROBE, TRUNCATE, Phase
+from tailor_tf.tailoring.settings import ALL, Settings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,11 +38,12 @@ class PhaseSettings:
     def of(self, phase: Phase) -> dict[str, Any]:
         """Settings of a phase; a phase of any other kind is a baseline."""
         by_kind = {
+            PROBE: self._probe,
             "teacher": self._teacher,
             "student": self._student,
             "pruned": self._pruned,
             "finetuned": self._finetuned,
-            TRUNCATE: self._teacher,
+            TRUNCATE: self._probe,
         }
         return by_kind.get(phase.kind, self._baseline)()
 
@@ -54,8 +55,12 @@ class PhaseSettings:
             "precision": keras.config.dtype_policy().name,
         }
 
-    def _teacher(self) -> dict[str, Any]:
+    def _probe(self) -> dict[str, Any]:
         return {**self._common(), "teacher": dataclasses.asdict(self.settings.teacher)}
+
+    def _teacher(self) -> dict[str, Any]:
+        depth = self.settings.depth
+        return {**self._probe(), **({} if depth == ALL else {"depth": depth})}
 
     def _baseline(self) -> dict[str, Any]:
         return {**self._common(), "baseline": dataclasses.asdict(self.settings.baseline)}
@@ -63,7 +68,12 @@ class PhaseSettings:
     def _student(self) -> dict[str, Any]:
         names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
         # Settings that earlier versions did not have are left out at the paper's values.
-        newer = {"node_errors": "absolute", "identities": False, "own": STATISTICS}
+        newer = {
+            "node_errors": "absolute",
+            "logit_errors": "squared",
+            "identities": False,
+            "own": STATISTICS,
+        }
         given = {name: getattr(self.settings, name) for name in newer}
         further = {name: value for name, value in given.items() if value != newer[name]}
         if self.complexity_target is not None:
@@ -79,7 +89,10 @@ class PhaseSettings:
         }
 
     def _pruned(self) -> dict[str, Any]:
-        return {**self._student(), "proxy_threshold": self.settings.proxy_threshold}
+        ranking = self.settings.ranking
+        further = {} if ranking == "gates" else {"ranking": ranking}  # the only one before
+        threshold = self.settings.proxy_threshold
+        return {**self._student(), "proxy_threshold": threshold, **further}
 
     def _finetuned(self) -> dict[str, Any]:
         return {**self._pruned(), "finetune": dataclasses.asdict(self.settings.finetune)}

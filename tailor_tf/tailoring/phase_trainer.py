@@ -13,6 +13,9 @@ import tensorflow as tf
 from tailor_tf.data.batches import evaluation_batches, training_batches
 from tailor_tf.data.splits import Split
 from tailor_tf.data.task import Task
+from tailor_tf.method.distillation import divergence
+from tailor_tf.method.importance import removal_order
+from tailor_tf.method.losses import cross_entropy
 from tailor_tf.method.student import Student
 from tailor_tf.network.architecture import Path
 from tailor_tf.network.cost import Cost
@@ -31,6 +34,7 @@ from tailor_tf.training.recipe import Recipe
 
 EVALUATION_BATCH = 256
 VARIANCE_IMAGES = 512  # training images on which the variance of nodes is measured
+RANKING_IMAGES = 256  # training images on which the loss without a block is measured
 
 Callbacks = Callable[[Phase], Sequence[keras.callbacks.Callback]]
 Stop = Callable[[Sequence[float]], bool]  # validation accuracies of all epochs -> whether to stop
@@ -252,10 +256,40 @@ class PhaseTrainer:
 
     def node_variances(self, model: keras.Model) -> list[float]:
         """Variance of each node of a model over some training images, without augmentation."""
+        return evaluation.node_variances(model, self._batches(self._some(VARIANCE_IMAGES)))
+
+    def record_order(
+        self, phase: Phase, student: Student, teacher: keras.Model, costs: Mapping[Path, float]
+    ) -> None:
+        """Adds the order in which universal blocks are removed to a student's record.
+
+        The loss is the cross-entropy plus the divergence from the teacher, on some training images
+        without augmentation.
+
+        Args:
+            phase: the student's phase.
+            student: the trained student.
+            teacher: its teacher.
+            costs: complexity of each path, in any unit.
+        """
+        record = self.records.read_phase(phase)
+        if record.order:
+            return
+        batches = self._batches(self._some(RANKING_IMAGES)).cache()
+        taught, labels = evaluation.predict(teacher, batches)
+
+        def loss() -> float:
+            logits, _ = evaluation.predict(student.model, batches)
+            return float(cross_entropy(labels, logits) + divergence(logits, taught))
+
+        order = removal_order(student, loss, costs)
+        self.records.write_phase(phase, dataclasses.replace(record, order=order))
+
+    def _some(self, number: int) -> Split:
+        """Training images at equal distances in their order."""
         train = self.task.train
-        number = min(len(train), VARIANCE_IMAGES)
-        some = train.select(np.linspace(0, len(train) - 1, number).astype(int), train.name)
-        return evaluation.node_variances(model, self._batches(some))
+        number = min(len(train), number)
+        return train.select(np.linspace(0, len(train) - 1, number).astype(int), train.name)
 
     def _measured(self, record: PhaseRecord, model: keras.Model, split: Split) -> PhaseRecord:
         """The record with the model's results on one more split."""

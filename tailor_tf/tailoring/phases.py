@@ -22,6 +22,9 @@ from tailor_tf.tailoring.phase_trainer import PhaseTrainer, Stop, never
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.training.objective import Classification
+from tailor_tf.training.recipe import Recipe
+
+PROBE_SHARE = 0.25  # of the epochs of the teacher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,21 +66,41 @@ class Phases:
         return self.costs.num_classes
 
     def teacher(self) -> keras.Model:
-        """The teacher: the universal network with all its weights fine-tuned on the task."""
+        """The teacher: the universal network, as deep as its student, all its weights fine-tuned.
+
+        Its classifier stands behind the last layer of the student.
+        """
         if names.TEACHER not in self._made:
-            recipe = self.settings.teacher
-            keras.utils.set_random_seed(self.settings.seed)
-            model = students.build_teacher(self.universal, self._num_classes)
-            self.trainer.train(
-                names.TEACHER,
-                Classification(model, recipe.label_smoothing),
-                recipe,
-                self.depends_on.of(names.TEACHER),
-                self.costs.network(),
-            )
+            depth = self.costs.full.exit
+            model = self._fine_tuned(names.TEACHER, depth, self.settings.teacher)
             model.trainable = False
             self._made[names.TEACHER] = model
         return self._made[names.TEACHER]
+
+    def probe(self, depth: int) -> None:
+        """Trains the network that is cut off behind block `depth` for a part of the epochs."""
+        recipe = self.settings.teacher
+        epochs = max(round(PROBE_SHARE * recipe.epochs), 1)
+        short = dataclasses.replace(
+            recipe,
+            epochs=epochs,
+            schedule="cosine",
+            warmup_epochs=min(recipe.warmup_epochs, epochs / 2),
+        )
+        self._fine_tuned(names.probe(depth), depth, short)
+
+    def _fine_tuned(self, phase: Phase, depth: int, recipe: Recipe) -> keras.Model:
+        """The universal network, cut off behind block `depth`, with all its weights fine-tuned."""
+        keras.utils.set_random_seed(self.settings.seed)
+        model = students.build_teacher(self.universal, self._num_classes, exit=depth)
+        self.trainer.train(
+            phase,
+            Classification(model, recipe.label_smoothing),
+            recipe,
+            self.depends_on.of(phase),
+            self.costs.network(depth),
+        )
+        return model
 
     def student(self) -> Student:
         """The student with all paths, its gates trained."""
@@ -101,6 +124,9 @@ class Phases:
                 self.costs.student(full),
                 student=student,
             )
+            if self.settings.ranking == "loss":
+                shares = self.costs.path_shares(full)
+                self.trainer.record_order(names.STUDENT, student, self._folded_teacher()[0], shares)
             self._made[names.STUDENT] = student
         return self._made[names.STUDENT]
 
@@ -146,21 +172,17 @@ class Phases:
 
         A truncated network is a shorter teacher: all its weights are trained, as the teacher's are.
         """
-        keras.utils.set_random_seed(self.settings.seed)
         if phase.kind == names.TRUNCATE:
-            recipe = self.settings.teacher
-            model = students.build_teacher(self.universal, self._num_classes, exit=phase.depth)
-            cost = self.costs.network(phase.depth)
-        else:
-            recipe = self.settings.baseline
-            model = BASELINES[phase.kind](self.universal, self._num_classes)
-            cost = costs.baseline_cost(model, self.universal.graph.num_blocks)
+            return self._fine_tuned(phase, phase.depth, self.settings.teacher)
+        recipe = self.settings.baseline
+        keras.utils.set_random_seed(self.settings.seed)
+        model = BASELINES[phase.kind](self.universal, self._num_classes)
         self.trainer.train(
             phase,
             Classification(model, recipe.label_smoothing),
             recipe,
             self.depends_on.of(phase),
-            cost,
+            costs.baseline_cost(model, self.universal.graph.num_blocks),
         )
         return model
 
@@ -184,6 +206,7 @@ class Phases:
             estimator=self.settings.estimator,
             teacher_gradient=self.settings.teacher_gradient,
             node_variances=variances,
+            logit_errors=self.settings.logit_errors,
         )
 
     def _folded_teacher(self) -> tuple[keras.Model, list[float] | None]:

@@ -7,8 +7,6 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-import keras
-
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.method.compaction import compact
@@ -22,6 +20,7 @@ from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import writer
 from tailor_tf.support.errors import TailorError
+from tailor_tf.tailoring.depth_search import DepthSearch
 from tailor_tf.tailoring.description import describe
 from tailor_tf.tailoring.level_search import LevelSearch
 from tailor_tf.tailoring.meter import Meter
@@ -29,7 +28,7 @@ from tailor_tf.tailoring.phase_settings import PhaseSettings
 from tailor_tf.tailoring.phase_trainer import Callbacks, PhaseTrainer, no_callbacks
 from tailor_tf.tailoring.phases import LevelPlan, Phases
 from tailor_tf.tailoring.run_costs import RunCosts
-from tailor_tf.tailoring.settings import Settings
+from tailor_tf.tailoring.settings import AUTO, Settings
 from tailor_tf.training.options import TrainingOptions
 
 METHODS = ("nettailor", "finetune", *names.BASELINES)
@@ -92,10 +91,10 @@ class Run:
             task, self.records, seed=self.settings.seed, callbacks=callbacks, options=options
         )
         self._make_phases = make_phases
-        self._levels = self.settings.levels(universal.graph.num_blocks)
         full = self.settings.architecture(universal.graph)
         self._costs = RunCosts(universal.graph, task.num_classes, full, self.settings)
-        self._costs.check_budget()
+        self._costs = self._costs.at(max(self._costs.depths()))
+        self.settings.levels(self._costs.full.exit)
         self._meter = meter
         if self.settings.needs_latency and meter is None:
             raise TailorError(
@@ -113,40 +112,78 @@ class Run:
         """
         if self._phases is None:
             self._costs = dataclasses.replace(self._costs, latencies=self._measured_latencies())
-            self._costs.check_budget()
-            self._phases = self._make_phases(
-                self.universal, self.settings, self._depends_on(), self._costs, self._trainer
-            )
-            self.search = LevelSearch(
-                self.settings,
-                self._costs,
-                self.records,
-                self._phases,
-                len(self.task.validation),
-            )
+            self._end_at(self._known_depth() or max(self._costs.depths()))
         return self._phases
 
-    def check(
-        self, method: str = "nettailor", redo: str | None = None, depth: int | None = None
-    ) -> None:
+    def _end_at(self, depth: int) -> None:
+        """Makes `search` and the phases for networks that end behind block `depth`."""
+        self._costs = self._costs.at(depth)
+        self._phases = self._make_phases(
+            self.universal, self.settings, self._depends_on(), self._costs, self._trainer
+        )
+        self.search = LevelSearch(
+            self.settings, self._costs, self.records, self._phases, len(self.task.validation)
+        )
+
+    def settle_depth(self) -> None:
+        """Chooses the depth of teacher and student, by short trainings if the settings leave it.
+
+        Raises:
+            SettingsChangedError: the directory was made with other settings.
+            NonFiniteLossError: the loss is infinite or not a number.
+        """
+        phases = self.prepare()
+
+        def accuracy(depth: int) -> float:
+            phases.probe(depth)
+            return self._recorded_accuracy(depth)
+
+        self._end_at(self._chosen_depth(accuracy))
+
+    def _chosen_depth(self, accuracy: Callable[[int], float]) -> int:
+        depths = self._costs.depths()
+        if len(depths) == 1:
+            return depths[0]
+        tolerance = (self.settings.tolerance or 0.0) / 100
+        return DepthSearch(accuracy, tolerance, len(self.task.validation)).choose(depths)
+
+    def _known_depth(self) -> int | None:
+        """The depth that the settings or the records of finished trainings say; else `None`."""
+        try:
+            return self._chosen_depth(self._recorded_accuracy)
+        except LookupError:
+            return None
+
+    def _recorded_accuracy(self, depth: int) -> float:
+        """Validation accuracy of the short training of a depth; `LookupError` if it has none."""
+        record = self.records.read_phase(names.probe(depth))
+        if record is None:
+            raise LookupError(depth)
+        return record.accuracy["validation"]
+
+    def check(self, method: str = "nettailor", redo: str | None = None) -> None:
         """Refuses a working directory with other settings, before anything is written.
 
         Args:
             method: one of `METHODS`; phases of other methods are not checked.
             redo: the stage that will be run again; this stage and later ones are not checked.
-            depth: see `baseline`.
 
         Raises:
-            TailorError: an unknown stage, or a depth that the network does not have.
+            TailorError: an unknown stage, or a truncated network without a depth and a budget.
             SettingsChangedError: settings differ; the message names the file and the settings.
         """
         self.prepare()
         is_baseline = method in names.BASELINES
-        looked_at = [self._baseline_phase(method, depth)] if is_baseline else [names.TEACHER]
+        if is_baseline:
+            looked_at = [self._baseline_phase(method)]
+        else:
+            depths = self._costs.depths()
+            looked_at = [names.TEACHER, *(map(names.probe, depths) if depths[1:] else ())]
         if method == "nettailor":
+            levels = self.settings.levels(self._costs.full.exit)
             looked_at.append(names.STUDENT)
             looked_at += [
-                make(level) for level in self._levels for make in (names.pruned, names.finetuned)
+                make(level) for level in levels for make in (names.pruned, names.finetuned)
             ]
         forgotten = kinds_to_forget(redo) if redo else ()
         depends_on = self._depends_on()
@@ -183,50 +220,51 @@ class Run:
         names.stage_index(until)
         if until == "finetune":
             return self.result()
+        self.settle_depth()
+        self._describe()
         phases = self.prepare()
-        self._train_teacher()
-        if until != "teacher":
+        if until != "depth":
+            phases.teacher()
+        if until not in ("depth", "teacher"):
             phases.student()
         if until == "prune":
-            for level in self._levels:
+            for level in self.settings.levels(self._costs.full.exit):
                 phases.pruned(self.search.plan(level))
         return None
 
-    def baseline(self, method: str, depth: int | None = None) -> None:
+    def baseline(self, method: str) -> None:
         """Trains a network to compare with, and measures its test accuracy.
+
+        "truncate" keeps as many blocks as `depth` of the settings says, or by default as many as
+        the budget allows; a mean over positions and a classifier follow them.
 
         Args:
             method: "finetune", which is the teacher, or one of `phase.BASELINES`.
-            depth: for "truncate", the number of blocks to keep, which a mean over positions and
-                a classifier follow; by default as many as the budget allows.
 
         Raises:
-            TailorError: an unknown method, or a depth that the network does not have.
+            TailorError: an unknown method, or a truncated network without a depth and a budget.
             SettingsChangedError: the directory was made with other settings.
             NonFiniteLossError: the loss is infinite or not a number.
         """
         if method not in METHODS[1:]:
             known = ", ".join(METHODS[1:])
             raise TailorError(f"Unknown method {method!r} to compare with; known are {known}.")
+        if method == "finetune":
+            self.settle_depth()
+        self._describe()
         phases = self.prepare()
         if method == "finetune":
-            phase, model = names.TEACHER, self._train_teacher()
+            phase, model = names.TEACHER, phases.teacher()
         else:
-            phase = self._baseline_phase(method, depth)
+            phase = self._baseline_phase(method)
             model = phases.baseline(phase)
         self._trainer.add_test_results(phase, lambda: model)
 
-    def _baseline_phase(self, method: str, depth: int | None) -> Phase:
+    def _baseline_phase(self, method: str) -> Phase:
         if method != names.TRUNCATE:
             return Phase(method)
-        blocks = self.universal.graph.num_blocks
-        depth = self._costs.largest_depth() if depth is None else depth
-        if not 1 <= depth <= blocks:
-            raise TailorError(
-                f"Cannot keep {depth} blocks of {self.universal.graph.name}; expected 1 to "
-                f"{blocks}."
-            )
-        return names.truncated(depth)
+        automatic = self.settings.depth == AUTO
+        return names.truncated(self._costs.largest_depth() if automatic else self._costs.full.exit)
 
     def result(self) -> Result:
         """Runs all phases until a level is chosen, and writes task pack and report.
@@ -236,8 +274,10 @@ class Run:
         Raises:
             TailorError: no pruned network is within the budget.
         """
+        self.settle_depth()
+        self._describe()
         phases = self.prepare()
-        self._train_teacher()
+        phases.teacher()
         phases.student()
         selected = self.search.select()
         plan = self.search.plan(selected.chosen)
@@ -249,12 +289,12 @@ class Run:
         self._record_selection(selected, tailored)  # last, as it marks the run as finished
         return Result(tailored, writer.write(self.workdir.path), selected.within_tolerance)
 
-    def _train_teacher(self) -> keras.Model:
-        described = describe(self.universal, self.task, self.settings, self._costs)
-        self.records.write(described)
+    def _describe(self) -> None:
+        """Writes what the run is about."""
+        self.prepare()
+        self.records.write(describe(self.universal, self.task, self.settings, self._costs))
         if self._costs.latencies:
             self.records.write(self._costs.latencies)
-        return self.prepare().teacher()
 
     def _measured_latencies(self) -> Latencies | None:
         """Latencies: from the run's record if it is of this machine, otherwise measured now."""

@@ -1,6 +1,7 @@
 """Costs of all networks of one run."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture, Path
@@ -8,7 +9,7 @@ from tailor_tf.network.cost import Cost, in_words
 from tailor_tf.network.graph import BlockGraph
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.support.errors import TailorError
-from tailor_tf.tailoring.settings import Settings
+from tailor_tf.tailoring.settings import ALL, AUTO, Settings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +30,32 @@ class RunCosts:
     settings: Settings
     latencies: Latencies | None = None
 
+    def at(self, depth: int) -> "RunCosts":
+        """The costs of networks that end behind block `depth`."""
+        return dataclasses.replace(self, full=self.settings.architecture(self.graph, depth))
+
+    def depths(self) -> tuple[int, ...]:
+        """The depths that the settings allow; of these, the ones with a network within the budget.
+
+        Raises:
+            TailorError: a depth that the network does not have, or a budget that is too small for
+                any network; the message names the smallest possible one.
+        """
+        wanted = self.settings.depth
+        depths = {AUTO: self.graph.stage_ends, ALL: (self.graph.num_blocks,)}.get(wanted, (wanted,))
+        least = {depth: self.at(depth)._least() for depth in depths}
+        found = [depth for depth in depths if not self._missing(least[depth])]
+        if not found:
+            cheapest = min(least.values(), key=lambda counts: sum(self._missing(counts).values()))
+            beyond = self._missing(cheapest)
+            budget = in_words({count: self.settings.budget[count] for count in beyond})
+            already = in_words({count: cheapest[count] for count in beyond})
+            raise TailorError(
+                f"The budget is {budget}; stem, classifier and the cheapest paths between them "
+                f"have {already} already. Allow a larger budget."
+            )
+        return tuple(found)
+
     def network(self, depth: int | None = None) -> Cost:
         """Cost of the universal network with the task's classifier, that is, of the teacher.
 
@@ -47,7 +74,7 @@ class RunCosts:
         if not budget:
             raise TailorError(
                 "A truncated network is asked for, and neither its depth nor a budget is given; "
-                "expected --depth, the number of blocks to keep, or a limit such as --max_madds."
+                "expected the number of blocks to keep, --depth, or a limit such as --max_madds."
             )
         for depth in range(self.graph.num_blocks, 0, -1):
             cost = self.network(depth)
@@ -86,21 +113,22 @@ class RunCosts:
         whole = costs.universal_complexity(self.graph, count, self.latencies)
         return (self.settings.budget[count] - none[count]) / whole
 
-    def check_budget(self) -> None:
-        """Refuses a budget that is too small for any network.
+    def _least(self) -> dict[str, float]:
+        """The smallest possible count of a network, for each count that has a budget.
 
-        A budget of latency is not checked if latencies were not measured.
-
-        Raises:
-            TailorError: the budget is too small; the message names the smallest possible one.
+        Latency is left out if it was not measured.
         """
-        for count, most in self.settings.budget.items():
-            if count == "latency_ms" and self.latencies is None:
-                continue
-            least = costs.smallest(self.graph, self.full, self.num_classes, count, self.latencies)
-            if most < least:
-                raise TailorError(
-                    f"The budget is {in_words({count: most})}; stem, classifier and the cheapest "
-                    f"paths between them have {in_words({count: least})} already. Allow a larger "
-                    "budget."
-                )
+        counts = (n for n in self.settings.budget if n != "latency_ms" or self.latencies)
+        return {
+            count: costs.smallest(self.graph, self.full, self.num_classes, count, self.latencies)
+            for count in counts
+        }
+
+    def _missing(self, counts: Mapping[str, float]) -> dict[str, float]:
+        """How far counts are beyond the budget, as a part of the budget; only those that are."""
+        budget = self.settings.budget
+        return {
+            name: count / max(budget[name], 1e-9) - 1
+            for name, count in counts.items()
+            if count > budget[name]
+        }

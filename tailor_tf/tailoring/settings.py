@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tailor_tf.method import pruning
-from tailor_tf.method.distillation import NODE_ERRORS
+from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS
 from tailor_tf.network.architecture import DEPTHWISE, OWN, Architecture
 from tailor_tf.network.cost import COMPLEXITIES, COUNTS
 from tailor_tf.network.graph import BlockGraph, full_architecture
@@ -17,6 +17,8 @@ TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.01)
 STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.01)
 COMPLEXITY_WEIGHT = 0.3
+AUTO, ALL = "auto", "all"  # depths
+RANKINGS = ("loss", "gates")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Settings:
         finetune: optimisation settings of the fine-tuning after pruning.
         baseline: optimisation settings of the baselines, the networks to compare with.
         max_skip: largest number of layers that a proxy may cover; `None` for no limit.
+        depth: number of blocks behind which the classifier stands; "auto" chooses it by short
+            trainings, see `depth_search`; "all" as in the paper, and instead of "auto" if
+            `prune_blocks` is given.
         identities: whether the path from the node before is that node itself where shapes agree,
             see `graph.full_architecture`; False for a proxy there, as in the paper.
         own: the weights of universal blocks that belong to the task, one of `architecture.OWN`;
@@ -41,12 +46,16 @@ class Settings:
         teacher_gradient: "local" or "end_to_end", see `distillation.StudentObjective`.
         node_errors: what the error of a node in the teacher's term is: "relative" to the variance
             of the teacher's node, or "absolute" as in the paper.
+        logit_errors: "divergence" of the softened classes from the teacher's, or "squared" errors
+            of the logits as in the paper, see `distillation.StudentObjective`.
         estimator: estimator of E[C], see `complexity`: "paper", which can be negative, or
             "reachability". `None` for "reachability" if `complexity_weight` is `None`, else
             "paper".
         prune_blocks: numbers of universal blocks to remove; they are tried from the largest one
             down, until a network is within the tolerance. `None` searches for the leanest network
             within the tolerance.
+        ranking: what says which universal blocks are removed first: the "loss" without them, see
+            `importance`, or the "gates" as in the paper.
         proxy_threshold: proxies with a smaller gate are removed.
         tolerance: largest loss of validation accuracy against the teacher, percentage points;
             `None` for the most accurate network within `budget`.
@@ -56,7 +65,7 @@ class Settings:
 
     Raises:
         TailorError: settings that contradict each other, or an unknown `complexity`,
-            `node_errors` or `own`.
+            `node_errors`, `logit_errors`, `own` or `ranking`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
@@ -64,6 +73,7 @@ class Settings:
     finetune: Recipe = FINETUNE_RECIPE
     baseline: Recipe = STUDENT_RECIPE
     max_skip: int | None = 3
+    depth: int | str = AUTO
     identities: bool = True
     own: str = DEPTHWISE
     complexity: str = "multiply_adds"
@@ -71,8 +81,10 @@ class Settings:
     teacher_weight: float = 10.0
     teacher_gradient: str = "end_to_end"
     node_errors: str = "relative"
+    logit_errors: str = "divergence"
     estimator: str | None = None
     prune_blocks: tuple[int, ...] | None = None
+    ranking: str = RANKINGS[0]
     proxy_threshold: float = pruning.PROXY_THRESHOLD
     tolerance: float | None = 0.5
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -82,6 +94,8 @@ class Settings:
         if self.estimator is None:
             by_default = "reachability" if self.complexity_weight is None else "paper"
             object.__setattr__(self, "estimator", by_default)
+        if self.depth == AUTO and self.prune_blocks is not None:
+            object.__setattr__(self, "depth", ALL)  # the numbers are of blocks of the whole network
         if self.prune_blocks is not None and self.budget:
             raise TailorError(
                 "Both numbers of blocks to remove and a budget are given; leave out one of them: "
@@ -92,7 +106,9 @@ class Settings:
         for name, known in (
             ("complexity", COMPLEXITIES),
             ("node_errors", NODE_ERRORS),
+            ("logit_errors", LOGIT_ERRORS),
             ("own", OWN),
+            ("ranking", RANKINGS),
         ):
             received = getattr(self, name)
             if received not in known:
@@ -112,10 +128,18 @@ class Settings:
         """Whether the complexity or the budget needs measured latencies."""
         return self.complexity == "latency_ms" or "latency_ms" in self.budget
 
-    def architecture(self, graph: BlockGraph) -> Architecture:
-        """The student with all paths over the universal network `graph`."""
+    def architecture(self, graph: BlockGraph, depth: int | None = None) -> Architecture:
+        """The student with all paths over the universal network `graph`.
+
+        Args:
+            graph: the universal network's description.
+            depth: number of layers, behind which the classifier stands; all by default.
+
+        Raises:
+            TailorError: a depth that the network does not have.
+        """
         return full_architecture(
-            graph, max_skip=self.max_skip, identities=self.identities, own=self.own
+            graph, max_skip=self.max_skip, identities=self.identities, own=self.own, depth=depth
         )
 
     def levels(self, num_blocks: int) -> tuple[Level, ...]:

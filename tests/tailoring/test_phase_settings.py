@@ -34,15 +34,20 @@ FIELDS = {
     "finetune": (Recipe(7), {"finetuned"}),
     "baseline": (Recipe(7), {"baseline"}),
     "max_skip": (2, FROM_STUDENT),
+    "depth": (2, {"teacher", *FROM_STUDENT}),
+    "identities": (False, FROM_STUDENT),
+    "own": ("affine", FROM_STUDENT),
     "complexity": ("parameters", FROM_STUDENT),
     "complexity_weight": (0.7, FROM_STUDENT),
     "teacher_weight": (7.0, FROM_STUDENT),
     "teacher_gradient": ("local", FROM_STUDENT),
     "node_errors": ("absolute", FROM_STUDENT),
+    "logit_errors": ("squared", FROM_STUDENT),
     "estimator": ("reachability", FROM_STUDENT),
     "proxy_threshold": (0.07, {"pruned", "finetuned"}),
+    "ranking": ("gates", {"pruned", "finetuned"}),
     "seed": (7, ALL),
-    "prune_blocks": ((1,), set()),
+    "prune_blocks": ((1,), {"teacher", *FROM_STUDENT}),  # of the whole network, see `depth`
     "tolerance": (0.7, set()),
     "budget": ({"parameters": 1e6}, set()),
 }
@@ -72,9 +77,17 @@ def test_a_setting_belongs_to_the_phases_that_depend_on_it(small, task, field):
     assert {name for name in PHASES if before[name] != after[name]} == expected
 
 
-def test_runs_of_earlier_versions_had_absolute_errors(small, task):
-    before = of_phases(small, task, dataclasses.replace(Settings(), node_errors="absolute"))
-    assert not [name for name in PHASES if "node_errors" in before[name]]
+def test_runs_of_earlier_versions_were_the_papers(small, task):
+    papers = {
+        "node_errors": "absolute",
+        "logit_errors": "squared",
+        "identities": False,
+        "own": "statistics",
+        "depth": "all",
+        "ranking": "gates",
+    }
+    before = of_phases(small, task, dataclasses.replace(Settings(), **papers))
+    assert not [name for name in PHASES if papers.keys() & before[name]]
 
 
 def test_targets_and_machines_of_the_student(small, task):

@@ -44,6 +44,9 @@ class FakeTrainer:
         assert len(model.output["nodes"]) == len(VARIANCES), "those of the teacher"
         return VARIANCES
 
+    def record_order(self, phase, student, teacher, costs):
+        self.ranked = (phase, student, teacher, costs)
+
     def record_pruning(self, phase, student, settings, cost, restored):
         self.prunings[phase] = (student, restored)
 
@@ -151,9 +154,31 @@ def test_fine_tuning_is_without_the_complexity_term(make):
 def test_each_phase_has_its_own_recipe_settings_and_cost(make, phase, recipe):
     phases = make()
     phases.student()
-    phases.baseline("linear")
+    phases.baseline(Phase("linear"))
     asked = phases.trainer.asked[phase]
     assert asked.recipe is getattr(phases.settings, recipe)
     assert asked.settings == {"of": phase.name}
     whole = phases.costs.network()
     assert (asked.cost.multiply_adds > whole.multiply_adds) == (phase == names.STUDENT)
+
+
+def test_networks_that_end_early_are_fine_tuned_as_the_teacher_is(make):
+    phases = make()
+    phases.probe(3)
+    phases.baseline(names.truncated(2))
+    probe, truncated = (phases.trainer.asked[p] for p in (names.probe(3), names.truncated(2)))
+    recipe = phases.settings.teacher
+    assert truncated.recipe is recipe
+    assert (probe.recipe.epochs, probe.recipe.schedule) == (recipe.epochs // 4, "cosine")
+    assert probe.recipe.learning_rate == recipe.learning_rate
+    for asked, depth in ((probe, 3), (truncated, 2)):
+        assert len(asked.objective.model.output["nodes"]) == depth
+        assert asked.cost == phases.costs.network(depth)
+
+
+def test_a_teacher_is_as_deep_as_its_student(make):
+    phases = make()
+    shallow = dataclasses.replace(phases, costs=phases.costs.at(3))
+    shallow.trainer.node_variances = lambda model: VARIANCES[:3]
+    student, teacher = shallow.student(), shallow.teacher()
+    assert student.architecture.exit == len(teacher.output["nodes"]) == 3

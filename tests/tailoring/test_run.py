@@ -182,7 +182,9 @@ def test_settings_that_make_no_sense(universal, digits, tmp_path, change, messag
 
 
 def test_unknown_phase(universal, digits, tmp_path):
-    with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
+    with pytest.raises(
+        ValueError, match="Unknown phase 'prine'; known are depth, teacher, student"
+    ):
         Run(universal, digits, tmp_path, SETTINGS).run("prine")
 
 
@@ -309,8 +311,10 @@ class TestSearch:
         assert found[run["chosen"]]["accuracy"]["validation"] == best
 
     def test_a_budget_smaller_than_any_network(self, universal, digits, workdir):
-        least = costs.smallest(universal.graph, Architecture.full(12, 3), 10, "parameters")
-        settings = self.settings(budget={"parameters": least - 1})
+        settings = self.settings()
+        full = settings.architecture(universal.graph)
+        least = costs.smallest(universal.graph, full, 10, "parameters")
+        settings = dataclasses.replace(settings, budget={"parameters": least - 1})
         with pytest.raises(ValueError, match=f"{least - 1:,} parameters; .* have {least:,} param"):
             tailor(universal, digits, workdir, settings)
 
