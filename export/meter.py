@@ -72,6 +72,7 @@ class Meter:
     def cache_path(self) -> pathlib.Path:
         """File of the latencies, named by everything that they depend on."""
         facts = {
+            "pieces": keys.EXIT,  # earlier versions did not measure these
             "graph": [self.graph.name, dict(self.graph.config), self.graph.input_shape],
             "paths": [path.as_list() for path in self.architecture.paths],
             "classes": self.num_classes,
@@ -158,6 +159,10 @@ def _pieces(
     yield keys.STEM, keras.Model(x, graph.stem(x, layers))
     x = keras.Input(graph.node_shape(graph.num_blocks))
     yield keys.HEAD, keras.Model(x, classifier(num_classes)(graph.head(x, layers)))
+    for node in range(1, graph.num_blocks):
+        x = keras.Input(graph.node_shape(node))
+        features = graph.read_out(x, node, layers)
+        yield keys.exit_behind(node), keras.Model(x, classifier(num_classes)(features))
     universal = map(Path.block, range(1, graph.num_blocks + 1))
     weighted = (path for path in architecture.paths if not path.identity)
     for path in dict.fromkeys((*universal, *weighted)):

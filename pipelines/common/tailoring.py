@@ -48,7 +48,11 @@ def define() -> None:
 
 
 def _define_method() -> None:
-    flags.DEFINE_string("max_skip", "3", "Most layers that a proxy covers, or dense for no limit.")
+    flags.DEFINE_string(
+        "max_skip",
+        str(DEFAULTS.max_skip),
+        "Most layers that a proxy covers, or dense for no limit.",
+    )
     flags.DEFINE_string(
         "depth",
         str(DEFAULTS.depth),

@@ -44,6 +44,11 @@ def proxy(layer: int, source: int) -> str:
     return f"{block(layer)}_proxy{source}"
 
 
+def exit_behind(node: int) -> str:
+    """Name of the classifier that reads node `node`, before the last one, where it is a piece."""
+    return f"{EXIT}{node}"
+
+
 def identity(layer: int) -> str:
     """Name of the identity path into `layer`."""
     return f"{block(layer)}_identity"

@@ -16,8 +16,9 @@ class Latencies:
     caches. `scale` is the factor from a piece's latency alone to its latency inside a network.
 
     Attributes:
-        pieces: milliseconds by name: "stem", "head" (classifier included), the name of each path,
-            and "block3_sum", the addition of one more path into layer 3.
+        pieces: milliseconds by name: "stem", "head" (classifier included), "exit3" (the mean and
+            classifier that read node 3 instead of the last one), the name of each path, and
+            "block3_sum", the addition of one more path into layer 3.
         network: milliseconds of the universal network, measured as a whole.
         call: milliseconds of a call of an empty network, contained in `network` only.
         num_blocks: `L`.
@@ -43,8 +44,15 @@ class Latencies:
 
     def whole(self, exit: int) -> float:
         """Milliseconds of the universal network, with the classifier behind node `exit`."""
-        left_out = map(keys.block, range(exit + 1, self.num_blocks + 1))
-        return self.network - self.scale * self._total(left_out)
+        if exit == self.num_blocks:
+            return self.network
+        left_out = [*map(keys.block, range(exit + 1, self.num_blocks + 1)), keys.HEAD]
+        changed = self._total(left_out) - self._total([self._end(exit)])
+        return self.network - self.scale * changed
+
+    def _end(self, exit: int) -> str:
+        """Name of what follows node `exit` in a network that ends there."""
+        return keys.HEAD if exit == self.num_blocks else keys.exit_behind(exit)
 
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; for a proxy with its addition to the other paths."""
@@ -56,7 +64,8 @@ class Latencies:
     def student(self, architecture: Architecture) -> float:
         """Predicted milliseconds of a compacted student."""
         weighted = [path for path in architecture.paths if not path.identity]
-        pieces = [keys.STEM, keys.HEAD, *(path.name for path in weighted)]
+        end = self._end(architecture.exit)
+        pieces = [keys.STEM, end, *(path.name for path in weighted)]
         for layer in architecture.layers:
             proxies = sum(path in weighted for path in architecture.into(layer))
             pieces += [keys.path_sum(layer)] * max(proxies - 1, 0)

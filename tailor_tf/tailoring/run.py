@@ -12,6 +12,7 @@ from tailor_tf.data.task import Task
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.search import Selection
 from tailor_tf.method.task_pack import TailoredTask, save_task_pack
+from tailor_tf.network import keys
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records import phase as names
 from tailor_tf.records.phase import Phase
@@ -301,7 +302,8 @@ class Run:
         if self._meter is None:
             return None
         found = self.records.read(Latencies)
-        if found and found.measured_on == self._meter.measured_on:
+        complete = found and keys.exit_behind(1) in found.pieces  # not in earlier versions
+        if complete and found.measured_on == self._meter.measured_on:
             return found
         return self._meter.latencies()
 

@@ -22,7 +22,7 @@ from tests import builders
 FULL = Architecture.full(2, 2)
 PIECES = {"stem": 1.0, "head": 2.0, "block1": 10.0, "block2": 20.0}
 PIECES |= {"block1_proxy0": 0.5, "block2_proxy1": 0.25, "block2_proxy0": 0.125}
-PIECES |= {"block1_sum": 0.1, "block2_sum": 0.2}
+PIECES |= {"block1_sum": 0.1, "block2_sum": 0.2, "exit1": 0.5}
 # alone 33 ms; in the network 66 and one more for the call: everything takes twice as long
 LATENCIES = Latencies(PIECES, 67.0, 1.0, 2, {"processor": "some", "threads": "1"})
 
@@ -42,6 +42,22 @@ def test_a_path_and_the_universal_network():
     assert LATENCIES.universal == 67 - 1 - 2 * 2
 
 
+def test_networks_that_end_early():
+    assert LATENCIES.whole(2) == 67.0
+    assert LATENCIES.whole(1) == 1 + 2 * (1 + 10 + 0.5)
+    short = Architecture(2, (Path.block(1), Path.proxy(1, source=0)), exit=1)
+    assert LATENCIES.student(short) == pytest.approx(1 + 2 * (1 + 0.5 + 10 + 0.5 + 0.1))
+
+
+def test_an_identity_takes_no_time():
+    assert LATENCIES.path(Path.same(2)) == 0
+    both = Architecture(2, (Path.block(1), Path.block(2)))
+    beside = both.with_paths((*both.paths, Path.same(2)))
+    assert LATENCIES.student(beside) == LATENCIES.student(both)
+    alone = Architecture(2, (Path.block(1), Path.same(2)))
+    assert LATENCIES.student(alone) == 1 + 2 * (1 + 10 + 2)
+
+
 def test_a_record_gives_them_back():
     record = json.loads(json.dumps({"layout": 2, **LATENCIES.as_dict()}))
     assert Latencies.from_dict(record) == LATENCIES
@@ -53,7 +69,7 @@ def _cost(graph, architecture):
 
 def _of_small_graph(graph):
     full = Architecture.full(graph.num_blocks, 2)
-    names = ["stem", "head", *(path.name for path in full.paths)]
+    names = ["stem", "head", "exit1", *(path.name for path in full.paths)]
     names += [f"block{layer}_sum" for layer in full.layers]
     pieces = {name: 1.0 + 0.37 * index for index, name in enumerate(names)}
     return Latencies(pieces, 60.0, 0.5, graph.num_blocks, {})
@@ -112,6 +128,7 @@ class TestCache:
         """A meter, by default the same one, over one cache."""
         graph = builders.small_graph()
         by_default = {
+            "pieces": "exit",
             "graph": graph,
             "architecture": Architecture.full(4, 2),
             "num_classes": 5,
@@ -169,7 +186,7 @@ class TestCache:
         assert set(meter.machine()) == {"processor", "processors", "runtime"}
         assert all(meter.machine().values())
 
-    def test_names_of_files_are_those_of_earlier_versions(self, make, measurements):
+    def test_names_of_files_follow_from_what_is_measured(self, make, measurements):
         """So that nothing is measured again after an update."""
         facts = {
             "classes": 5,
@@ -199,7 +216,7 @@ class TestCache:
 def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     graph, full = builders.small_graph(), Architecture.full(4, 2)
     found = meter.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies()
-    names = {"stem", "head", *(path.name for path in full.paths)}
+    names = {"stem", "head", "exit1", "exit2", "exit3", *(path.name for path in full.paths)}
     assert set(found.pieces) == names | {f"block{layer}_sum" for layer in range(1, 5)}
     assert found.network > found.call > 0
     assert found.measured_on["precision"] == precision and found.measured_on["processor"]

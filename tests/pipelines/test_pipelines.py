@@ -1,6 +1,10 @@
 """Each program from end to end on a tiny network, and what it says to a person's mistakes."""
 
+import dataclasses
+import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -122,14 +126,37 @@ def test_the_readme_example(monkeypatch, tmp_path):
     assert names["network"].output_shape == (None, 10)
 
 
-def test_the_defaults_are_the_papers():
-    assert Settings().complexity_weight == 0.3
-    assert Settings().teacher_weight == 10
-    assert Settings().max_skip == 3
-    assert Settings().proxy_threshold == 0.05
-    assert Settings().estimator == "paper"
-    assert Settings().tolerance == 0.5
-    assert Settings().student == Recipe(
-        epochs=20, batch_size=32, learning_rate=0.1, decay=0.1, decay_epochs=8, weight_decay=5e-4
-    )
-    assert Settings().teacher.learning_rate == 0.01
+_SETTINGS = """
+import pickle, sys
+from absl import flags
+from pipelines import tailor
+from pipelines.common import tailoring
+flags.FLAGS(["tailor", "--task=digits", "--workdir=none", *sys.argv[1:]])
+sys.stdout.buffer.write(pickle.dumps(tailoring.settings()))
+"""
+
+
+def _settings(*given):
+    """The settings that flags of pipelines.tailor describe."""
+    command = [sys.executable, "-c", _SETTINGS, *given]
+    return pickle.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+
+
+def test_the_papers_settings():
+    settings = _settings("--flagfile=pipelines/flags/paper.txt")
+    assert settings.complexity_weight == 0.3
+    assert settings.teacher_weight == 10
+    assert (settings.depth, settings.max_skip, settings.identities) == ("all", 3, False)
+    assert (settings.own, settings.node_errors) == ("statistics", "absolute")
+    assert (settings.logit_errors, settings.ranking) == ("squared", "gates")
+    assert settings.proxy_threshold == 0.05
+    assert settings.estimator == "paper"
+    assert settings.tolerance == 0.5
+    steps = {"schedule": "step", "decay": 0.1, "decay_epochs": 8, "weight_decay": 5e-4}
+    student = Recipe(20, batch_size=32, learning_rate=0.1, **steps)
+    assert dataclasses.replace(settings.student, warmup_epochs=0.0) == student
+    assert settings.teacher.learning_rate == settings.finetune.learning_rate == 0.01
+
+
+def test_flags_have_the_defaults_of_the_library():
+    assert _settings() == Settings()

@@ -199,7 +199,8 @@ class _Meter:
         full = Architecture.full(graph.num_blocks, 3)
         paths = {path.name: costs.path_multiply_adds(graph, path) / 1e6 for path in full.paths}
         sums = {f"block{layer}_sum": 0.0 for layer in full.layers}
-        pieces = {"stem": 0.1, "head": 0.1, **paths, **sums}
+        exits = {f"exit{node}": 0.0 for node in full.layers[:-1]}
+        pieces = {"stem": 0.1, "head": 0.1, **paths, **sums, **exits}
         network = sum(pieces[name] for name in pieces if "_" not in name)
         self.found = Latencies(pieces, network, 0.0, graph.num_blocks, dict(self.measured_on))
 
