@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records import workdir as names
 from tailor_tf.records.level import Level
-from tailor_tf.records.phase import Phase
+from tailor_tf.records.phase import TRUNCATE, Phase
 from tailor_tf.records.records import ExamplesRecord, PhaseRecord, RunRecord, SelectionRecord
 from tailor_tf.records.same_settings import check_same_settings
 from tailor_tf.records.workdir import Workdir
@@ -91,6 +91,13 @@ class Records:
         """The records of the baselines, networks to compare with, by method."""
         phases = [phase for phase in self.workdir.phases() if phase.is_baseline]
         return {phase.name: self.read_phase(phase) for phase in phases}
+
+    def truncated(self) -> dict[int, PhaseRecord]:
+        """The records of the truncated networks, by the number of blocks that they keep."""
+        phases = [phase for phase in self.workdir.phases() if phase.kind == TRUNCATE]
+        return {
+            phase.depth: self.read_phase(phase) for phase in sorted(phases, key=lambda p: p.depth)
+        }
 
 
 def _write(path: pathlib.Path, record: Any) -> None:

@@ -101,29 +101,34 @@ def _points(outcome: Outcome) -> Iterable[_Point]:
             yield _Point(f"{level.name} (chosen)", record, ORANGE)
         else:
             yield _Point(level.name, record, BLUE)
+    for depth, record in outcome.truncated.items():
+        yield _Point(f"first {depth} blocks", record, PALE)
 
 
 def levels_figure(outcome: Outcome) -> "Figure":
-    """Validation accuracy in percent against complexity, a point for each level tried.
+    """Validation accuracy in percent, a point for each level tried and each truncated network.
 
-    Error bars are one standard error; lines mark the teacher's accuracy and the goals.
+    On the left against complexity, on the right against the task's own parameters. Error bars are
+    one standard error; lines mark the teacher's accuracy and the goals.
     """
-    figure = _figure(9, 4.2)
-    axes = figure.subplots()
-    count = COUNTS[outcome.complexity]
-    for point in _points(outcome):
-        _draw_point(axes, outcome, point, count.unit)
-    _draw_goals(axes, outcome, count.unit)
-    axes.set(xlabel=count.label, ylabel="validation accuracy (%)")
-    axes.set_xlim(left=0)
-    axes.margins(x=0.12)
-    _plain(axes)
-    _legend_below(figure, axes)
+    figure = _figure(11, 4.2)
+    against = figure.subplots(1, 2, sharey=True)
+    for axes, name in zip(against, (outcome.complexity, "task_parameters"), strict=True):
+        count = COUNTS[name]
+        for point in _points(outcome):
+            _draw_point(axes, outcome, point, name)
+        _draw_goals(axes, outcome, name)
+        axes.set(xlabel=count.label)
+        axes.set_xlim(left=0)
+        axes.margins(x=0.12)
+        _plain(axes)
+    against[0].set(ylabel="validation accuracy (%)")
+    _legend_below(figure, against[0])
     return figure
 
 
-def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, unit: float) -> None:
-    amount = point.record.cost[outcome.complexity] / unit
+def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, count: str) -> None:
+    amount = point.record.cost[count] / COUNTS[count].unit
     accuracy = 100 * point.record.accuracy["validation"]
     error = 100 * outcome.standard_error(point.record)
     style = {"color": point.color, "capsize": 3, "linewidth": 0.8}
@@ -132,15 +137,15 @@ def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, unit: float) -> N
     axes.annotate(point.label, (amount, accuracy), color=point.color, **place)
 
 
-def _draw_goals(axes: "Axes", outcome: Outcome, unit: float) -> None:
+def _draw_goals(axes: "Axes", outcome: Outcome, count: str) -> None:
     """Lines at the teacher's accuracy, at the least accuracy tolerated, and at the budget."""
     teachers = 100 * outcome.teacher.accuracy["validation"]
     axes.axhline(teachers, color=DARK, linewidth=0.8, label="teacher")
     if outcome.run.tolerance is not None:
         style = {"color": ORANGE, "linewidth": 0.8, "linestyle": "--"}
         axes.axhline(teachers - outcome.run.tolerance, label="within the tolerance", **style)
-    if outcome.complexity in outcome.run.budget:
-        most = outcome.run.budget[outcome.complexity] / unit
+    if count in outcome.run.budget:
+        most = outcome.run.budget[count] / COUNTS[count].unit
         axes.axvline(most, color=PALE, linestyle="--", label="budget")
 
 

@@ -29,6 +29,7 @@ class Outcome:
         pruned: the records after pruning, by level, in the order tried.
         finetuned: the records after fine-tuning the pruned networks, likewise.
         selection: the levels tried and the level chosen; `None` before one is chosen.
+        truncated: the records of truncated networks to compare with, by their number of blocks.
     """
 
     run: RunRecord
@@ -37,6 +38,7 @@ class Outcome:
     pruned: dict[Level, PhaseRecord]
     finetuned: dict[Level, PhaseRecord]
     selection: SelectionRecord | None
+    truncated: dict[int, PhaseRecord] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -205,7 +207,7 @@ def load(workdir: Workdir, *, finished: bool = True) -> Outcome:
         return _load_finished(records, run, teacher)
     student = records.read_phase(phases.STUDENT)
     levels = records.levels("pruned"), records.levels("finetuned")
-    return Outcome(run, teacher, student, *levels, selection=None)
+    return Outcome(run, teacher, student, *levels, None, records.truncated())
 
 
 def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Outcome:
@@ -217,7 +219,7 @@ def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Ou
         pruned[level] = _read_phase(records, phases.pruned(level), f"pruning with {level}")
     for level in selection.levels:
         tuned[level] = _read_phase(records, phases.finetuned(level), f"fine-tuning with {level}")
-    return Outcome(run, teacher, student, pruned, tuned, selection)
+    return Outcome(run, teacher, student, pruned, tuned, selection, records.truncated())
 
 
 def _check_chosen(selection: SelectionRecord) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from tailor_tf.network.cost import Cost
 from tailor_tf.records.level import Level
 from tailor_tf.records.records import LatencyRecord, PhaseRecord, RunRecord
+from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report.outcome import Outcome, methods
 from tailor_tf.support.text import aligned, amount, significant
@@ -223,7 +224,7 @@ def comparison(workdirs: Iterable[str | os.PathLike]) -> str:
 
     Returns:
         Per row the number of runs, mean and range of the accuracies in percent, means of the
-        network's counts in millions, and reductions against full fine-tuning in percent.
+        network's counts in millions, and reductions against the whole network in percent.
 
     Raises:
         TailorError: a working directory without a finished network.
@@ -237,8 +238,8 @@ def comparison_rows(workdirs: Iterable[str | os.PathLike]) -> list[list[str]]:
     header += ["task parameters (M)", "multiply-adds (M)", "parameters gone (%)"]
     header += ["multiply-adds gone (%)", "universal blocks run", "seconds"]
     rows = [
-        [task, *_method_row(method, records, of_task.get("finetune", ()))]
-        for (task, *_), of_task in _by_task_and_method(workdirs).items()
+        [task, *_method_row(method, records, whole)]
+        for (task, *_, whole), of_task in _by_task_and_method(workdirs).items()
         for method, records in of_task.items()
     ]
     return [header, *rows]
@@ -250,21 +251,30 @@ def _by_task_and_method(
     runs: dict[tuple, dict[str, list[PhaseRecord]]] = {}
     for path in dict.fromkeys(pathlib.Path(workdir).resolve() for workdir in workdirs):
         for method, record in methods(Workdir(path)).items():
-            same = (record.task_name, record.fingerprint, record.classes)
+            run = Records(Workdir(path)).read(RunRecord)
+            whole = run and (run.universal.multiply_adds, run.universal.parameters)
+            same = (record.task_name, record.fingerprint, record.classes, whole)
             runs.setdefault(same, {}).setdefault(method, []).append(record)
     return runs
 
 
 def _method_row(
-    method: str, records: Sequence[PhaseRecord], whole: Sequence[PhaseRecord]
+    method: str, records: Sequence[PhaseRecord], whole: tuple[int, int] | None
 ) -> list[str]:
-    """Figures of one method on one task; `whole` are the records of full fine-tuning."""
+    """Figures of one method on one task.
+
+    Args:
+        method: its name.
+        records: its networks.
+        whole: multiply-adds and parameters of the whole universal network; `None` if not recorded.
+    """
     accuracies = [_spread([record.accuracy.get(split) for record in records]) for split in _SPLITS]
     means = [significant(_mean(records, count) / 1e6) for count in _AMOUNTS]
-    gone = [
-        f"{100 * (1 - _mean(records, count) / _mean(whole, count)):.1f}" if whole else "-"
-        for count in ("parameters", "multiply_adds")
-    ]
+    gone = ["-", "-"]
+    if whole:
+        left = [_mean(records, count) for count in ("multiply_adds", "parameters")]
+        shares = [1 - ours / theirs for ours, theirs in zip(left, whole, strict=True)]
+        gone = [f"{100 * share:.1f}" for share in reversed(shares)]
     blocks = f"{_mean(records, 'universal_blocks'):.3g}"
     seconds = f"{statistics.fmean(record.seconds for record in records):,.0f}"
     return [method, str(len(records)), *accuracies, *means, *gone, blocks, seconds]

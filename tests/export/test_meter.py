@@ -128,7 +128,6 @@ class TestCache:
         """A meter, by default the same one, over one cache."""
         graph = builders.small_graph()
         by_default = {
-            "pieces": "exit",
             "graph": graph,
             "architecture": Architecture.full(4, 2),
             "num_classes": 5,
@@ -190,6 +189,7 @@ class TestCache:
         """So that nothing is measured again after an update."""
         facts = {
             "classes": 5,
+            "pieces": "exit",
             "graph": ["small", {"name": "small"}, [8, 8, 3]],
             "measured_on": dict(make().measured_on),
             "paths": [

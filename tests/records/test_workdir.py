@@ -99,7 +99,9 @@ def test_names_of_no_phase(name):
 
 
 def test_unknown_stage():
-    with pytest.raises(ValueError, match="Unknown phase 'prine'; known are teacher, student"):
+    with pytest.raises(
+        ValueError, match="Unknown phase 'prine'; known are depth, teacher, student"
+    ):
         names.kinds_from("prine")
 
 

@@ -147,7 +147,10 @@ class Made:
                 levels[phase.kind][phase.level] = record
         student = self.phases.get(phases.STUDENT)
         teacher = self.phases[phases.TEACHER]
-        return Outcome(self.run, teacher, student, **levels, selection=self.selection)
+        truncated = {p.depth: r for p, r in self.phases.items() if p.kind == phases.TRUNCATE}
+        return Outcome(
+            self.run, teacher, student, **levels, selection=self.selection, truncated=truncated
+        )
 
 
 def run_record() -> RunRecord:
@@ -155,7 +158,7 @@ def run_record() -> RunRecord:
     shapes = ((8, 8, 4), (8, 8, 4), (4, 4, 8), (4, 4, 8), (2, 2, 16))
     return RunRecord(
         task=TaskSummary("digits", 10, {"train": 1200, "validation": 240, "test": 357}),
-        universal=UniversalSummary("tiny", 4, shapes, multiply_adds=990_000, parameters=50_000),
+        universal=UniversalSummary("tiny", 4, shapes, multiply_adds=1_000_000, parameters=51_000),
         complexity="multiply_adds",
         path_complexities={Path.block(4): 250_000, Path.block(2): 125_000},
         environment={"Python": "3.11.7"},

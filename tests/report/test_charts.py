@@ -10,7 +10,7 @@ from tailor_tf.records import phase as phases
 from tailor_tf.records.level import Level
 from tailor_tf.records.records import EpochRecord
 from tailor_tf.report import charts
-from tailor_tf.support.drawing import BLUE, DARK, ORANGE
+from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE
 from tests.report import builders, drawn
 from tests.report.builders import CHOSEN, FULL
 
@@ -94,6 +94,17 @@ def test_the_budget_is_a_vertical_line_in_the_unit_of_the_axis(made):
 def test_a_budget_of_something_else_is_no_line(made):
     made.change_run(budget={"parameters": 40_000})
     assert "budget" not in drawn.lines(_levels(made)[1])
+
+
+def test_truncated_networks_stand_beside_the_levels(made):
+    made.phases[phases.truncated(3)] = made.phases[phases.TEACHER]
+    made.change_cost(phases.truncated(3), multiply_adds=700_000, task_parameters=40_000)
+    figure = _levels(made)[0]
+    for axes, place in zip(figure.axes, (0.7, 0.04), strict=True):
+        x, y, _, color = _points(axes)["first 3 blocks"]
+        assert (x, y, color) == (place, 97.0, PALE)
+        assert color not in {c for name, (*_, c) in _points(axes).items() if "first" not in name}
+    assert figure.axes[1].get_xlabel() == "task parameters (M)"
 
 
 def _points(axes):
