@@ -115,7 +115,8 @@ def test_bands_name_the_resolutions(made):
 def test_the_title_says_what_is_left(made):
     (title,) = [text.get_text() for text in architecture_figure(made.outcome()).texts]
     assert title == (
-        "digits on tiny: 2 of 4 universal blocks kept, 42.0 % fewer multiply-adds than the whole network"
+        "digits on tiny: 2 of 4 universal blocks kept, "
+        "42.0 % fewer multiply-adds than the whole network"
     )
 
 
