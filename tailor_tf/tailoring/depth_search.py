@@ -1,9 +1,11 @@
 """Search for the depth of a task's networks: how many blocks the task needs at all.
 
-A network that ends early and is fine-tuned can be more accurate than the whole one, and every
-network made from it is cheaper. A linear classifier on the frozen nodes does not tell where: it
-favours the last ones, as the nodes before become separable only when they are trained. Therefore
-the network is trained for a few epochs at each depth that is looked at. Not in the paper.
+A network that ends early can be more accurate than the whole one, and every network made from it is
+cheaper. A linear classifier on the frozen nodes does not tell where: it favours the last ones, as
+the nodes before become separable only when something in the blocks is trained. A network with all
+weights trained does not tell it, either: it needs fewer blocks than a student, whose kernels are
+frozen. Therefore a student without proxies is trained for a few epochs at each depth that is looked
+at. Not in the paper.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.network.architecture import STATISTICS
 from tailor_tf.records.phase import PROBE, TRUNCATE, Phase
-from tailor_tf.tailoring.settings import ALL, Settings
+from tailor_tf.tailoring.settings import ALL, AUTO, Settings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class PhaseSettings:
             "student": self._student,
             "pruned": self._pruned,
             "finetuned": self._finetuned,
-            TRUNCATE: self._probe,
+            TRUNCATE: self._truncated,
         }
         return by_kind.get(phase.kind, self._baseline)()
 
@@ -56,11 +56,18 @@ class PhaseSettings:
         }
 
     def _probe(self) -> dict[str, Any]:
+        student = dataclasses.asdict(self.settings.student)
+        return {**self._common(), "student": student, "own": self.settings.own}
+
+    def _truncated(self) -> dict[str, Any]:
         return {**self._common(), "teacher": dataclasses.asdict(self.settings.teacher)}
 
     def _teacher(self) -> dict[str, Any]:
         depth = self.settings.depth
-        return {**self._probe(), **({} if depth == ALL else {"depth": depth})}
+        if depth == ALL:  # the only one in earlier versions
+            return self._truncated()
+        probe = self._probe() if depth == AUTO else {}  # the depth follows from the probes
+        return {**self._truncated(), **probe, "depth": depth}
 
     def _baseline(self) -> dict[str, Any]:
         return {**self._common(), "baseline": dataclasses.asdict(self.settings.baseline)}

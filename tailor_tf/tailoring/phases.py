@@ -22,9 +22,8 @@ from tailor_tf.tailoring.phase_trainer import PhaseTrainer, Stop, never
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import COMPLEXITY_WEIGHT, Settings
 from tailor_tf.training.objective import Classification
-from tailor_tf.training.recipe import Recipe
 
-PROBE_SHARE = 0.25  # of the epochs of the teacher
+PROBE_SHARE = 0.25  # of the epochs of the student
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,26 +70,36 @@ class Phases:
         Its classifier stands behind the last layer of the student.
         """
         if names.TEACHER not in self._made:
-            depth = self.costs.full.exit
-            model = self._fine_tuned(names.TEACHER, depth, self.settings.teacher)
+            model = self._fine_tuned(names.TEACHER, self.costs.full.exit)
             model.trainable = False
             self._made[names.TEACHER] = model
         return self._made[names.TEACHER]
 
     def probe(self, depth: int) -> None:
-        """Trains the network that is cut off behind block `depth` for a part of the epochs."""
-        recipe = self.settings.teacher
-        epochs = max(round(PROBE_SHARE * recipe.epochs), 1)
-        short = dataclasses.replace(
-            recipe,
-            epochs=epochs,
-            schedule="cosine",
-            warmup_epochs=min(recipe.warmup_epochs, epochs / 2),
-        )
-        self._fine_tuned(names.probe(depth), depth, short)
+        """Trains the first `depth` universal blocks for a part of the student's epochs.
 
-    def _fine_tuned(self, phase: Phase, depth: int, recipe: Recipe) -> keras.Model:
+        The weights that are trained are those that a student owns: the network is a student
+        without proxies.
+        """
+        phase, recipe = names.probe(depth), self.settings.student
+        epochs = max(round(PROBE_SHARE * recipe.epochs), 1)
+        warmup = min(recipe.warmup_epochs, epochs / 2)
+        short = dataclasses.replace(recipe, epochs=epochs, schedule="cosine", warmup_epochs=warmup)
+        full = self.costs.at(depth).full
+        blocks = full.with_paths(path for path in full.paths if path.universal)
+        keras.utils.set_random_seed(self.settings.seed)
+        student = students.build_student(self.universal, blocks, self._num_classes)
+        self.trainer.train(
+            phase,
+            Classification(student.model, recipe.label_smoothing),
+            short,
+            self.depends_on.of(phase),
+            self.costs.student(blocks),
+        )
+
+    def _fine_tuned(self, phase: Phase, depth: int) -> keras.Model:
         """The universal network, cut off behind block `depth`, with all its weights fine-tuned."""
+        recipe = self.settings.teacher
         keras.utils.set_random_seed(self.settings.seed)
         model = students.build_teacher(self.universal, self._num_classes, exit=depth)
         self.trainer.train(
@@ -173,7 +182,7 @@ class Phases:
         A truncated network is a shorter teacher: all its weights are trained, as the teacher's are.
         """
         if phase.kind == names.TRUNCATE:
-            return self._fine_tuned(phase, phase.depth, self.settings.teacher)
+            return self._fine_tuned(phase, phase.depth)
         recipe = self.settings.baseline
         keras.utils.set_random_seed(self.settings.seed)
         model = BASELINES[phase.kind](self.universal, self._num_classes)

@@ -25,18 +25,19 @@ PHASES = {
 }
 ALL = set(PHASES)
 FROM_STUDENT = {"student", "pruned", "finetuned"}
+FROM_TEACHER = {"teacher", *FROM_STUDENT}
 
 # Another value of each setting, and the phases whose result may change with it. Those of the
 # search alone change no phase: a level is the same whoever asks for it.
 FIELDS = {
-    "teacher": (Recipe(7), ALL - {"baseline"}),
-    "student": (Recipe(7), FROM_STUDENT),
+    "teacher": (Recipe(7), FROM_TEACHER),
+    "student": (Recipe(7), FROM_TEACHER),  # the depth, which the teacher has, depends on it
     "finetune": (Recipe(7), {"finetuned"}),
     "baseline": (Recipe(7), {"baseline"}),
     "max_skip": (2, FROM_STUDENT),
-    "depth": (2, {"teacher", *FROM_STUDENT}),
+    "depth": (2, FROM_TEACHER),
     "identities": (False, FROM_STUDENT),
-    "own": ("affine", FROM_STUDENT),
+    "own": ("affine", FROM_TEACHER),
     "complexity": ("parameters", FROM_STUDENT),
     "complexity_weight": (0.7, FROM_STUDENT),
     "teacher_weight": (7.0, FROM_STUDENT),
@@ -47,7 +48,7 @@ FIELDS = {
     "proxy_threshold": (0.07, {"pruned", "finetuned"}),
     "ranking": ("gates", {"pruned", "finetuned"}),
     "seed": (7, ALL),
-    "prune_blocks": ((1,), {"teacher", *FROM_STUDENT}),  # of the whole network, see `depth`
+    "prune_blocks": ((1,), FROM_TEACHER),  # of the whole network, see `depth`
     "tolerance": (0.7, set()),
     "budget": ({"parameters": 1e6}, set()),
 }

@@ -164,16 +164,32 @@ def test_each_phase_has_its_own_recipe_settings_and_cost(make, phase, recipe):
 
 def test_networks_that_end_early_are_fine_tuned_as_the_teacher_is(make):
     phases = make()
-    phases.probe(3)
     phases.baseline(names.truncated(2))
-    probe, truncated = (phases.trainer.asked[p] for p in (names.probe(3), names.truncated(2)))
-    recipe = phases.settings.teacher
-    assert truncated.recipe is recipe
-    assert (probe.recipe.epochs, probe.recipe.schedule) == (recipe.epochs // 4, "cosine")
-    assert probe.recipe.learning_rate == recipe.learning_rate
-    for asked, depth in ((probe, 3), (truncated, 2)):
-        assert len(asked.objective.model.output["nodes"]) == depth
-        assert asked.cost == phases.costs.network(depth)
+    asked = phases.trainer.asked[names.truncated(2)]
+    assert asked.recipe is phases.settings.teacher
+    assert len(asked.objective.model.output["nodes"]) == 2
+    assert asked.cost == phases.costs.network(2)
+
+
+def test_a_probe_is_a_student_without_proxies_for_a_few_epochs(make):
+    phases = make(Settings(own="affine"))
+    phases.probe(3)
+    asked = phases.trainer.asked[names.probe(3)]
+    recipe = phases.settings.student
+    assert (asked.recipe.epochs, asked.recipe.schedule) == (recipe.epochs // 4, "cosine")
+    assert asked.recipe.learning_rate == recipe.learning_rate
+    model = asked.objective.model
+    assert len(model.output["nodes"]) == 3
+    assert not [layer.name for layer in model.layers if "proxy" in layer.name]
+    trained = {variable.path.split("/")[-1] for variable in model.trainable_variables}
+    assert trained == {
+        "gamma",
+        "beta",
+        "logits",
+        "kernel",
+        "bias",
+    }  # the last two of the classifier
+    assert asked.cost.multiply_adds < phases.costs.network().multiply_adds
 
 
 def test_a_teacher_is_as_deep_as_its_student(make):
