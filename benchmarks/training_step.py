@@ -7,7 +7,8 @@ random, because speed does not depend on them.
 The student's step is compared with two lower bounds, called floors. Both run only TensorFlow's
 convolutions, on tensors of the network's shapes. The first has the convolutions of the universal
 blocks: forward for the teacher, forward and gradients of inputs for the student. The second also
-has the convolutions of the proxies.
+has the convolutions of the proxies. The student of the default settings, with identities and small
+weights of its own, has a floor of its own.
 """
 
 import dataclasses
@@ -34,6 +35,7 @@ from tailor_tf.network.graph import build_network, classifier
 from tailor_tf.network.layers import Shared
 from tailor_tf.support import measuring
 from tailor_tf.support.text import aligned
+from tailor_tf.tailoring.settings import Settings
 from tailor_tf.training.loop import Trainer
 from tailor_tf.training.objective import Classification, Objective
 from tailor_tf.training.recipe import Recipe
@@ -96,6 +98,20 @@ class Subject:
         objective = self.objective(self.architecture, teacher_gradient=teacher_gradient)
         return self._step(objective)
 
+    def default_student(self) -> Callable[[], None]:
+        """The step of a student with all paths of the default settings."""
+        objective = self.objective(
+            self.default_architecture,
+            node_variances=[1.0] * self.graph.num_blocks,
+            logit_errors="divergence",
+        )
+        return self._step(objective)
+
+    @property
+    def default_architecture(self) -> Architecture:
+        """All paths of the default settings."""
+        return Settings().architecture(self.graph)
+
     def pruned(self) -> Callable[[], None]:
         """A fine-tuning step of a student without every second universal block."""
         gone = [p for p in self.architecture.paths if p.universal and p.target % 2 == 0]
@@ -132,9 +148,11 @@ class Subject:
 
         return lambda: float(step(self.images, self.labels)[0])
 
-    def convolutions(self, *, proxies: bool) -> Callable[[], None]:
-        """A floor: the convolutions of the student's step alone, with or without proxies."""
-        student = build_student(self.universal, self.architecture, CLASSES)
+    def convolutions(
+        self, architecture: Architecture | None = None, *, proxies: bool
+    ) -> Callable[[], None]:
+        """A floor: the convolutions of a student's step alone, with or without proxies."""
+        student = build_student(self.universal, architecture or self.architecture, CLASSES)
         learned = [c for c in _convolutions(student.model) if c.universal or proxies]
         taught = [c for c in learned if c.universal]
         inputs = {c.input: tf.random.normal((self.batch, *c.input)) for c in learned}
@@ -162,6 +180,7 @@ class Convolution:
         output: height, width and channels of its output.
         kernel: height, width, input channels and output channels of its kernel.
         strides: vertical and horizontal stride, pixels.
+        depthwise: whether it is a depthwise convolution.
         universal: whether its kernel is universal and frozen.
         differentiated: whether layers before it are trained, so that its input needs a gradient.
     """
@@ -170,38 +189,37 @@ class Convolution:
     output: tuple[int, ...]
     kernel: tuple[int, ...]
     strides: tuple[int, int]
+    depthwise: bool
     universal: bool
     differentiated: bool
 
     def forward(self, inputs, kernel):
         """The convolution itself."""
+        if self.depthwise:
+            return tf.nn.depthwise_conv2d(
+                inputs[self.input], kernel, [1, *self.strides, 1], "VALID"
+            )
         return tf.nn.conv2d(inputs[self.input], kernel, self.strides, "VALID")
 
     def backward(self, inputs, outputs, kernel) -> Iterator[tf.Tensor]:
         """The gradients of its input and of its kernel, as far as a step needs them."""
-        strides, error, x = [1, *self.strides, 1], outputs[self.output], inputs[self.input]
+        error, x = outputs[self.output], inputs[self.input]
+        of_input, of_kernel = tf.raw_ops.Conv2DBackpropInput, tf.raw_ops.Conv2DBackpropFilter
+        if self.depthwise:
+            of_input = tf.raw_ops.DepthwiseConv2dNativeBackpropInput
+            of_kernel = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter
+        options = {"strides": [1, *self.strides, 1], "padding": "VALID"}
         if self.differentiated:
-            yield tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(x),
-                filter=kernel,
-                out_backprop=error,
-                strides=strides,
-                padding="VALID",
-            )
+            sizes = tf.shape(x)
+            yield of_input(input_sizes=sizes, filter=kernel, out_backprop=error, **options)
         if not self.universal:
-            yield tf.raw_ops.Conv2DBackpropFilter(
-                input=x,
-                filter_sizes=self.kernel,
-                out_backprop=error,
-                strides=strides,
-                padding="VALID",
-            )
+            yield of_kernel(input=x, filter_sizes=self.kernel, out_backprop=error, **options)
 
 
 def _convolutions(model: keras.Model) -> Iterator[Convolution]:
     for layer in model.layers:
         source = layer.source if isinstance(layer, Shared) else layer
-        if isinstance(source, keras.layers.Conv2D):
+        if isinstance(source, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             block, inner, _ = keys.split(f"{layer.name}/kernel")
             proxy = keys.split_proxy(inner)
             node = proxy[0] if proxy else max(block - 1, 0)
@@ -210,6 +228,7 @@ def _convolutions(model: keras.Model) -> Iterator[Convolution]:
                 layer.output.shape[1:],
                 tuple(source.kernel.shape),
                 source.strides,
+                isinstance(source, keras.layers.DepthwiseConv2D),
                 isinstance(layer, Shared),
                 node > 0,
             )
@@ -245,6 +264,7 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
     phases = {
         "fine-tuning (teacher)": subject.finetuning(),
         **{f"student, {name}": subject.student(name) for name in TEACHER_GRADIENTS},
+        "student, default settings": subject.default_student(),
         "student, half the blocks": subject.pruned(),
         "student, bfloat16": in_bfloat16(spec),
     }
@@ -252,6 +272,7 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
         "without proxies": subject.without_proxies(),
         "floor": subject.convolutions(proxies=False),
         "floor with proxies": subject.convolutions(proxies=True),
+        "default floor": subject.convolutions(subject.default_architecture, proxies=True),
     }
     times = measuring.in_turns(phases | others, turns=FLAGS.rounds, seconds=FLAGS.seconds)
     seconds = {name: found.means for name, found in times.items()}
@@ -272,6 +293,7 @@ def measure(spec: str) -> tuple[list[list[str]], list[str]]:
         label,
         spread(student / seconds["floor"]),
         spread(student / seconds["floor with proxies"]),
+        spread(seconds["student, default settings"] / seconds["default floor"]),
         spread(1 - seconds["without proxies"] / student),
         spread(seconds["student, local"] / student),
         f"{memory[0] / memory[1]:.2f} ({memory[0] / 2**20:.0f} / {memory[1] / 2**20:.0f} MB)",
@@ -288,6 +310,7 @@ def main(argv: list[str]) -> None:
             "network",
             "student / floor",
             "student / floor with proxies",
+            "default student / its floor",
             "share of proxies and gates",
             "local / end_to_end",
             "memory, student / fine-tuning",
