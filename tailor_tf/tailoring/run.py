@@ -139,7 +139,10 @@ class Run:
             phases.probe(depth)
             return self._recorded_accuracy(depth)
 
-        self._end_at(self._chosen_depth(accuracy))
+        depth, blocks = self._chosen_depth(accuracy), self.universal.graph.num_blocks
+        if depth < blocks:
+            print(f"\n{self.task.name}: the first {depth} of {blocks} blocks", flush=True)
+        self._end_at(depth)
 
     def _chosen_depth(self, accuracy: Callable[[int], float]) -> int:
         depths = self._costs.depths()

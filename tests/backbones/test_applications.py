@@ -40,7 +40,8 @@ def _inputs(rng, size=SIZE):
     return rng.normal(size=(2, size, size, 3)).astype("float32")
 
 
-def _random_original(name, rng):
+def random_original(name, rng):
+    """A network of keras.applications with random weights, without its classifier."""
     build = getattr(keras.applications, name)
     options = {"weights": None, "include_top": False, "input_shape": (SIZE, SIZE, 3)}
     if name.startswith(("MobileNetV3", "EfficientNetV2", "ConvNeXt")):
@@ -51,7 +52,7 @@ def _random_original(name, rng):
 @pytest.fixture(scope="module", params=NETWORKS)
 def networks(request):
     """A randomised network of keras.applications, and what becomes of it when it is cut."""
-    original = _random_original(request.param, np.random.default_rng(0))
+    original = random_original(request.param, np.random.default_rng(0))
     config = {"name": request.param, "image_size": SIZE}
     graph, tensors = cutting.cut(original, config)
     return original, universal_from_tensors(graph, tensors, origin="the original")
@@ -149,7 +150,7 @@ def test_networks_that_cannot_be_cut():
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_weights_from_a_file_of_keras(tmp_path):
     """Written by Keras and read by name; ResNets see red first though their weights want blue."""
-    original = _random_original("ResNet50", np.random.default_rng(5))
+    original = random_original("ResNet50", np.random.default_rng(5))
     original.save_weights(tmp_path / "resnet.weights.h5")
     source = str(tmp_path / "resnet.weights.h5")
     universal = load_universal(source, backbone="ResNet50", image_size=SIZE, blocks=4)
