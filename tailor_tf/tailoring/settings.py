@@ -15,7 +15,7 @@ from tailor_tf.training.recipe import Recipe
 # Epochs and batch sizes are those of the paper's demo (ResNet-34 at 224x224), whose learning rates
 # are 0.01, 0.1 and 0.01 and drop every 8 epochs.
 TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.02, schedule="cosine", warmup_epochs=1.0)
-STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.05, schedule="cosine", warmup_epochs=1.0)
+STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.02, schedule="cosine", warmup_epochs=1.0)
 FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.02, schedule="cosine")
 COMPLEXITY_WEIGHT = 0.3
 AUTO, ALL = "auto", "all"  # depths
