@@ -38,8 +38,9 @@ def make_run(workdir: str) -> Run:
     """The run that the flags describe; wrong settings are refused before images are read."""
     settings, options = tailoring.settings(), training.options()
     network = universal.load()
+    tailoring.say_what_is_own(network)
     task = images.load(network.graph.input_shape[0], network.graph.normalisation)
-    return Run(
+    run = Run(
         network,
         task,
         workdir,
@@ -48,6 +49,9 @@ def make_run(workdir: str) -> Run:
         meter=tailoring.latency_meter(network, task, settings),
         options=options,
     )
+    if FLAGS.method in BASELINES:
+        run.baseline_phase(FLAGS.method)  # refuses one that lacks a flag
+    return run
 
 
 def tailor(workdir: str) -> None:

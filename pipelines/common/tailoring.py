@@ -1,5 +1,6 @@
 """Flags of a tailoring run's settings."""
 
+import keras
 from absl import flags
 
 from export import meter
@@ -10,7 +11,7 @@ from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
-from tailor_tf.network.architecture import OWN
+from tailor_tf.network.architecture import DEPTHWISE, OWN
 from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, Settings
 
 FLAGS = flags.FLAGS
@@ -157,6 +158,18 @@ def settings() -> Settings:
         **{phase: training.recipe(f"{phase}_") for phase in _RECIPES},
         **given(_AS_GIVEN),
     )
+
+
+def say_what_is_own(universal: Universal) -> None:
+    """Says it if `--own=depthwise` is given for a network without depthwise convolutions."""
+    layers = universal.model.layers
+    found = any(isinstance(layer, keras.layers.DepthwiseConv2D) for layer in layers)
+    if FLAGS["own"].present and FLAGS.own == DEPTHWISE and not found:
+        print(
+            f"{universal.graph.name} has no depthwise convolutions; --own=depthwise is the same as "
+            "--own=affine for it.",
+            flush=True,
+        )
 
 
 def latency_meter(universal: Universal, task: Task, wanted: Settings) -> meter.Meter | None:

@@ -179,7 +179,7 @@ class Run:
         self.prepare()
         is_baseline = method in names.BASELINES
         if is_baseline:
-            looked_at = [self._baseline_phase(method)]
+            looked_at = [self.baseline_phase(method)]
         else:
             depths = self._costs.depths()
             looked_at = [names.TEACHER, *(map(names.probe, depths) if depths[1:] else ())]
@@ -260,11 +260,16 @@ class Run:
         if method == "finetune":
             phase, model = names.TEACHER, phases.teacher()
         else:
-            phase = self._baseline_phase(method)
+            phase = self.baseline_phase(method)
             model = phases.baseline(phase)
         self._trainer.add_test_results(phase, lambda: model)
 
-    def _baseline_phase(self, method: str) -> Phase:
+    def baseline_phase(self, method: str) -> Phase:
+        """The phase that trains a network to compare with; `method` is one of `phase.BASELINES`.
+
+        Raises:
+            TailorError: a truncated network without a depth and a budget.
+        """
         if method != names.TRUNCATE:
             return Phase(method)
         automatic = self.settings.depth == AUTO
