@@ -326,3 +326,40 @@ class TestSearch:
     def test_targets_that_contradict_each_other(self, changes):
         with pytest.raises(ValueError, match=r"Both numbers of blocks|Neither a tolerance"):
             dataclasses.replace(SETTINGS, **changes)
+
+
+class TestDepth:
+    SETTINGS = dataclasses.replace(SETTINGS, prune_blocks=None, depth="auto")
+
+    def test_teacher_and_student_end_where_short_trainings_say(self, universal, digits, tmp_path):
+        """With a tolerance of 100 points, all depths are tried and the smallest one is taken."""
+        run = Run(universal, digits, tmp_path, self.SETTINGS)
+        run.check()
+        run.run("student")
+        ends = universal.graph.stage_ends
+        assert {f"probe_{depth}" for depth in ends} <= {p.stem for p in tmp_path.glob("records/*")}
+        student = Architecture.from_dict(record(tmp_path, "student")["architecture"])
+        assert student.exit == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
+        again = Run(universal, digits, tmp_path, self.SETTINGS)
+        again.check()
+        assert again.prepare().costs.full == student, "known from the records"
+
+    def test_a_given_depth_needs_no_short_trainings(self, universal, digits, tmp_path):
+        settings = dataclasses.replace(self.SETTINGS, depth=5)
+        Run(universal, digits, tmp_path, settings).run("teacher")
+        assert not list(tmp_path.glob("records/probe*"))
+        assert record(tmp_path, "teacher")["cost"]["universal_blocks"] == 5
+        with pytest.raises(SettingsChangedError, match="depth"):
+            Run(universal, digits, tmp_path, dataclasses.replace(settings, depth=6)).check()
+
+    def test_truncated_networks(self, universal, digits, tmp_path):
+        for depth in (5, 8):
+            settings = dataclasses.replace(self.SETTINGS, depth=depth)
+            Run(universal, digits, tmp_path, settings).baseline("truncate")
+        costs_of = {n: record(tmp_path, f"truncate_{n}")["cost"]["multiply_adds"] for n in (5, 8)}
+        budget = {"multiply_adds": costs_of[8] + 1}
+        settings = dataclasses.replace(self.SETTINGS, budget=budget, tolerance=None)
+        run = Run(universal, digits, tmp_path, settings)
+        assert run.baseline_phase("truncate").name == "truncate_8", "the largest within the budget"
+        assert costs_of[5] < costs_of[8] < record(tmp_path, "run")["universal"]["multiply_adds"]
+        assert "test" in record(tmp_path, "truncate_5")["accuracy"]
