@@ -112,11 +112,11 @@ def is_out_of_reach(
         margin: tolerance for chance, 0..1.
 
     Returns:
-        True if at least a third of the epochs are over and the accuracy plus `margin` is further
+        True if at least half of the epochs are over and the accuracy plus `margin` is further
         below the goal than any of the other levels gained from this epoch on.
     """
     done = len(curve)
     gains = [max(other[done:]) - max(other[:done]) for other in others if len(other) > done]
-    if not gains or 3 * done < max(map(len, others)):
+    if not gains or 2 * done < max(map(len, others)):
         return False
     return max(curve) + max(*gains, 0.0) + margin < goal
