@@ -88,6 +88,6 @@ def _teacher(workdir: Workdir, universal: Universal, num_classes: int) -> keras.
         return None
     tensors, _ = state
     depth = Records(workdir).read_phase(TEACHER).cost.universal_blocks
-    teacher = build_network(universal.graph, num_classes, exit=depth)
+    teacher = build_network(universal.graph, num_classes, depth=depth)
     weights.assign(teacher, tensors, origin=str(checkpoint))
     return keras.Model(teacher.input, teacher.output["logits"], name="teacher")

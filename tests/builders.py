@@ -120,7 +120,7 @@ def walks(architecture):
     found, open_walks = [], [((), 0)]
     while open_walks:
         walk, node = open_walks.pop()
-        if node == architecture.exit:
+        if node == architecture.depth:
             found.append(walk)
         else:
             steps = [path for path in architecture.paths if path.source == node]

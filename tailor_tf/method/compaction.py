@@ -34,7 +34,7 @@ def compact(student: Student) -> keras.Model:
         ]
         total = keras.layers.Add(name=keys.path_sum(layer))(paths) if paths[1:] else paths[0]
         nodes[layer] = graph.activate(keys.node(layer))(total)
-    features = graph.read_out(nodes[architecture.exit], architecture.exit, layers)
+    features = graph.read_out(nodes[architecture.depth], architecture.depth, layers)
     logits = classifier(student.num_classes)(features)
     model = keras.Model(images, logits, name=f"compact_{graph.name}")
     weights.assign(model, weights.variables(student.model), origin="the student")

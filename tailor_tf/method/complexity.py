@@ -36,7 +36,7 @@ def paper(gates: Gates, architecture: Architecture, costs: Mapping[Path, float])
     Returns:
         The sum over all paths, in the unit of `costs`.
     """
-    last = architecture.exit
+    last = architecture.depth
     idle = {
         node: _none_of(gates[path] for path in architecture.into(node)) if node else 0.0
         for node in (0, *architecture.layers)
@@ -60,7 +60,7 @@ def reachability(gates: Gates, architecture: Architecture, costs: Mapping[Path, 
 
     Args and return value are the same as for `paper`.
     """
-    last = architecture.exit
+    last = architecture.depth
     fed = {0: 1.0}
     for node in architecture.layers:
         fed[node] = 1 - _none_of(gates[p] * fed[p.source] for p in architecture.into(node))

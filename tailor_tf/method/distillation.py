@@ -185,7 +185,7 @@ class StudentObjective:
             [taught["nodes"][layer - 1] for layer in layers],
             learned["logits"],
             taught["logits"],
-            architecture.exit,
+            architecture.depth,
             own_weights,
             self.node_variances and [self.node_variances[layer - 1] for layer in layers],
             self.logit_errors,

@@ -88,7 +88,7 @@ def close(architecture: Architecture) -> Architecture:
     paths = set(architecture.paths)
     while True:
         fed = {0} | {path.target for path in paths}
-        read = {architecture.exit} | {path.source for path in paths}
+        read = {architecture.depth} | {path.source for path in paths}
         alive = {path for path in paths if path.source in fed and path.target in read}
         if alive == paths:
             return architecture.with_paths(alive)
@@ -108,6 +108,6 @@ def strongest_chain(architecture: Architecture, gates: Mapping[Path, float]) -> 
             score += math.log(max(gates[path], 1e-30))
             if path.target not in best or score > best[path.target][0]:
                 best[path.target] = (score, (*chain, path))
-    if architecture.exit not in best:
+    if architecture.depth not in best:
         raise TailorError("The architecture does not connect the stem to the classifier.")
-    return best[architecture.exit][1]
+    return best[architecture.depth][1]

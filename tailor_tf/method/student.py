@@ -91,16 +91,16 @@ def initial_logit(path: Path) -> float:
 
 
 def build_teacher(
-    universal: Universal, num_classes: int, *, exit: int | None = None
+    universal: Universal, num_classes: int, *, depth: int | None = None
 ) -> keras.Model:
     """Builds a trainable copy of a universal network with a new classifier.
 
     Args:
         universal: the universal network.
         num_classes: number of classes.
-        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
+        depth: the node that the classifier reads; blocks after it are left out. `L` by default.
     """
-    teacher = build_network(universal.graph, num_classes, exit=exit)
+    teacher = build_network(universal.graph, num_classes, depth=depth)
     weights.assign(
         teacher,
         weights.variables(universal.model),
@@ -144,8 +144,8 @@ def build_student(
         ]
         gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
         nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
-    exit = architecture.exit
-    features = graph.read_out(nodes[exit], exit, HeadLayers(universal.model))
+    depth = architecture.depth
+    features = graph.read_out(nodes[depth], depth, HeadLayers(universal.model))
     outputs = {
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
@@ -171,9 +171,9 @@ def _check(graph: BlockGraph, architecture: Architecture) -> None:
                 f"{path.name} cannot be the node before it: x_{path.source} has shape {before} and "
                 f"x_{path.target} has shape {after}."
             )
-    if architecture.exit not in alive:
+    if architecture.depth not in alive:
         raise TailorError(
-            f"No path leads into layer {architecture.exit}; the classifier has nothing to read."
+            f"No path leads into layer {architecture.depth}; the classifier has nothing to read."
         )
 
 

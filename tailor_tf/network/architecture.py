@@ -91,11 +91,11 @@ class Architecture:
         paths: the paths, layer by layer: the universal block first, then the identity, then the
             proxies from the nearest source to the farthest. That is also the order of a layer's
             gates.
-        exit: the node that the classifier reads; `L`, after all layers, by default.
+        depth: the node that the classifier reads; `L`, after all layers, by default.
         own: the weights of universal blocks that belong to the task, one of `OWN`.
 
     Raises:
-        TailorError: a path or an exit cannot exist in a network of `num_blocks` blocks, or an
+        TailorError: a path or a depth cannot exist in a network of `num_blocks` blocks, or an
             unknown `own`.
 
     Example:
@@ -106,26 +106,26 @@ class Architecture:
 
     num_blocks: int
     paths: tuple[Path, ...]
-    exit: int | None = None
+    depth: int | None = None
     own: str = STATISTICS
 
     def __post_init__(self):
         object.__setattr__(self, "paths", tuple(sorted(set(self.paths), key=_gate_order)))
-        object.__setattr__(self, "exit", self.num_blocks if self.exit is None else self.exit)
-        if not 1 <= self.exit <= self.num_blocks:
+        object.__setattr__(self, "depth", self.num_blocks if self.depth is None else self.depth)
+        if not 1 <= self.depth <= self.num_blocks:
             raise TailorError(
-                f"The classifier cannot read node {self.exit} of a network of {self.num_blocks} "
+                f"The classifier cannot read node {self.depth} of a network of {self.num_blocks} "
                 f"blocks; expected 1 to {self.num_blocks}."
             )
         if self.own not in OWN:
             raise TailorError(f"Unknown own weights {self.own!r}; known are {', '.join(OWN)}.")
         for path in self.paths:
-            proxy_ok = 0 <= path.source < path.target <= self.exit
+            proxy_ok = 0 <= path.source < path.target <= self.depth
             if not proxy_ok or ((path.universal or path.identity) and path.skip != 1):
                 raise TailorError(
                     f"{path} is no path of a network of {self.num_blocks} blocks; expected a "
-                    f"source below the target, and a target of at most {self.exit}, the node that "
-                    "the classifier reads; all but proxies read the node before their target."
+                    f"source below the target, and a target of at most {self.depth}, the node "
+                    "that the classifier reads; all but proxies read the node before their target."
                 )
 
     @classmethod
@@ -152,7 +152,7 @@ class Architecture:
 
     @functools.cached_property
     def _into(self) -> dict[int, tuple[Path, ...]]:
-        layers = range(1, self.exit + 1)
+        layers = range(1, self.depth + 1)
         return {layer: tuple(p for p in self.paths if p.target == layer) for layer in layers}
 
     def into(self, layer: int) -> tuple[Path, ...]:
@@ -166,7 +166,7 @@ class Architecture:
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers that have at least one path into them."""
-        return tuple(layer for layer in range(1, self.exit + 1) if self.into(layer))
+        return tuple(layer for layer in range(1, self.depth + 1) if self.into(layer))
 
     @property
     def universal_blocks(self) -> tuple[int, ...]:
@@ -190,8 +190,8 @@ class Architecture:
     def as_dict(self) -> dict[str, Any]:
         """The architecture as JSON values; values that are the paper's are left out."""
         further = {}
-        if self.exit != self.num_blocks:
-            further["exit"] = self.exit
+        if self.depth != self.num_blocks:
+            further["depth"] = self.depth
         if self.own != STATISTICS:
             further["own"] = self.own
         paths = [path.as_list() for path in self.paths]
@@ -201,4 +201,4 @@ class Architecture:
     def from_dict(cls, data: Mapping[str, Any]) -> "Architecture":
         """The inverse of `as_dict`."""
         paths = tuple(map(Path.from_list, data["paths"]))
-        return cls(data["num_blocks"], paths, data.get("exit"), data.get("own", STATISTICS))
+        return cls(data["num_blocks"], paths, data.get("depth"), data.get("own", STATISTICS))

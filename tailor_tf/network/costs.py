@@ -134,7 +134,7 @@ def network_cost(
     num_classes: int,
     latencies: Latencies | None = None,
     *,
-    exit: int | None = None,
+    depth: int | None = None,
 ) -> Cost:
     """Cost of a network of `graph` with a classifier, all weights its own, such as a teacher.
 
@@ -142,25 +142,27 @@ def network_cost(
         graph: the universal network's description.
         num_classes: number of classes.
         latencies: the measured latencies, for "latency_ms".
-        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
+        depth: the node that the classifier reads; blocks after it are left out. `L` by default.
     """
-    exit = graph.num_blocks if exit is None else exit
-    classifier = graph.num_features(exit) * num_classes
-    parts = [_part_model(part) for part in (graph.stem, *graph.blocks[:exit], *_heads(graph, exit))]
+    depth = graph.num_blocks if depth is None else depth
+    classifier = graph.num_features(depth) * num_classes
+    parts = [
+        _part_model(part) for part in (graph.stem, *graph.blocks[:depth], *_heads(graph, depth))
+    ]
     total = sum(parameters(part) for part in parts) + classifier + num_classes
     return Cost(
         multiply_adds=sum(multiply_adds(part) for part in parts) + classifier,
         parameters=total,
         task_parameters=total + sum(statistics(part) for part in parts),
-        universal_blocks=exit,
+        universal_blocks=depth,
         proxies=0,
-        latency_ms=latencies and latencies.whole(exit),
+        latency_ms=latencies and latencies.whole(depth),
     )
 
 
-def _heads(graph: BlockGraph, exit: int) -> tuple[Part, ...]:
-    """The head, if the classifier behind node `exit` has one: an average costs nothing."""
-    return (graph.head,) if exit == graph.num_blocks else ()
+def _heads(graph: BlockGraph, depth: int) -> tuple[Part, ...]:
+    """The head, if the classifier behind node `depth` has one: an average costs nothing."""
+    return (graph.head,) if depth == graph.num_blocks else ()
 
 
 def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
@@ -200,7 +202,7 @@ def smallest(
     for path in architecture.paths:  # layer by layer, so sources come before their targets
         total = least[path.source] + of(path) - of()
         least[path.target] = min(total, least.get(path.target, total))
-    return least[architecture.exit]
+    return least[architecture.depth]
 
 
 def student_cost(
@@ -210,8 +212,8 @@ def student_cost(
     latencies: Latencies | None = None,
 ) -> Cost:
     """Cost of a student that runs all paths of `architecture`."""
-    classifier = graph.num_features(architecture.exit) * num_classes
-    heads = [_part_model(part) for part in _heads(graph, architecture.exit)]
+    classifier = graph.num_features(architecture.depth) * num_classes
+    heads = [_part_model(part) for part in _heads(graph, architecture.depth)]
     stem = _part_model(graph.stem)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]

@@ -111,26 +111,26 @@ class BlockGraph:
             return keras.layers.ReLU(name=name)
         return keras.layers.Activation(self.activation, name=name)
 
-    def read_out(self, x: Any, exit: int, layers: NewLayers) -> Any:
+    def read_out(self, x: Any, depth: int, layers: NewLayers) -> Any:
         """Adds the features that a classifier reads to a functional model.
 
         Args:
-            x: the node `x_exit`, `[batch, height, width, channels]`.
-            exit: number of the node. After the last layer the head reads it; a node before the last
-                one is averaged over its positions.
+            x: the node `x_depth`, `[batch, height, width, channels]`.
+            depth: number of the node. The head reads the last one; a node before it is averaged
+                over its positions.
             layers: factory of layers.
 
         Returns:
             Features `[batch, channels]`.
         """
-        if exit == self.num_blocks:
+        if depth == self.num_blocks:
             return self.head(x, layers)
         return keras.layers.GlobalAveragePooling2D(name=keys.EXIT)(x)
 
-    def num_features(self, exit: int) -> int:
-        """Number of features that a classifier reads behind node `exit`."""
-        last = exit == self.num_blocks
-        return self.head.output_shape[-1] if last else self.node_shape(exit)[-1]
+    def num_features(self, depth: int) -> int:
+        """Number of features that a classifier reads behind node `depth`."""
+        last = depth == self.num_blocks
+        return self.head.output_shape[-1] if last else self.node_shape(depth)[-1]
 
     def node_shape(self, node: int) -> Shape:
         """Height, width and channels of `x_node`; node 0 is the stem's output."""
@@ -169,7 +169,7 @@ def build_network(
     num_classes: int,
     *,
     layers: NewLayers | None = None,
-    exit: int | None = None,
+    depth: int | None = None,
 ) -> keras.Model:
     """Builds the network itself: the source network, a universal network or a teacher.
 
@@ -177,22 +177,22 @@ def build_network(
         graph: the description.
         num_classes: number of classes.
         layers: factory of layers; new trainable ones by default.
-        exit: the node that the classifier reads; blocks after it are left out. `L` by default.
+        depth: the node that the classifier reads; blocks after it are left out. `L` by default.
 
     Returns:
         A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
-        `[batch, num_classes]` and `"nodes"`, the list `x_1..x_exit` of
+        `[batch, num_classes]` and `"nodes"`, the list `x_1..x_depth` of
         `[batch, height, width, channels]`.
     """
     layers = layers or NewLayers()
-    exit = graph.num_blocks if exit is None else exit
+    depth = graph.num_blocks if depth is None else depth
     images = keras.Input(graph.input_shape, name="images")
     x = graph.stem(images, layers)
     nodes = []
-    for layer, block in enumerate(graph.blocks[:exit], start=1):
+    for layer, block in enumerate(graph.blocks[:depth], start=1):
         x = graph.activate(keys.node(layer))(block(x, layers))
         nodes.append(x)
-    logits = classifier(num_classes)(graph.read_out(x, exit, layers))
+    logits = classifier(num_classes)(graph.read_out(x, depth, layers))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
 
 
@@ -257,7 +257,7 @@ def full_architecture(
         return full
     same = [
         layer
-        for layer in range(1, full.exit + 1)
+        for layer in range(1, full.depth + 1)
         if graph.node_shape(layer) == graph.node_shape(layer - 1)
     ]
     left = full.without(Path.proxy(layer, source=layer - 1) for layer in same)

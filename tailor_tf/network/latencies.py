@@ -42,17 +42,17 @@ class Latencies:
         """Milliseconds of stem and blocks inside the universal network."""
         return self.network - self.call - self.scale * self.pieces[keys.HEAD]
 
-    def whole(self, exit: int) -> float:
-        """Milliseconds of the universal network, with the classifier behind node `exit`."""
-        if exit == self.num_blocks:
+    def whole(self, depth: int) -> float:
+        """Milliseconds of the universal network, with the classifier behind node `depth`."""
+        if depth == self.num_blocks:
             return self.network
-        left_out = [*map(keys.block, range(exit + 1, self.num_blocks + 1)), keys.HEAD]
-        changed = self._total(left_out) - self._total([self._end(exit)])
+        left_out = [*map(keys.block, range(depth + 1, self.num_blocks + 1)), keys.HEAD]
+        changed = self._total(left_out) - self._total([self._end(depth)])
         return self.network - self.scale * changed
 
-    def _end(self, exit: int) -> str:
-        """Name of what follows node `exit` in a network that ends there."""
-        return keys.HEAD if exit == self.num_blocks else keys.exit_behind(exit)
+    def _end(self, depth: int) -> str:
+        """Name of what follows node `depth` in a network that ends there."""
+        return keys.HEAD if depth == self.num_blocks else keys.exit_behind(depth)
 
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; for a proxy with its addition to the other paths."""
@@ -64,7 +64,7 @@ class Latencies:
     def student(self, architecture: Architecture) -> float:
         """Predicted milliseconds of a compacted student."""
         weighted = [path for path in architecture.paths if not path.identity]
-        end = self._end(architecture.exit)
+        end = self._end(architecture.depth)
         pieces = [keys.STEM, end, *(path.name for path in weighted)]
         for layer in architecture.layers:
             proxies = sum(path in weighted for path in architecture.into(layer))

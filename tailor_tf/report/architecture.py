@@ -53,7 +53,7 @@ class _Picture:
         before, kept = outcome.student.architecture, set(outcome.network.architecture.paths)
         restored = outcome.pruned[outcome.chosen].restored if outcome.chosen else ()
         removed = sorted(set(before.proxies) - kept, key=lambda path: (path.skip, path))
-        shown = removed[: _REMOVED_PER_LAYER * before.exit]
+        shown = removed[: _REMOVED_PER_LAYER * before.depth]
         shown += [path for path in before.proxies if path in kept]
         return cls(
             before,
@@ -99,7 +99,7 @@ def architecture_figure(outcome: Outcome) -> "Figure":
     """
     picture = _Picture.of(outcome)
     figure, axes = _empty(picture)
-    _draw_stages(axes, picture, outcome.run.universal.node_shapes[: picture.before.exit + 1])
+    _draw_stages(axes, picture, outcome.run.universal.node_shapes[: picture.before.depth + 1])
     _draw_ends(axes, picture)
     for block in (path for path in picture.before.paths if path.universal):
         _draw_block(axes, picture, block)
@@ -113,7 +113,7 @@ def architecture_figure(outcome: Outcome) -> "Figure":
 def _empty(picture: _Picture) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
-    layers = picture.before.exit
+    layers = picture.before.depth
     top = picture.top + _STAGE_LABEL
     width, height = (layers + 2.0) * _LAYER_INCHES, (top - picture.bottom) * _LAYER_INCHES
     figure = Figure(figsize=(width, height + _MARGIN_INCHES), facecolor="white")
@@ -139,7 +139,7 @@ def _draw_stages(axes: "Axes", picture: _Picture, shapes: Sequence[tuple[int, in
 
 def _draw_ends(axes: "Axes", picture: _Picture) -> None:
     """Draws stem, classifier and the nodes `x_0..x_L`; nodes that no path reaches are hollow."""
-    last = picture.before.exit
+    last = picture.before.depth
     for x, name, wire in ((0, "stem", [0, 0.5]), (last + 1, "classifier", [last + 0.5, last + 1])):
         axes.plot(wire, [0, 0], color=DARK, linewidth=1.2, zorder=1)
         _draw_box(axes, x, 0.36, 1.0, facecolor="white", edgecolor=DARK, gid=name)

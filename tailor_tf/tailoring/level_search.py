@@ -49,7 +49,7 @@ class LevelSearch:
         Raises:
             TailorError: no pruned network is within the budget.
         """
-        candidates = self._settings.levels(self._costs.full.exit)
+        candidates = self._settings.levels(self._costs.full.depth)
         goal, budget = self._goal(), self._settings.budget
         if self._settings.prune_blocks is not None:
             # Levels that were asked for by number are trained to the end.

@@ -70,7 +70,7 @@ class Phases:
         Its classifier stands behind the last layer of the student.
         """
         if names.TEACHER not in self._made:
-            model = self._fine_tuned(names.TEACHER, self.costs.full.exit)
+            model = self._fine_tuned(names.TEACHER, self.costs.full.depth)
             model.trainable = False
             self._made[names.TEACHER] = model
         return self._made[names.TEACHER]
@@ -101,7 +101,7 @@ class Phases:
         """The universal network, cut off behind block `depth`, with all its weights fine-tuned."""
         recipe = self.settings.teacher
         keras.utils.set_random_seed(self.settings.seed)
-        model = students.build_teacher(self.universal, self._num_classes, exit=depth)
+        model = students.build_teacher(self.universal, self._num_classes, depth=depth)
         self.trainer.train(
             phase,
             Classification(model, recipe.label_smoothing),

@@ -95,7 +95,7 @@ class Run:
         full = self.settings.architecture(universal.graph)
         self._costs = RunCosts(universal.graph, task.num_classes, full, self.settings)
         self._costs = self._costs.at(max(self._costs.depths()))
-        self.settings.levels(self._costs.full.exit)
+        self.settings.levels(self._costs.full.depth)
         self._meter = meter
         if self.settings.needs_latency and meter is None:
             raise TailorError(
@@ -184,7 +184,7 @@ class Run:
             depths = self._costs.depths()
             looked_at = [names.TEACHER, *(map(names.probe, depths) if depths[1:] else ())]
         if method == "nettailor":
-            levels = self.settings.levels(self._costs.full.exit)
+            levels = self.settings.levels(self._costs.full.depth)
             looked_at.append(names.STUDENT)
             looked_at += [
                 make(level) for level in levels for make in (names.pruned, names.finetuned)
@@ -232,7 +232,7 @@ class Run:
         if until not in ("depth", "teacher"):
             phases.student()
         if until == "prune":
-            for level in self.settings.levels(self._costs.full.exit):
+            for level in self.settings.levels(self._costs.full.depth):
                 phases.pruned(self.search.plan(level))
         return None
 
@@ -273,7 +273,7 @@ class Run:
         if method != names.TRUNCATE:
             return Phase(method)
         automatic = self.settings.depth == AUTO
-        return names.truncated(self._costs.largest_depth() if automatic else self._costs.full.exit)
+        return names.truncated(self._costs.largest_depth() if automatic else self._costs.full.depth)
 
     def result(self) -> Result:
         """Runs all phases until a level is chosen, and writes task pack and report.

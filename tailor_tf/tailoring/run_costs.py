@@ -62,7 +62,7 @@ class RunCosts:
         Args:
             depth: the number of blocks to keep, the classifier behind them; all by default.
         """
-        return costs.network_cost(self.graph, self.num_classes, self.latencies, exit=depth)
+        return costs.network_cost(self.graph, self.num_classes, self.latencies, depth=depth)
 
     def largest_depth(self) -> int:
         """The largest number of blocks that a truncated network can keep within the budget.

@@ -32,7 +32,7 @@ def subject(request):
     )
     universal = universal_from_tensors(graph, tensors, origin="the original")
     full = Settings().architecture(graph, graph.stage_ends[-2])
-    half = full.exit // 2
+    half = full.depth // 2
     kept = full.without(p for p in full.paths if p.universal and p.target > half)
     network = compact(builders.random_student(universal, kept, rng, len(CLASSES)))
     keras.backend.clear_session()

@@ -45,7 +45,7 @@ def test_a_path_and_the_universal_network():
 def test_networks_that_end_early():
     assert LATENCIES.whole(2) == 67.0
     assert LATENCIES.whole(1) == 1 + 2 * (1 + 10 + 0.5)
-    short = Architecture(2, (Path.block(1), Path.proxy(1, source=0)), exit=1)
+    short = Architecture(2, (Path.block(1), Path.proxy(1, source=0)), depth=1)
     assert LATENCIES.student(short) == pytest.approx(1 + 2 * (1 + 0.5 + 10 + 0.5 + 0.1))
 
 

@@ -123,13 +123,13 @@ def test_packs_hold_own_weights(universal, rng, tmp_path, own):
 
 def test_a_teacher_that_ends_early_is_the_first_part_of_the_whole_one(universal, rng):
     x = builders.images(universal.graph, rng)
-    whole, short = (build_teacher(universal, CLASSES, exit=depth) for depth in (None, 3))
+    whole, short = (build_teacher(universal, CLASSES, depth=depth) for depth in (None, 3))
     features = np.asarray(whole(x, training=False)["nodes"][2]).mean((1, 2))
     output = short(x, training=False)
     assert len(output["nodes"]) == 3
     kernel, bias = (np.asarray(w) for w in short.get_layer("classifier").weights)
     np.testing.assert_allclose(output["logits"], features @ kernel + bias, rtol=1e-4, atol=1e-5)
-    cost = costs.network_cost(universal.graph, CLASSES, exit=3)
+    cost = costs.network_cost(universal.graph, CLASSES, depth=3)
     logits = keras.Model(short.input, short.output["logits"])
     assert cost.multiply_adds == counting.multiply_adds(logits)
     assert cost.universal_blocks == 3
@@ -144,7 +144,7 @@ def test_a_depth_that_the_network_does_not_have(universal, depth):
 def test_architectures_of_earlier_versions_are_read(universal):
     old = {"num_blocks": 2, "paths": [[1, 0, True], [2, 0, False]]}
     read = Architecture.from_dict(old)
-    assert (read.exit, read.own) == (2, "statistics")
+    assert (read.depth, read.own) == (2, "statistics")
     assert read.as_dict() == old, "and written as before"
     new = full_architecture(universal.graph, identities=True, own="affine", depth=3)
     assert Architecture.from_dict(new.as_dict()) == new

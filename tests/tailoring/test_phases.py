@@ -197,4 +197,4 @@ def test_a_teacher_is_as_deep_as_its_student(make):
     shallow = dataclasses.replace(phases, costs=phases.costs.at(3))
     shallow.trainer.node_variances = lambda model: VARIANCES[:3]
     student, teacher = shallow.student(), shallow.teacher()
-    assert student.architecture.exit == len(teacher.output["nodes"]) == 3
+    assert student.architecture.depth == len(teacher.output["nodes"]) == 3

@@ -339,7 +339,7 @@ class TestDepth:
         ends = universal.graph.stage_ends
         assert {f"probe_{depth}" for depth in ends} <= {p.stem for p in tmp_path.glob("records/*")}
         student = Architecture.from_dict(record(tmp_path, "student")["architecture"])
-        assert student.exit == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
+        assert student.depth == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
         again = Run(universal, digits, tmp_path, self.SETTINGS)
         again.check()
         assert again.prepare().costs.full == student, "known from the records"
