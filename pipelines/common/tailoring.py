@@ -16,7 +16,7 @@ from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, Settings
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
-COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COMPLEXITIES}
+COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COUNTS}
 _RECIPES = ("teacher", "student", "finetune", "baseline")
 _AS_GIVEN = (
     "teacher_weight",

@@ -16,7 +16,6 @@ class Count:
         label: name on axes and in tables, with the unit: "multiply-adds (M)".
         unit: a number is divided by this to be shown under `label`.
         digits: format of the number in messages.
-        is_complexity: whether E[C] may be counted in it; `costs` then counts it for each path.
     """
 
     flag: str
@@ -25,24 +24,18 @@ class Count:
     label: str
     unit: float = 1e6
     digits: str = ",.0f"
-    is_complexity: bool = True
 
 
 COUNTS: Mapping[str, Count] = {
     "multiply_adds": Count("madds", "max_madds", "multiply-adds", "multiply-adds (M)"),
     "parameters": Count("params", "max_params", "parameters", "parameters (M)"),
     "task_parameters": Count(
-        "task_params",
-        "max_task_params",
-        "task parameters",
-        "task parameters (M)",
-        is_complexity=False,
+        "task_params", "max_task_params", "task parameters", "task parameters (M)"
     ),
     "latency_ms": Count(
         "latency", "max_latency_ms", "ms of latency", "predicted latency (ms)", 1.0, ",.3g"
     ),
 }
-COMPLEXITIES = tuple(name for name, count in COUNTS.items() if count.is_complexity)
 
 
 @dataclasses.dataclass(frozen=True)

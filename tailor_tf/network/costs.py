@@ -45,31 +45,38 @@ def path_multiply_adds(graph: BlockGraph, path: Path) -> int:
     return _of_path(graph, path, "multiply_adds")
 
 
-# By complexity: count of a model, and count of the gate of a path from the shape of its output.
-_RULES: dict[str, tuple[Callable[[keras.Model], int], Callable[[Sequence[int]], int]]] = {
-    "multiply_adds": (multiply_adds, math.prod),
-    "parameters": (parameters, lambda shape: 1),
+# By complexity: count of a model with some weights of the task's own, and count of the gate of a
+# path from the shape of its output.
+_RULES: dict[str, tuple[Callable[[keras.Model, str], int], Callable[[Sequence[int]], int]]] = {
+    "multiply_adds": (lambda model, own: multiply_adds(model), math.prod),
+    "parameters": (lambda model, own: parameters(model), lambda shape: 1),
+    "task_parameters": (_task_weights, lambda shape: 1),
 }
 
 
-def _of_path(graph: BlockGraph, path: Path, count: str) -> int:
+def _of_path(graph: BlockGraph, path: Path, count: str, own: str = STATISTICS) -> int:
     of_model, of_gate = _RULES[count]
-    weighted = 0 if path.identity else of_model(_path_model(graph, path))
+    weighted = 0 if path.identity else of_model(_path_model(graph, path), own)
     return weighted + of_gate(graph.node_shape(path.target))
 
 
 def universal_complexity(
-    graph: BlockGraph, count: str = "multiply_adds", latencies: Latencies | None = None
+    graph: BlockGraph,
+    count: str = "multiply_adds",
+    latencies: Latencies | None = None,
+    own: str = STATISTICS,
 ) -> float:
     """Complexity of the stem and the blocks together, the unit of `E[C]`.
 
     Args:
         graph: the universal network's description.
-        count: one of `COMPLEXITIES`.
+        count: one of `cost.COUNTS`.
         latencies: the measured latencies, required for "latency_ms".
+        own: the weights of universal blocks that belong to the task, one of `architecture.OWN`;
+            only "task_parameters" depends on them.
 
     Returns:
-        Multiply-adds for one image, parameters, or milliseconds for one image.
+        Multiply-adds for one image, weights, or milliseconds for one image.
 
     Raises:
         TailorError: `count` is "latency_ms" and there are no latencies.
@@ -77,7 +84,7 @@ def universal_complexity(
     if count == "latency_ms":
         return _known(latencies).universal
     of_model, _ = _RULES[count]
-    return sum(of_model(_part_model(part)) for part in (graph.stem, *graph.blocks))
+    return sum(of_model(_part_model(part), own) for part in (graph.stem, *graph.blocks))
 
 
 def path_complexities(
@@ -91,18 +98,19 @@ def path_complexities(
     Args:
         graph: the universal network's description.
         architecture: the paths.
-        count: one of `COMPLEXITIES`.
+        count: one of `cost.COUNTS`.
         latencies: the measured latencies, required for "latency_ms".
 
     Returns:
-        Multiply-adds for one image, parameters, or milliseconds for one image, by path.
+        Multiply-adds for one image, weights, or milliseconds for one image, by path.
 
     Raises:
         TailorError: `count` is "latency_ms" and there are no latencies.
     """
     if count == "latency_ms":
         return {path: _known(latencies).path(path) for path in architecture.paths}
-    return {path: _of_path(graph, path, count) for path in architecture.paths}
+    own = architecture.own
+    return {path: _of_path(graph, path, count, own) for path in architecture.paths}
 
 
 def path_shares(
@@ -115,7 +123,7 @@ def path_shares(
 
     Arguments and errors are those of `path_complexities`.
     """
-    total = universal_complexity(graph, count, latencies)
+    total = universal_complexity(graph, count, latencies, architecture.own)
     complexities = path_complexities(graph, architecture, count, latencies)
     return {path: complexity / total for path, complexity in complexities.items()}
 

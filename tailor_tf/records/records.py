@@ -174,7 +174,7 @@ class RunRecord:
     Attributes:
         task: the task.
         universal: the universal network.
-        complexity: the count that complexity means in this run, one of `cost.COMPLEXITIES`.
+        complexity: the count that complexity means in this run, one of `cost.COUNTS`.
         path_complexities: complexity of each path of the full student, in the unit of that count.
         environment: versions of packages, and the machine.
         tolerance: largest loss of validation accuracy, percentage points; `None` if not asked for.

@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def complexity(self) -> str:
-        """The count that complexity means in this run, one of `cost.COMPLEXITIES`."""
+        """The count that complexity means in this run, one of `cost.COUNTS`."""
         return self.run.complexity
 
     @property

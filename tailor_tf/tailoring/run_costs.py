@@ -110,7 +110,7 @@ class RunCosts:
             return None
         count = self.settings.complexity
         none = self.student(self.full.with_paths(()))
-        whole = costs.universal_complexity(self.graph, count, self.latencies)
+        whole = costs.universal_complexity(self.graph, count, self.latencies, self.full.own)
         return (self.settings.budget[count] - none[count]) / whole
 
     def _least(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tailor_tf.method import pruning
 from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS
 from tailor_tf.network.architecture import DEPTHWISE, OWN, Architecture
-from tailor_tf.network.cost import COMPLEXITIES, COUNTS
+from tailor_tf.network.cost import COUNTS
 from tailor_tf.network.graph import BlockGraph, full_architecture
 from tailor_tf.records.level import Level
 from tailor_tf.support.errors import TailorError
@@ -40,7 +40,7 @@ class Settings:
             see `graph.full_architecture`; False for a proxy there, as in the paper.
         own: the weights of universal blocks that belong to the task, one of `architecture.OWN`;
             "statistics" as in the paper.
-        complexity: the count that complexity means in E[C], one of `cost.COMPLEXITIES`.
+        complexity: the count that complexity means in E[C], one of `cost.COUNTS`.
         complexity_weight: `gamma1` of eq. 12 while the student is trained; in fine-tuning it is 0.
             `None` adjusts it until E[C] reaches the budget of `complexity`, see
             `complexity.DrivenWeight`.
@@ -106,7 +106,7 @@ class Settings:
         if self.tolerance is None and not self.budget:
             raise TailorError("Neither a tolerance nor a budget is given; give one or both.")
         for name, known in (
-            ("complexity", COMPLEXITIES),
+            ("complexity", COUNTS),
             ("node_errors", NODE_ERRORS),
             ("logit_errors", LOGIT_ERRORS),
             ("own", OWN),

@@ -13,7 +13,7 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.pruning import close
 from tailor_tf.network import costs
 from tailor_tf.network.architecture import Architecture, Path
-from tailor_tf.network.cost import COMPLEXITIES
+from tailor_tf.network.cost import COUNTS
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.support import measuring
 from tailor_tf.support.errors import TailorError
@@ -87,7 +87,7 @@ def test_the_fastest_network_is_that_of_brute_force():
     assert least == pytest.approx(fastest)
 
 
-@pytest.mark.parametrize("count", COMPLEXITIES)
+@pytest.mark.parametrize("count", COUNTS)
 def test_shares_are_of_stem_and_blocks(count):
     graph, full = builders.small_graph(), Architecture.full(4, 2)
     latencies = _of_small_graph(graph)

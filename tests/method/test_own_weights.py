@@ -88,6 +88,21 @@ def test_compact_and_folded_networks_and_counts(universal, rng, own, depth, iden
     assert cost.task_parameters == stored
 
 
+@pytest.mark.parametrize("own", OWN)
+def test_the_penalty_can_count_weights_of_the_task(universal, own):
+    graph = universal.graph
+    full = full_architecture(graph, identities=True, own=own)
+    shares = costs.path_shares(graph, full, "task_parameters")
+
+    def count(*paths):
+        return costs.student_cost(graph, full.with_paths(paths), CLASSES).task_parameters
+
+    whole = count(*(p for p in full.paths if p.universal)) - graph.num_blocks  # without gates
+    stem = count() - graph.num_features(graph.num_blocks) * CLASSES - CLASSES
+    for path in full.paths:
+        assert shares[path] == pytest.approx((count(path) - count()) / (whole - count() + stem))
+
+
 def test_identities_alone_leave_out_residual_blocks(universal, rng):
     """Layers whose only path is the identity do nothing at all."""
     graph = universal.graph
