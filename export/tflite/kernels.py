@@ -4,8 +4,9 @@ A universal kernel is the same in every task; its batch norm and its gate give e
 channels another factor. An int8 kernel has a scale per output channel, which takes the factor. Its
 int8 values are therefore the same in every task, as long as nothing is added to the kernel and its
 values lie on the grid before they are multiplied. The signs of the factors are the same in every
-task, too, as the scales of universal batch norms are frozen and gates are positive. The scales of
-the head's batch norms are trained: a channel whose sign a task changes has other int8 values there.
+task, too, where the scales of batch norms are frozen, as gates are positive. Where they are the
+task's own, and in the head, a channel whose sign a task changes has other int8 values, and the task
+has that kernel for itself.
 """
 
 import math
