@@ -103,6 +103,8 @@ def architecture_figure(outcome: Outcome) -> "Figure":
     _draw_ends(axes, picture)
     for block in (path for path in picture.before.paths if path.universal):
         _draw_block(axes, picture, block)
+    for path in (path for path in picture.before.paths if path.identity):
+        _draw_identity(axes, picture, path)
     for proxy in picture.proxies:
         _draw_proxy(axes, picture, proxy)
     _draw_title(figure, _title(outcome))
@@ -170,6 +172,20 @@ def _draw_block(axes: "Axes", picture: _Picture, path: Path) -> None:
         axes.text(x, 0, str(x), color=PALE, fontsize=7, zorder=5, **_CENTERED)
 
 
+def _draw_identity(axes: "Axes", picture: _Picture, path: Path) -> None:
+    """Draws a node that is passed on: through a removed block, or in a bow above a kept one."""
+    x, kept = path.target, path in picture.gates
+    style = {"color": DARK, "linewidth": 1.2} if kept else dict(_REMOVED)
+    block_kept = Path.block(path.target) in picture.gates
+    if block_kept or not kept:
+        line = ([x - 0.44, x - 0.4, x + 0.4, x + 0.44], [0.05, 0.38, 0.38, 0.05])
+        style["linewidth"] = 0.7
+    else:
+        line = ([x - 0.5, x + 0.5], [-0.18, -0.18])
+        axes.plot([x - 0.5, x - 0.5], [0, -0.18], [x + 0.5, x + 0.5], [0, -0.18], **style)
+    axes.plot(*line, gid=picture.identity(path), zorder=5, **style)
+
+
 def _draw_kept_block(axes: "Axes", picture: _Picture, path: Path) -> None:
     x, gate = path.target, picture.gates[path]
     style = {"facecolor": _shade(gate), "edgecolor": BLUE}
@@ -234,6 +250,14 @@ def _draw_legend(figure: "Figure", picture: _Picture) -> None:
     figure.legend(handles=handles, loc="center", bbox_to_anchor=below, ncols=columns, **style)
 
 
+def _identity_handle(picture: _Picture) -> "list[Artist]":
+    from matplotlib.lines import Line2D
+
+    if not any(path.identity for path in picture.before.paths):
+        return []
+    return [Line2D([], [], color=DARK, linewidth=1.2, label="identity: the node before, unchanged")]
+
+
 def _legend_handles(picture: _Picture) -> "list[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -244,6 +268,7 @@ def _legend_handles(picture: _Picture) -> "list[Artist]":
         Patch(facecolor=_shade(0.8), edgecolor=BLUE, label="universal block; shade, number: gate"),
         Patch(label="removed universal block", **_REMOVED_BOX),
         Line2D([], [], color=ORANGE, linewidth=1.8, label="proxy; width, number: gate"),
+        *_identity_handle(picture),
         Line2D([], [], label=f"removed proxy{hidden_text}", **_REMOVED),
     ]
     if picture.restored:

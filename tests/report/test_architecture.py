@@ -10,7 +10,7 @@ from matplotlib.colors import same_color
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.records import phase as phases
 from tailor_tf.report.architecture import architecture_figure
-from tailor_tf.support.drawing import BLUE, ORANGE, PALE, save
+from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE, save
 from tests.report import drawn
 from tests.report.builders import CHOSEN, FULL, GATES, KEPT
 
@@ -29,10 +29,27 @@ def test_the_picture_has_one_artist_per_path_with_its_state(made):
     }
 
 
+def test_identities_are_drawn_with_their_state(made):
+    """Kept beside block 1, kept instead of block 3, and removed beside block 2."""
+    made.change(
+        phases.STUDENT, architecture=FULL.with_paths((*FULL.paths, *map(Path.same, (1, 2, 3))))
+    )
+    kept = KEPT.with_paths((*KEPT.paths, Path.same(1), Path.same(3)))
+    gates = {**GATES, Path.same(1): 0.4, Path.same(3): 1.0}
+    made.change(phases.finetuned(CHOSEN), architecture=kept, gates=gates)
+    artists = drawn.artists(_axes(made))
+    names = ("block1_identity", "block3_identity", "block2_identity_removed")
+    beside, instead, removed = (artists[name] for name in names)
+    assert all(same_color(line.get_color(), DARK) for line in (beside, instead))
+    assert same_color(removed.get_color(), PALE)
+    assert (instead.get_xdata()[0], instead.get_xdata()[-1]) == (2.5, 3.5)
+    assert max(instead.get_ydata()) < 0 < min(beside.get_ydata())
+
+
 def test_ids_stand_in_the_svg_file(tmp_path, made):
     save(architecture_figure(made.outcome()), tmp_path / "picture.svg")
     text = (tmp_path / "picture.svg").read_text()
-    found = re.findall(r'id="(block\d+(?:_proxy\d+)?(?:_removed)?)"', text)
+    found = re.findall(r'id="(block\d+(?:_proxy\d+|_identity)?(?:_removed)?)"', text)
     assert len(found) == len(set(found)) and set(found) == _ids_of_paths(_axes(made))
 
 
