@@ -20,7 +20,7 @@ from tests.programs import program
         ("tailor", ["--method=truncate"], "neither its depth nor a budget is given"),
         ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
         ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
-        ("tailor", ["--max_params=9999"], "The budget is 9,999 parameters; stem, classifier"),
+        ("tailor", ["--max_params=999"], "The budget is 999 parameters; stem, classifier"),
         ("tailor", ["--student_schedule=linear"], "Unknown schedule 'linear'; known are step, cos"),
         ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
