@@ -42,12 +42,21 @@ def convert(network: keras.Model, info: TaskInfo) -> bytes:
 
     Returns:
         A model that passes ONNX's checker, from `images` to `logits`, batch free.
+
+    Raises:
+        ArtifactError: the network has an operation that the converter has no form of.
     """
     import onnx
 
     model = convert_signature(network, [images_signature(network)])
     finish(model, info)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ArtifactError(
+            f"{network.name} cannot be written as ONNX: {str(error).splitlines()[0]} Leave out "
+            "this format: --formats=saved_model,tflite."
+        ) from error
     return model.SerializeToString()
 
 

@@ -198,13 +198,18 @@ class _Folding:
             "use_bias": use_bias,
             "name": term.layer.name if term.apart else None,
         }
-        if term.depthwise:
+        kernel = term.kernel / scale
+        if not term.depthwise and term.layer.groups == channels == x.shape[-1]:
+            # A depthwise convolution by another name; Keras compiles grouped ones by XLA, which
+            # has no counterpart in ONNX.
+            layer, kernel = kl.DepthwiseConv2D(size, **settings), kernel.transpose(0, 1, 3, 2)
+        elif term.depthwise:
             layer = kl.DepthwiseConv2D(size, depth_multiplier=term.kernel.shape[-1], **settings)
         else:
             layer = kl.Conv2D(channels, size, groups=term.layer.groups, **settings)
         layer.build(x.shape)
         biases = [np.broadcast_to(bias / scale, channels)] if use_bias else []
-        layer.set_weights([term.kernel / scale, *biases])
+        layer.set_weights([kernel, *biases])
         return layer(x)
 
     def _padded(self, tensor: Any, padding: Padding) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from export import parity
 from export.format import Subject
 from export.judge import Judge
+from export.metadata import ArtifactError
 from export.options import Options
 from tailor_tf.backbones import cutting
 from tailor_tf.backbones.universal import universal_from_tensors
@@ -51,6 +52,10 @@ def test_every_format(subject, tmp_path):
     judge = Judge(subject.network, subject.info.preprocessing, subject.split)
     for form in Options().artifacts():
         path = tmp_path / form.file_name
+        if form.name == "onnx" and "convnext" in subject.network.name.lower():
+            with pytest.raises(ArtifactError, match=r"as ONNX: No Op registered for Erfc"):
+                form.write(path, subject)  # of exact GELU
+            continue
         form.write(path, subject)
         found = judge.compare(path)
         if form.name in EXACT:
