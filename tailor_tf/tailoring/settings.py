@@ -17,6 +17,7 @@ from tailor_tf.training.recipe import Recipe
 TEACHER_RECIPE = Recipe(20, batch_size=64, learning_rate=0.02, schedule="cosine", warmup_epochs=1.0)
 STUDENT_RECIPE = Recipe(20, batch_size=32, learning_rate=0.02, schedule="cosine", warmup_epochs=1.0)
 FINETUNE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.02, schedule="cosine")
+BASELINE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 COMPLEXITY_WEIGHT = 0.3
 AUTO, ALL = "auto", "all"  # depths
 RANKINGS = ("loss", "gates")
@@ -73,7 +74,7 @@ class Settings:
     teacher: Recipe = TEACHER_RECIPE
     student: Recipe = STUDENT_RECIPE
     finetune: Recipe = FINETUNE_RECIPE
-    baseline: Recipe = STUDENT_RECIPE
+    baseline: Recipe = BASELINE_RECIPE
     max_skip: int | None = 1
     depth: int | str = AUTO
     identities: bool = True
