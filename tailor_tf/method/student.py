@@ -189,10 +189,11 @@ def prune_student(student: Student, kept: Architecture) -> Student:
     """
     logits = student.gate_logits()
     pruned = build_student(student.universal, kept, student.num_classes, logits=logits.__getitem__)
+    own = pruned.own_keys
     weights.assign(
         pruned.model,
         weights.variables(student.model),
         origin="the student",
-        wanted=lambda key: key in pruned.own_keys and not keys.is_gate(key),
+        wanted=lambda key: key in own and not keys.is_gate(key),
     )
     return pruned

@@ -78,12 +78,12 @@ class RunCosts:
             )
         for depth in range(self.graph.num_blocks, 0, -1):
             cost = self.network(depth)
-            if all(cost[count] <= most for count, most in budget.items()):
+            counts = {count: cost[count] for count in budget}
+            if not self._missing(counts):
                 return depth
         raise TailorError(
             f"The budget is {in_words(budget)}; stem, first block and classifier have "
-            f"{in_words({count: self.network(1)[count] for count in budget})} already. Allow a "
-            "larger budget."
+            f"{in_words(counts)} already. Allow a larger budget."
         )
 
     def student(self, architecture: Architecture) -> Cost:
