@@ -94,7 +94,8 @@ class Run:
         self._make_phases = make_phases
         full = self.settings.architecture(universal.graph)
         self._costs = RunCosts(universal.graph, task.num_classes, full, self.settings)
-        self._costs = self._costs.at(max(self._costs.depths()))
+        self._depth_search = self._make_depth_search()
+        self._costs = self._costs.at(max(self._depth_search.depths))
         self.settings.levels(self._costs.full.depth)
         self._meter = meter
         if self.settings.needs_latency and meter is None:
@@ -113,8 +114,13 @@ class Run:
         """
         if self._phases is None:
             self._costs = dataclasses.replace(self._costs, latencies=self._measured_latencies())
-            self._end_at(self._known_depth() or max(self._costs.depths()))
+            self._depth_search = self._make_depth_search()
+            self._end_at(self._depth_search.known() or max(self._depth_search.depths))
         return self._phases
+
+    def _make_depth_search(self) -> DepthSearch:
+        images = len(self.task.validation)
+        return DepthSearch(self.settings, self._costs, self.records, images)
 
     def _end_at(self, depth: int) -> None:
         """Makes `search` and the phases for networks that end behind block `depth`."""
@@ -133,37 +139,11 @@ class Run:
             SettingsChangedError: the directory was made with other settings.
             NonFiniteLossError: the loss is infinite or not a number.
         """
-        phases = self.prepare()
-
-        def accuracy(depth: int) -> float:
-            phases.probe(depth)
-            return self._recorded_accuracy(depth)
-
-        depth, blocks = self._chosen_depth(accuracy), self.universal.graph.num_blocks
+        phases, blocks = self.prepare(), self.universal.graph.num_blocks
+        depth = self._depth_search.select(phases)
         if depth < blocks:
             print(f"\n{self.task.name}: the first {depth} of {blocks} blocks", flush=True)
         self._end_at(depth)
-
-    def _chosen_depth(self, accuracy: Callable[[int], float]) -> int:
-        depths = self._costs.depths()
-        if len(depths) == 1:
-            return depths[0]
-        tolerance = (self.settings.tolerance or 0.0) / 100
-        return DepthSearch(accuracy, tolerance, len(self.task.validation)).choose(depths)
-
-    def _known_depth(self) -> int | None:
-        """The depth that the settings or the records of finished trainings say; else `None`."""
-        try:
-            return self._chosen_depth(self._recorded_accuracy)
-        except LookupError:
-            return None
-
-    def _recorded_accuracy(self, depth: int) -> float:
-        """Validation accuracy of the short training of a depth; `LookupError` if it has none."""
-        record = self.records.read_phase(names.probe(depth))
-        if record is None:
-            raise LookupError(depth)
-        return record.accuracy["validation"]
 
     def check(self, method: str = "nettailor", redo: str | None = None) -> None:
         """Refuses a working directory with other settings, before anything is written.
@@ -181,7 +161,7 @@ class Run:
         if is_baseline:
             looked_at = [self.baseline_phase(method)]
         else:
-            depths = self._costs.depths()
+            depths = self._depth_search.depths
             looked_at = [names.TEACHER, *(map(names.probe, depths) if depths[1:] else ())]
         if method == "nettailor":
             levels = self.settings.levels(self._costs.full.depth)

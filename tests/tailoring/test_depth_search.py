@@ -1,6 +1,17 @@
+"""The depth of a run's networks: which one is chosen, and runs that end there."""
+
+import dataclasses
+import json
+
 import pytest
 
-from tailor_tf.tailoring.depth_search import DepthSearch
+from tailor_tf import Recipe, Run, Settings, load_task
+from tailor_tf.network.architecture import Architecture
+from tailor_tf.records.same_settings import SettingsChangedError
+from tailor_tf.tailoring.depth_search import shortest_within
+
+QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
+SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, tolerance=100)
 
 # Accuracy by depth; 400 images have a standard error of about 0.015 near 0.9.
 RISING = {16: 0.90, 15: 0.89, 11: 0.86, 8: 0.70, 5: 0.60}
@@ -26,6 +37,51 @@ def test_the_shortest_network_near_the_best_one(accuracies, tolerance, chosen, t
         asked.append(depth)
         return accuracies[depth]
 
-    search = DepthSearch(accuracy, tolerance, images=400)
-    assert search.choose(sorted(accuracies)) == chosen
+    found = shortest_within(sorted(accuracies), accuracy, tolerance=tolerance, images=400)
+    assert found == chosen
     assert asked == tried
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_task("digits", image_size=16)
+
+
+def record(workdir, name):
+    return json.loads((workdir / "records" / f"{name}.json").read_text())
+
+
+def test_teacher_and_student_end_where_short_trainings_say(tiny, digits, tmp_path):
+    """With a tolerance of 100 points, all depths are tried and the smallest one is taken."""
+    run = Run(tiny, digits, tmp_path, SETTINGS)
+    run.check()
+    run.run("student")
+    ends = tiny.graph.stage_ends
+    assert {f"probe_{depth}" for depth in ends} <= {p.stem for p in tmp_path.glob("records/*")}
+    student = Architecture.from_dict(record(tmp_path, "student")["architecture"])
+    assert student.depth == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
+    again = Run(tiny, digits, tmp_path, SETTINGS)
+    again.check()
+    assert again.prepare().costs.full == student, "known from the records"
+
+
+def test_a_given_depth_needs_no_short_trainings(tiny, digits, tmp_path):
+    settings = dataclasses.replace(SETTINGS, depth=5)
+    Run(tiny, digits, tmp_path, settings).run("teacher")
+    assert not list(tmp_path.glob("records/probe*"))
+    assert record(tmp_path, "teacher")["cost"]["universal_blocks"] == 5
+    with pytest.raises(SettingsChangedError, match="depth"):
+        Run(tiny, digits, tmp_path, dataclasses.replace(settings, depth=6)).check()
+
+
+def test_truncated_networks(tiny, digits, tmp_path):
+    for depth in (5, 8):
+        settings = dataclasses.replace(SETTINGS, depth=depth)
+        Run(tiny, digits, tmp_path, settings).baseline("truncate")
+    costs_of = {n: record(tmp_path, f"truncate_{n}")["cost"]["multiply_adds"] for n in (5, 8)}
+    budget = {"multiply_adds": costs_of[8] + 1}
+    settings = dataclasses.replace(SETTINGS, budget=budget, tolerance=None)
+    run = Run(tiny, digits, tmp_path, settings)
+    assert run.baseline_phase("truncate").name == "truncate_8", "the largest within the budget"
+    assert costs_of[5] < costs_of[8] < record(tmp_path, "run")["universal"]["multiply_adds"]
+    assert "test" in record(tmp_path, "truncate_5")["accuracy"]
