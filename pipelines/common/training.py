@@ -20,7 +20,8 @@ _RECIPE_HELP = {
     "decay": "factor of the step schedule",
     "decay_epochs": "epochs between drops of the step schedule",
     "warmup_epochs": "epochs of linear warm-up before the cosine schedule",
-    "momentum": "momentum of SGD",
+    "optimizer": "sgd, or adam, whose steps do not depend on the size of gradients",
+    "momentum": "momentum of SGD; of Adam, decay of the mean of gradients",
     "weight_decay": "this times the weight is added to its gradient, except for gate logits",
     "label_smoothing": "probability that is spread evenly over all classes",
 }

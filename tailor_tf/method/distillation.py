@@ -18,7 +18,6 @@ TEACHER_GRADIENTS = ("local", "end_to_end")
 NODE_ERRORS = ("relative", "absolute")
 LOGIT_ERRORS = ("divergence", "squared")
 TEMPERATURE = 4.0  # of the softmax of both logits in the divergence
-DIVERGENCE_WEIGHT = 0.1  # its gradients are up to `TEMPERATURE` times those of the cross-entropy
 
 
 def mean_squared_error(a, b):
@@ -125,8 +124,7 @@ class StudentObjective:
             divided by it, so that `gamma2` means the same on networks with nodes of any size.
             `None` for the errors themselves, as in the paper.
         logit_errors: "squared" has the squared error of the logits in Ω, as in the paper;
-            "divergence" adds `DIVERGENCE_WEIGHT` times the `divergence` of the classes to the loss
-            instead.
+            "divergence" adds the `divergence` of the classes to the loss instead.
 
     Raises:
         TailorError: an unknown `estimator`, `teacher_gradient` or `logit_errors`.
@@ -200,7 +198,7 @@ class StudentObjective:
         }
         if self.logit_errors == "divergence":
             figures["divergence"] = divergence(learned["logits"], taught["logits"])
-            classification += DIVERGENCE_WEIGHT * figures["divergence"]
+            classification += figures["divergence"]
         weight = self.complexity_weight
         if self._is_driven:
             weight = weight.variable

@@ -56,11 +56,11 @@ class PhaseSettings:
         }
 
     def _probe(self) -> dict[str, Any]:
-        student = dataclasses.asdict(self.settings.student)
+        student = self.settings.student.as_dict()
         return {**self._common(), "student": student, "own": self.settings.own}
 
     def _truncated(self) -> dict[str, Any]:
-        return {**self._common(), "teacher": dataclasses.asdict(self.settings.teacher)}
+        return {**self._common(), "teacher": self.settings.teacher.as_dict()}
 
     def _teacher(self) -> dict[str, Any]:
         depth = self.settings.depth
@@ -70,7 +70,7 @@ class PhaseSettings:
         return {**self._truncated(), **probe, "depth": depth}
 
     def _baseline(self) -> dict[str, Any]:
-        return {**self._common(), "baseline": dataclasses.asdict(self.settings.baseline)}
+        return {**self._common(), "baseline": self.settings.baseline.as_dict()}
 
     def _student(self) -> dict[str, Any]:
         names = ("max_skip", "teacher_weight", "teacher_gradient", "estimator", "complexity")
@@ -92,7 +92,7 @@ class PhaseSettings:
             **{name: getattr(self.settings, name) for name in names},
             "complexity_weight": self.settings.complexity_weight,
             **further,
-            "student": dataclasses.asdict(self.settings.student),
+            "student": self.settings.student.as_dict(),
         }
 
     def _pruned(self) -> dict[str, Any]:
@@ -102,4 +102,4 @@ class PhaseSettings:
         return {**self._student(), "proxy_threshold": threshold, **further}
 
     def _finetuned(self) -> dict[str, Any]:
-        return {**self._pruned(), "finetune": dataclasses.asdict(self.settings.finetune)}
+        return {**self._pruned(), "finetune": self.settings.finetune.as_dict()}

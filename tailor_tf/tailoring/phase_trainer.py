@@ -13,7 +13,7 @@ import tensorflow as tf
 from tailor_tf.data.batches import evaluation_batches, training_batches
 from tailor_tf.data.splits import Split
 from tailor_tf.data.task import Task
-from tailor_tf.method.distillation import DIVERGENCE_WEIGHT, divergence
+from tailor_tf.method.distillation import divergence
 from tailor_tf.method.importance import removal_order
 from tailor_tf.method.losses import cross_entropy
 from tailor_tf.method.student import Student
@@ -280,8 +280,7 @@ class PhaseTrainer:
 
         def loss() -> float:
             logits, _ = evaluation.predict(student.model, batches)
-            apart = DIVERGENCE_WEIGHT * divergence(logits, taught)
-            return float(cross_entropy(labels, logits) + apart)
+            return float(cross_entropy(labels, logits) + divergence(logits, taught))
 
         order = removal_order(student, loss, costs)
         self.records.write_phase(phase, dataclasses.replace(record, order=order))

@@ -93,7 +93,7 @@ def pretrain(
             **task.settings(),
             "seed": seed,
             "precision": keras.config.dtype_policy().name,
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.as_dict(),
         },
         options=options,
     )

@@ -69,15 +69,13 @@ class Trainer:
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.checkpoints = Checkpoints(checkpoint) if checkpoint else None
-        self.settings = settings or {"recipe": dataclasses.asdict(recipe)}
+        self.settings = settings or {"recipe": recipe.as_dict()}
         self.options = options or TrainingOptions()
         self.history: list[dict[str, Any]] = []
         self._objective = objective
         self._epoch = _Epoch()
         self._next_save = time.monotonic() + self.options.checkpoint_seconds
-        self.optimizer = keras.optimizers.SGD(
-            recipe.learning_rates(steps_per_epoch), momentum=recipe.momentum
-        )
+        self.optimizer = recipe.make_optimizer(steps_per_epoch)
         if any(layer.compute_dtype == "float16" for layer in self.model.layers):
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)

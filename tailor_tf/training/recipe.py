@@ -1,16 +1,20 @@
-"""Settings of an optimisation: learning rates, schedules, penalties."""
+"""Settings of an optimisation: optimizer, learning rates, schedules, penalties."""
 
 import dataclasses
 import math
+from typing import Any
 
 import keras
 
 from tailor_tf.support.errors import TailorError
 
+OPTIMIZERS = ("sgd", "adam")
+ADAM_SQUARES = 0.99  # decay of the mean of squared gradients: trainings have few hundred steps
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Settings of SGD with momentum, weight decay and a learning-rate schedule.
+    """Settings of an optimizer, its weight decay and its learning-rate schedule.
 
     Attributes:
         epochs: number of passes over the training images.
@@ -21,13 +25,15 @@ class Recipe:
         decay: factor of the "step" schedule.
         decay_epochs: epochs between the steps of the "step" schedule.
         warmup_epochs: epochs in which the learning rate rises linearly from zero, "cosine" only.
-        momentum: momentum of SGD.
+        optimizer: "sgd" with momentum, as in the paper, or "adam" (Kingma and Ba 2015), whose steps
+            do not depend on the size of a weight's gradients.
+        momentum: momentum of SGD; of Adam, the decay of the mean of the gradients.
         weight_decay: factor `w` of `gradient + w * weight`, added before the momentum, as in
             PyTorch's SGD; gate logits have no weight decay.
         label_smoothing: probability that is spread evenly over all classes, 0..1.
 
     Raises:
-        TailorError: an unknown schedule, or a number that must be positive is not.
+        TailorError: an unknown schedule or optimizer, or a number that must be positive is not.
     """
 
     epochs: int
@@ -38,6 +44,7 @@ class Recipe:
     decay: float = 0.1
     decay_epochs: int = 8
     warmup_epochs: float = 0.0
+    optimizer: str = "sgd"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
@@ -45,9 +52,26 @@ class Recipe:
     def __post_init__(self):
         if self.schedule not in ("step", "cosine"):
             raise TailorError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
+        if self.optimizer not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise TailorError(f"Unknown optimizer {self.optimizer!r}; known are {known}.")
         for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
             if getattr(self, name) <= 0:
                 raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as JSON values; "sgd", earlier versions' only optimizer, is left out."""
+        settings = dataclasses.asdict(self)
+        if self.optimizer == OPTIMIZERS[0]:
+            del settings["optimizer"]
+        return settings
+
+    def make_optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+        """A new optimizer with the schedule; weight decay is left to the training loop."""
+        rates = self.learning_rates(steps_per_epoch)
+        if self.optimizer == "adam":
+            return keras.optimizers.Adam(rates, beta_1=self.momentum, beta_2=ADAM_SQUARES)
+        return keras.optimizers.SGD(rates, momentum=self.momentum)
 
     def learning_rates(self, steps_per_epoch: int):
         """The schedule as a Keras object, from the number of the step to the learning rate."""

@@ -1,5 +1,6 @@
 """Each program from end to end on a tiny network, and what it says to a person's mistakes."""
 
+import dataclasses
 import pickle
 import re
 import subprocess
@@ -55,10 +56,10 @@ def test_tailor_and_report(tailored):
     rows = r"^\| .*"
     assert re.findall(rows, output, re.MULTILINE) == re.findall(rows, again, re.MULTILINE)
     flags = flagfile.read_text()
-    status, output = program("tailor", f"--flagfile={flagfile}", "--teacher_weight=1")
+    status, output = program("tailor", f"--flagfile={flagfile}", "--teacher_weight=2")
     assert status == 2
     assert re.search(
-        r"student.json was made with.*teacher_weight was 10.0 and is 1.0.*--redo", output
+        r"student.json was made with.*teacher_weight was 0.2 and is 2.0.*--redo", output
     )
     assert flagfile.read_text() == flags, "a refused start left its flags"
     for method in ("finetune", "residual_adapters"):
@@ -154,7 +155,8 @@ def test_the_papers_settings():
     steps = {"schedule": "step", "decay": 0.1, "decay_epochs": 8, "weight_decay": 5e-4}
     student = Recipe(20, batch_size=32, learning_rate=0.1, **steps)
     assert settings.student == settings.baseline == student
-    assert settings.teacher.learning_rate == settings.finetune.learning_rate == 0.01
+    assert settings.finetune == dataclasses.replace(student, learning_rate=0.01)
+    assert settings.teacher == dataclasses.replace(student, learning_rate=0.01, batch_size=64)
 
 
 def test_flags_have_the_defaults_of_the_library():

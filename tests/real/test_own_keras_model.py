@@ -56,7 +56,7 @@ def run(file, tmp_path_factory):
     flags = ["--prune_blocks=1", "--tolerance=100"]
     for phase, epochs in (("teacher", 6), ("student", 10), ("finetune", 6)):
         flags += [f"--{phase}_epochs={epochs}", f"--{phase}_batch_size=32"]
-        flags += [f"--{phase}_learning_rate=0.05", f"--{phase}_schedule=cosine"]
+    flags += ["--teacher_learning_rate=0.05"]
     status, output = program(
         "tailor", "--task=digits", f"--universal={file}", f"--workdir={workdir}", *flags
     )

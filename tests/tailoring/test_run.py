@@ -115,8 +115,8 @@ def test_weights_that_are_gone_are_missed(universal, digits, tmp_path):
 
 def test_other_settings_are_refused(finished, universal, digits):
     workdir, _ = finished
-    changed = dataclasses.replace(SETTINGS, teacher_weight=1.0)
-    with pytest.raises(SettingsChangedError, match=r"teacher_weight was 10.0 and is 1.0"):
+    changed = dataclasses.replace(SETTINGS, teacher_weight=2.0)
+    with pytest.raises(SettingsChangedError, match=r"teacher_weight was 0.2 and is 2.0"):
         tailor(universal, digits, workdir, changed)
     assert record(workdir, "finetuned_6")
 

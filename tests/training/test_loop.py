@@ -244,6 +244,44 @@ def test_gate_logits_do_not_decay_and_everything_else_does(small):
         np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=key)
 
 
+def test_adam_against_its_equations(rng):
+    """Kingma and Ba 2015, algorithm 1, in NumPy, for a loss whose gradients are known."""
+    model = build()
+    slopes = {
+        v.path: rng.choice([-1, 1], v.shape) * rng.uniform(0.5, 2, v.shape)
+        for v in model.trainable_variables
+    }
+
+    class Linear(Classification):
+        def __call__(self, images, labels):
+            factor = tf.cast(tf.reduce_sum(images), "float32")
+            variables = self.model.trainable_variables
+            products = [
+                tf.reduce_sum(v.value * tf.cast(slopes[v.path], "float32")) for v in variables
+            ]
+            return factor * sum(products), {}
+
+    before = weights.arrays(model)
+    recipe = Recipe(1, learning_rate=0.01, optimizer="adam", momentum=0.8, weight_decay=0.0)
+    trainer = loop.Trainer(Linear(model), recipe, 3)
+    factors = (1.0, -3.0, 0.5)
+    for factor in factors:
+        trainer.step(tf.constant([factor]), tf.zeros([1]))
+    for path, slope in slopes.items():
+        value, mean, square = before[path].astype("float64"), 0.0, 0.0
+        for t, factor in enumerate(factors, start=1):
+            mean = 0.8 * mean + 0.2 * factor * slope
+            square = 0.99 * square + 0.01 * (factor * slope) ** 2
+            step = mean / (1 - 0.8**t) / (np.sqrt(square / (1 - 0.99**t)) + 1e-7)
+            value = value - 0.01 * step
+        np.testing.assert_allclose(weights.arrays(model)[path], value, rtol=1e-4, err_msg=path)
+
+
+def test_an_unknown_optimizer():
+    with pytest.raises(ValueError, match="Unknown optimizer 'sdg'; known are sgd, adam"):
+        Recipe(1, optimizer="sdg")
+
+
 def test_weights_that_are_not_finite_after_the_last_step_are_no_result(tmp_path):
     """The loss of a step is that before it: nothing but the state itself tells."""
     path = tmp_path / "state.safetensors"
