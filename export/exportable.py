@@ -12,7 +12,7 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.task_pack import load_task_pack
 from tailor_tf.network import weights
 from tailor_tf.network.graph import build_network
-from tailor_tf.records.phase import TEACHER
+from tailor_tf.records.phase import STUDENT, TEACHER
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import outcome
@@ -87,7 +87,9 @@ def _teacher(workdir: Workdir, universal: Universal, num_classes: int) -> keras.
     if state is None:
         return None
     tensors, _ = state
-    depth = Records(workdir).read_phase(TEACHER).cost.universal_blocks
-    teacher = build_network(universal.graph, num_classes, depth=depth)
+    end = Records(workdir).read_phase(STUDENT).architecture
+    teacher = build_network(
+        universal.graph, num_classes, depth=end.depth, head_channels=end.head_channels
+    )
     weights.assign(teacher, tensors, origin=str(checkpoint))
     return keras.Model(teacher.input, teacher.output["logits"], name="teacher")

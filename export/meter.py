@@ -72,7 +72,7 @@ class Meter:
     def cache_path(self) -> pathlib.Path:
         """File of the latencies, named by everything that they depend on."""
         facts = {
-            "pieces": keys.EXIT,  # earlier versions did not measure these
+            "pieces": "own heads",  # earlier versions did not measure these
             "graph": [self.graph.name, dict(self.graph.config), self.graph.input_shape],
             "paths": [path.as_list() for path in self.architecture.paths],
             "classes": self.num_classes,
@@ -160,9 +160,10 @@ def _pieces(
     x = keras.Input(graph.node_shape(graph.num_blocks))
     yield keys.HEAD, keras.Model(x, classifier(num_classes)(graph.head(x, layers)))
     for node in range(1, graph.num_blocks):
-        x = keras.Input(graph.node_shape(node))
-        features = graph.read_out(x, node, layers)
-        yield keys.exit_behind(node), keras.Model(x, classifier(num_classes)(features))
+        for channels in (0, graph.own_head_channels(node)):
+            x = keras.Input(graph.node_shape(node))
+            logits = classifier(num_classes)(graph.read_out(x, node, layers, channels))
+            yield keys.exit_behind(node, channels), keras.Model(x, logits)
     universal = map(Path.block, range(1, graph.num_blocks + 1))
     weighted = (path for path in architecture.paths if not path.identity)
     for path in dict.fromkeys((*universal, *weighted)):

@@ -26,6 +26,7 @@ _AS_GIVEN = (
     "ranking",
     "identities",
     "own",
+    "own_head",
     "estimator",
     "proxy_threshold",
     "seed",
@@ -72,6 +73,12 @@ def _define_method() -> None:
         OWN,
         "Weights of universal blocks that belong to the task: statistics of batch norms as in the "
         "paper; also their scales and offsets (affine); also depthwise kernels (depthwise).",
+    )
+    flags.DEFINE_bool(
+        "own_head",
+        DEFAULTS.own_head,
+        "Whether a classifier that stands before the last block reads a head of the task's own, a "
+        "1x1 convolution with batch norm and ReLU; otherwise it reads the node's average.",
     )
     flags.DEFINE_enum("complexity", "madds", list(COMPLEXITIES), "Measure of complexity.")
     flags.DEFINE_string(

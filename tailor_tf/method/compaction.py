@@ -34,7 +34,8 @@ def compact(student: Student) -> keras.Model:
         ]
         total = keras.layers.Add(name=keys.path_sum(layer))(paths) if paths[1:] else paths[0]
         nodes[layer] = graph.activate(keys.node(layer))(total)
-    features = graph.read_out(nodes[architecture.depth], architecture.depth, layers)
+    depth, head_channels = architecture.depth, architecture.head_channels
+    features = graph.read_out(nodes[depth], depth, layers, head_channels)
     logits = classifier(student.num_classes)(features)
     model = keras.Model(images, logits, name=f"compact_{graph.name}")
     weights.assign(model, weights.variables(student.model), origin="the student")

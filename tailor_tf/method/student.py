@@ -91,7 +91,7 @@ def initial_logit(path: Path) -> float:
 
 
 def build_teacher(
-    universal: Universal, num_classes: int, *, depth: int | None = None
+    universal: Universal, num_classes: int, *, depth: int | None = None, head_channels: int = 0
 ) -> keras.Model:
     """Builds a trainable copy of a universal network with a new classifier.
 
@@ -99,13 +99,14 @@ def build_teacher(
         universal: the universal network.
         num_classes: number of classes.
         depth: the node that the classifier reads; blocks after it are left out. `L` by default.
+        head_channels: channels of the task's own head, see `BlockGraph.read_out`; 0 for none.
     """
-    teacher = build_network(universal.graph, num_classes, depth=depth)
+    teacher = build_network(universal.graph, num_classes, depth=depth, head_channels=head_channels)
     weights.assign(
         teacher,
         weights.variables(universal.model),
         origin="the universal network",
-        wanted=lambda key: not keys.is_classifier(key),
+        wanted=lambda key: not keys.is_classifier(key) and not keys.is_own_head(key),
     )
     return teacher
 
@@ -145,7 +146,8 @@ def build_student(
         gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
         nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
     depth = architecture.depth
-    features = graph.read_out(nodes[depth], depth, HeadLayers(universal.model))
+    heads = own if architecture.head_channels else HeadLayers(universal.model)
+    features = graph.read_out(nodes[depth], depth, heads, architecture.head_channels)
     outputs = {
         "logits": classifier(num_classes)(features),
         "nodes": [nodes[layer] for layer in architecture.layers],

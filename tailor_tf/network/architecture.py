@@ -93,10 +93,12 @@ class Architecture:
             gates.
         depth: the node that the classifier reads; `L`, after all layers, by default.
         own: the weights of universal blocks that belong to the task, one of `OWN`.
+        head_channels: channels of the task's own head behind node `depth`, see `graph.read_out`; 0
+            for none. Behind node `L`, there is the universal network's head instead.
 
     Raises:
-        TailorError: a path or a depth cannot exist in a network of `num_blocks` blocks, or an
-            unknown `own`.
+        TailorError: a path or a depth cannot exist in a network of `num_blocks` blocks, an unknown
+            `own`, or a head of the task's own behind the last block.
 
     Example:
 
@@ -108,6 +110,7 @@ class Architecture:
     paths: tuple[Path, ...]
     depth: int | None = None
     own: str = STATISTICS
+    head_channels: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "paths", tuple(sorted(set(self.paths), key=_gate_order)))
@@ -119,6 +122,11 @@ class Architecture:
             )
         if self.own not in OWN:
             raise TailorError(f"Unknown own weights {self.own!r}; known are {', '.join(OWN)}.")
+        if self.head_channels and self.depth == self.num_blocks:
+            raise TailorError(
+                f"A head of {self.head_channels} channels behind the last block, {self.depth}, "
+                "which the universal network's head follows; expected 0 channels there."
+            )
         for path in self.paths:
             proxy_ok = 0 <= path.source < path.target <= self.depth
             if not proxy_ok or ((path.universal or path.identity) and path.skip != 1):
@@ -194,6 +202,8 @@ class Architecture:
             further["depth"] = self.depth
         if self.own != STATISTICS:
             further["own"] = self.own
+        if self.head_channels:
+            further["head_channels"] = self.head_channels
         paths = [path.as_list() for path in self.paths]
         return {"num_blocks": self.num_blocks, "paths": paths, **further}
 
@@ -201,4 +211,5 @@ class Architecture:
     def from_dict(cls, data: Mapping[str, Any]) -> "Architecture":
         """The inverse of `as_dict`."""
         paths = tuple(map(Path.from_list, data["paths"]))
-        return cls(data["num_blocks"], paths, data.get("depth"), data.get("own", STATISTICS))
+        further = {name: data[name] for name in ("depth", "own", "head_channels") if name in data}
+        return cls(data["num_blocks"], paths, **further)

@@ -34,6 +34,12 @@ def _proxy_model(graph: BlockGraph, path: Path) -> keras.Model:
     return keras.Model(x, add_path(graph, path, x, NewLayers()))
 
 
+@functools.cache
+def _head_model(graph: BlockGraph, depth: int, head_channels: int) -> keras.Model:
+    x = keras.Input(graph.node_shape(depth))
+    return keras.Model(x, graph.read_out(x, depth, NewLayers(), head_channels))
+
+
 def _path_model(graph: BlockGraph, path: Path) -> keras.Model:
     return (
         _part_model(graph.blocks[path.target - 1]) if path.universal else _proxy_model(graph, path)
@@ -143,6 +149,7 @@ def network_cost(
     latencies: Latencies | None = None,
     *,
     depth: int | None = None,
+    head_channels: int = 0,
 ) -> Cost:
     """Cost of a network of `graph` with a classifier, all weights its own, such as a teacher.
 
@@ -151,12 +158,12 @@ def network_cost(
         num_classes: number of classes.
         latencies: the measured latencies, for "latency_ms".
         depth: the node that the classifier reads; blocks after it are left out. `L` by default.
+        head_channels: channels of the task's own head, see `BlockGraph.read_out`; 0 for none.
     """
     depth = graph.num_blocks if depth is None else depth
-    classifier = graph.num_features(depth) * num_classes
-    parts = [
-        _part_model(part) for part in (graph.stem, *graph.blocks[:depth], *_heads(graph, depth))
-    ]
+    classifier = graph.num_features(depth, head_channels) * num_classes
+    parts = [_part_model(part) for part in (graph.stem, *graph.blocks[:depth])]
+    parts.append(_head_model(graph, depth, head_channels))
     total = sum(parameters(part) for part in parts) + classifier + num_classes
     return Cost(
         multiply_adds=sum(multiply_adds(part) for part in parts) + classifier,
@@ -164,13 +171,8 @@ def network_cost(
         task_parameters=total + sum(statistics(part) for part in parts),
         universal_blocks=depth,
         proxies=0,
-        latency_ms=latencies and latencies.whole(depth),
+        latency_ms=latencies and latencies.whole(depth, head_channels),
     )
-
-
-def _heads(graph: BlockGraph, depth: int) -> tuple[Part, ...]:
-    """The head, if the classifier behind node `depth` has one: an average costs nothing."""
-    return (graph.head,) if depth == graph.num_blocks else ()
 
 
 def baseline_cost(model: keras.Model, num_blocks: int) -> Cost:
@@ -220,19 +222,20 @@ def student_cost(
     latencies: Latencies | None = None,
 ) -> Cost:
     """Cost of a student that runs all paths of `architecture`."""
-    classifier = graph.num_features(architecture.depth) * num_classes
-    heads = [_part_model(part) for part in _heads(graph, architecture.depth)]
+    depth, head_channels = architecture.depth, architecture.head_channels
+    classifier = graph.num_features(depth, head_channels) * num_classes
+    head = _head_model(graph, depth, head_channels)
     stem = _part_model(graph.stem)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]
     task = classifier + num_classes + len(architecture.paths)
     task += sum(_task_weights(part, architecture.own) for part in (stem, *blocks, *proxies))
-    task += sum(_task_weights(part, STATISTICS) for part in heads)
+    task += _task_weights(head, STATISTICS)
     return Cost(
-        multiply_adds=sum(multiply_adds(part) for part in (stem, *heads))
+        multiply_adds=sum(multiply_adds(part) for part in (stem, head))
         + sum(path_multiply_adds(graph, path) for path in architecture.paths)
         + classifier,
-        parameters=sum(parameters(part) for part in (stem, *blocks, *proxies, *heads))
+        parameters=sum(parameters(part) for part in (stem, *blocks, *proxies, head))
         + len(architecture.paths)
         + classifier
         + num_classes,

@@ -11,6 +11,7 @@ from tailor_tf.network.architecture import STATISTICS, Architecture, Path
 from tailor_tf.network.factories import NewLayers
 
 Shape = tuple[int, int, int]  # height, width, channels
+OWN_HEAD_FACTOR = 2  # channels of a head of the task's own for each channel that it reads
 
 
 class Normalisation(NamedTuple):
@@ -111,26 +112,38 @@ class BlockGraph:
             return keras.layers.ReLU(name=name)
         return keras.layers.Activation(self.activation, name=name)
 
-    def read_out(self, x: Any, depth: int, layers: NewLayers) -> Any:
+    def read_out(self, x: Any, depth: int, layers: NewLayers, head_channels: int = 0) -> Any:
         """Adds the features that a classifier reads to a functional model.
+
+        The universal network's head reads the last node. A node before it is averaged over its
+        positions, after the layers of a head of the task's own if there is one: a 1x1 convolution,
+        batch norm and ReLU.
 
         Args:
             x: the node `x_depth`, `[batch, height, width, channels]`.
-            depth: number of the node. The head reads the last one; a node before it is averaged
-                over its positions.
+            depth: number of the node.
             layers: factory of layers.
+            head_channels: channels of the head of the task's own; 0 for none.
 
         Returns:
             Features `[batch, channels]`.
         """
         if depth == self.num_blocks:
             return self.head(x, layers)
+        if head_channels:
+            conv, norm = f"{keys.EXIT}_conv", f"{keys.EXIT}_bn"
+            x = blocks.conv_bn(x, head_channels, 1, 1, conv_name=conv, bn_name=norm, layers=layers)
         return keras.layers.GlobalAveragePooling2D(name=keys.EXIT)(x)
 
-    def num_features(self, depth: int) -> int:
+    def own_head_channels(self, depth: int) -> int:
+        """Channels of a head of the task's own behind node `depth`; 0 behind the last one."""
+        last = depth == self.num_blocks
+        return 0 if last else OWN_HEAD_FACTOR * self.node_shape(depth)[-1]
+
+    def num_features(self, depth: int, head_channels: int = 0) -> int:
         """Number of features that a classifier reads behind node `depth`."""
         last = depth == self.num_blocks
-        return self.head.output_shape[-1] if last else self.node_shape(depth)[-1]
+        return self.head.output_shape[-1] if last else head_channels or self.node_shape(depth)[-1]
 
     def node_shape(self, node: int) -> Shape:
         """Height, width and channels of `x_node`; node 0 is the stem's output."""
@@ -170,6 +183,7 @@ def build_network(
     *,
     layers: NewLayers | None = None,
     depth: int | None = None,
+    head_channels: int = 0,
 ) -> keras.Model:
     """Builds the network itself: the source network, a universal network or a teacher.
 
@@ -178,6 +192,7 @@ def build_network(
         num_classes: number of classes.
         layers: factory of layers; new trainable ones by default.
         depth: the node that the classifier reads; blocks after it are left out. `L` by default.
+        head_channels: channels of the task's own head, see `BlockGraph.read_out`; 0 for none.
 
     Returns:
         A functional model from images `[batch, height, width, 3]` to a dictionary of `"logits"`
@@ -192,7 +207,7 @@ def build_network(
     for layer, block in enumerate(graph.blocks[:depth], start=1):
         x = graph.activate(keys.node(layer))(block(x, layers))
         nodes.append(x)
-    logits = classifier(num_classes)(graph.read_out(x, depth, layers))
+    logits = classifier(num_classes)(graph.read_out(x, depth, layers, head_channels))
     return keras.Model(images, {"logits": logits, "nodes": nodes}, name=graph.name)
 
 
@@ -234,6 +249,7 @@ def full_architecture(
     identities: bool = False,
     own: str = STATISTICS,
     depth: int | None = None,
+    own_head: bool = False,
 ) -> Architecture:
     """What a student with all paths consists of.
 
@@ -245,6 +261,7 @@ def full_architecture(
             nothing, not as a random convolution. Not in the paper.
         own: the weights of universal blocks that belong to the task, one of `architecture.OWN`.
         depth: number of layers, behind which the classifier stands; all by default.
+        own_head: whether a head of the task's own stands behind a layer before the last one.
 
     Raises:
         TailorError: `max_skip` is below one, an unknown `own`, or a depth that the network does not
@@ -253,6 +270,9 @@ def full_architecture(
     every = Architecture.full(graph.num_blocks, max_skip)
     within = tuple(path for path in every.paths if depth is None or path.target <= depth)
     full = Architecture(graph.num_blocks, within, depth, own)
+    if own_head:
+        channels = graph.own_head_channels(full.depth)
+        full = dataclasses.replace(full, head_channels=channels)
     if not identities:
         return full
     same = [

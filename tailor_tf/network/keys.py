@@ -13,7 +13,7 @@ from collections.abc import Container
 
 STEM = "stem"
 HEAD = "head"
-EXIT = "exit"  # the features of a classifier that reads a node before the last
+EXIT = "exit"  # the features of a classifier that reads a node before the last, and their layers
 CLASSIFIER = "classifier"
 
 _STATISTICS = ("moving_mean", "moving_variance")
@@ -31,7 +31,7 @@ class Owner(enum.Enum):
     STATISTIC = "statistic"  # of a universal batch norm, re-estimated on the task
     PROXY = "proxy"
     GATE = "gate"
-    HEAD = "head"  # batch norms after the last layer, and the classifier
+    HEAD = "head"  # batch norms after the last layer, a head of the task's own, the classifier
 
 
 def block(layer: int) -> str:
@@ -44,9 +44,9 @@ def proxy(layer: int, source: int) -> str:
     return f"{block(layer)}_proxy{source}"
 
 
-def exit_behind(node: int) -> str:
-    """Name of the classifier that reads node `node`, before the last one, where it is a piece."""
-    return f"{EXIT}{node}"
+def exit_behind(node: int, head_channels: int = 0) -> str:
+    """Name of the piece behind node `node`, before the last one: own head and classifier."""
+    return f"{EXIT}{node}_{head_channels}" if head_channels else f"{EXIT}{node}"
 
 
 def identity(layer: int) -> str:
@@ -105,7 +105,7 @@ def split_proxy(layer: str) -> tuple[int, str] | None:
 def owner(key: str) -> Owner:
     """Owner of a student's weight."""
     number, layer, variable = split(key)
-    if number == 0 and (layer == CLASSIFIER or _is_head_norm(layer, variable)):
+    if number == 0 and (layer == CLASSIFIER or is_own_head(key) or _is_head_norm(layer, variable)):
         return Owner.HEAD
     if number and split_proxy(layer):
         return Owner.PROXY
@@ -129,8 +129,13 @@ def is_gate(key: str) -> bool:
 
 
 def is_head(key: str) -> bool:
-    """Whether a weight is a batch norm's of the head, or the classifier's."""
+    """Whether a weight is the classifier's, an own head's, or a batch norm's of the head."""
     return owner(key) is Owner.HEAD
+
+
+def is_own_head(key: str) -> bool:
+    """Whether a weight belongs to a head of the task's own, behind a node before the last."""
+    return key.startswith(f"{EXIT}_")
 
 
 def is_statistic(key: str) -> bool:

@@ -42,17 +42,23 @@ class Latencies:
         """Milliseconds of stem and blocks inside the universal network."""
         return self.network - self.call - self.scale * self.pieces[keys.HEAD]
 
-    def whole(self, depth: int) -> float:
-        """Milliseconds of the universal network, with the classifier behind node `depth`."""
+    def whole(self, depth: int, head_channels: int = 0) -> float:
+        """Milliseconds of the universal network, with the classifier behind node `depth`.
+
+        Args:
+            depth: number of the node.
+            head_channels: channels of the task's own head there; 0 for none.
+        """
         if depth == self.num_blocks:
             return self.network
         left_out = [*map(keys.block, range(depth + 1, self.num_blocks + 1)), keys.HEAD]
-        changed = self._total(left_out) - self._total([self._end(depth)])
+        changed = self._total(left_out) - self._total([self._end(depth, head_channels)])
         return self.network - self.scale * changed
 
-    def _end(self, depth: int) -> str:
+    def _end(self, depth: int, head_channels: int) -> str:
         """Name of what follows node `depth` in a network that ends there."""
-        return keys.HEAD if depth == self.num_blocks else keys.exit_behind(depth)
+        last = depth == self.num_blocks
+        return keys.HEAD if last else keys.exit_behind(depth, head_channels)
 
     def path(self, path: Path) -> float:
         """Milliseconds of a path into a layer; for a proxy with its addition to the other paths."""
@@ -64,7 +70,7 @@ class Latencies:
     def student(self, architecture: Architecture) -> float:
         """Predicted milliseconds of a compacted student."""
         weighted = [path for path in architecture.paths if not path.identity]
-        end = self._end(architecture.depth)
+        end = self._end(architecture.depth, architecture.head_channels)
         pieces = [keys.STEM, end, *(path.name for path in weighted)]
         for layer in architecture.layers:
             proxies = sum(path in weighted for path in architecture.into(layer))

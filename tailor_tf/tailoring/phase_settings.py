@@ -56,8 +56,8 @@ class PhaseSettings:
         }
 
     def _probe(self) -> dict[str, Any]:
-        student = self.settings.student.as_dict()
-        return {**self._common(), "student": student, "own": self.settings.own}
+        own = {"own": self.settings.own, "own_head": self.settings.own_head}
+        return {**self._common(), **own, "student": self.settings.student.as_dict()}
 
     def _truncated(self) -> dict[str, Any]:
         return {**self._common(), "teacher": self.settings.teacher.as_dict()}
@@ -66,7 +66,8 @@ class PhaseSettings:
         depth = self.settings.depth
         if depth == ALL:  # the only one in earlier versions
             return self._truncated()
-        probe = self._probe() if depth == AUTO else {}  # the depth follows from the probes
+        # An automatic depth follows from the probes.
+        probe = self._probe() if depth == AUTO else {"own_head": self.settings.own_head}
         return {**self._truncated(), **probe, "depth": depth}
 
     def _baseline(self) -> dict[str, Any]:

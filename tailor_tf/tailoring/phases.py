@@ -70,7 +70,8 @@ class Phases:
         Its classifier stands behind the last layer of the student.
         """
         if names.TEACHER not in self._made:
-            model = self._fine_tuned(names.TEACHER, self.costs.full.depth)
+            full = self.costs.full
+            model = self._fine_tuned(names.TEACHER, full.depth, full.head_channels)
             model.trainable = False
             self._made[names.TEACHER] = model
         return self._made[names.TEACHER]
@@ -97,17 +98,19 @@ class Phases:
             self.costs.student(blocks),
         )
 
-    def _fine_tuned(self, phase: Phase, depth: int) -> keras.Model:
+    def _fine_tuned(self, phase: Phase, depth: int, head_channels: int = 0) -> keras.Model:
         """The universal network, cut off behind block `depth`, with all its weights fine-tuned."""
         recipe = self.settings.teacher
         keras.utils.set_random_seed(self.settings.seed)
-        model = students.build_teacher(self.universal, self._num_classes, depth=depth)
+        model = students.build_teacher(
+            self.universal, self._num_classes, depth=depth, head_channels=head_channels
+        )
         self.trainer.train(
             phase,
             Classification(model, recipe.label_smoothing),
             recipe,
             self.depends_on.of(phase),
-            self.costs.network(depth),
+            self.costs.network(depth, head_channels),
         )
         return model
 

@@ -56,13 +56,20 @@ class RunCosts:
             )
         return tuple(found)
 
-    def network(self, depth: int | None = None) -> Cost:
+    def network(self, depth: int | None = None, head_channels: int = 0) -> Cost:
         """Cost of the universal network with the task's classifier, that is, of the teacher.
 
         Args:
             depth: the number of blocks to keep, the classifier behind them; all by default.
+            head_channels: channels of the task's own head; 0 for none.
         """
-        return costs.network_cost(self.graph, self.num_classes, self.latencies, depth=depth)
+        return costs.network_cost(
+            self.graph,
+            self.num_classes,
+            self.latencies,
+            depth=depth,
+            head_channels=head_channels,
+        )
 
     def largest_depth(self) -> int:
         """The largest number of blocks that a truncated network can keep within the budget.

@@ -50,6 +50,8 @@ class Settings:
             see `graph.full_architecture`; False for a proxy there, as in the paper.
         own: the weights of universal blocks that belong to the task, one of `architecture.OWN`;
             "statistics" as in the paper.
+        own_head: whether a classifier before the last block reads a head of the task's own, see
+            `graph.read_out`.
         complexity: the count that complexity means in E[C], one of `cost.COUNTS`.
         complexity_weight: `gamma1` of eq. 12 while the student is trained; in fine-tuning it is 0.
             `None` adjusts it until E[C] reaches the budget of `complexity`, see
@@ -88,6 +90,7 @@ class Settings:
     depth: int | str = AUTO
     identities: bool = True
     own: str = DEPTHWISE
+    own_head: bool = True
     complexity: str = "multiply_adds"
     complexity_weight: float | None = COMPLEXITY_WEIGHT
     teacher_weight: float = 0.2
@@ -151,7 +154,12 @@ class Settings:
             TailorError: a depth that the network does not have.
         """
         return full_architecture(
-            graph, max_skip=self.max_skip, identities=self.identities, own=self.own, depth=depth
+            graph,
+            max_skip=self.max_skip,
+            identities=self.identities,
+            own=self.own,
+            depth=depth,
+            own_head=self.own_head,
         )
 
     def levels(self, num_blocks: int) -> tuple[Level, ...]:

@@ -1,4 +1,4 @@
-"""Shared artifacts of tasks with own small weights, identities, and ends before the last block."""
+"""Shared artifacts of tasks with own weights and heads, identities, and early ends."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ from tests import builders
 from tests.export.shared_tasks import assert_same_logits, own_logits, pixels, subject
 
 SIDE = 16
-# Own weights, depth, and whether the second block is removed for its identity.
+# Own weights, depth, own head, and whether the second block is removed for its identity.
 TASKS = {
-    "ants": ("depthwise", 5, False),
-    "bees": ("affine", 3, True),
-    "cows": ("depthwise", 3, True),
+    "ants": ("depthwise", 5, False, False),
+    "bees": ("affine", 3, False, True),
+    "cows": ("depthwise", 3, True, True),
 }
 
 
@@ -32,9 +32,10 @@ TASKS = {
 def tasks():
     universal = builders.depthwise_universal(np.random.default_rng(0))
     found = {}
-    for seed, (name, (own, depth, shorter)) in enumerate(TASKS.items()):
+    for seed, (name, (own, depth, own_head, shorter)) in enumerate(TASKS.items()):
         rng = np.random.default_rng(seed)
-        full = full_architecture(universal.graph, max_skip=1, identities=True, own=own, depth=depth)
+        options = {"own": own, "depth": depth, "own_head": own_head}
+        full = full_architecture(universal.graph, max_skip=1, identities=True, **options)
         kept = full.without(full.into(2)[:1]) if shorter else full
         student = builders.random_student(universal, kept, rng, 4)
         preprocessing = Preprocessing(SIDE, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0)

@@ -1,4 +1,4 @@
-"""Students with identities, with own small weights, and with an end before the last block."""
+"""Students with identities, with own small weights and heads, and with early ends."""
 
 import keras
 import numpy as np
@@ -10,9 +10,10 @@ from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
 from tailor_tf.method.student import build_student, build_teacher
 from tailor_tf.method.task_pack import TailoredTask, load_task_pack, save_task_pack
-from tailor_tf.network import costs, counting, weights
+from tailor_tf.network import costs, counting, keys, weights
 from tailor_tf.network.architecture import OWN, Architecture, Path
 from tailor_tf.network.graph import full_architecture
+from tailor_tf.network.layers import BN_EPSILON
 from tests import builders
 
 CLASSES = 5
@@ -71,10 +72,11 @@ def test_training_leaves_universal_kernels_alone(universal, rng, own):
 
 
 @pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize("depth", [3, 5])
+@pytest.mark.parametrize(("depth", "own_head"), [(3, False), (3, True), (5, True)])
 @pytest.mark.parametrize("identities", [False, True])
-def test_compact_and_folded_networks_and_counts(universal, rng, own, depth, identities):
+def test_compact_and_folded_networks_and_counts(universal, rng, own, depth, own_head, identities):
     options = {"own": own, "depth": depth, "identities": identities, "max_skip": 2}
+    options["own_head"] = own_head
     student = student_of(universal, rng, **options)
     x = builders.images(universal.graph, rng)
     expected = student.model(x, training=False)["logits"].numpy()
@@ -125,7 +127,7 @@ def test_identities_are_where_shapes_agree(universal):
 
 @pytest.mark.parametrize("own", OWN)
 def test_packs_hold_own_weights(universal, rng, tmp_path, own):
-    student = student_of(universal, rng, own=own, depth=3, identities=True)
+    student = student_of(universal, rng, own=own, depth=3, own_head=True, identities=True)
     preprocessing = Preprocessing(16, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0)
     info = TaskInfo("bees", tuple("abcde"), preprocessing)
     save_task_pack(tmp_path / "pack.safetensors", TailoredTask(info, student))
@@ -150,6 +152,33 @@ def test_a_teacher_that_ends_early_is_the_first_part_of_the_whole_one(universal,
     assert cost.universal_blocks == 3
 
 
+def test_a_head_of_the_tasks_own(universal, rng):
+    """The features are the mean of ReLU(batch norm(1x1 convolution)), in NumPy."""
+    channels = universal.graph.own_head_channels(3)
+    assert channels == 2 * universal.graph.node_shape(3)[-1]
+    student = student_of(universal, rng, depth=3, own_head=True)
+    assert student.architecture.head_channels == channels
+    output = student.model(builders.images(universal.graph, rng), training=False)
+    own = {k: np.float64(v) for k, v in student.task_weights().items()}
+    convolved = np.float64(output["nodes"][-1]) @ own["exit_conv/kernel"][0, 0]
+    normal = (convolved - own["exit_bn/moving_mean"]) / np.sqrt(
+        own["exit_bn/moving_variance"] + BN_EPSILON
+    )
+    features = np.maximum(normal * own["exit_bn/gamma"] + own["exit_bn/beta"], 0).mean((1, 2))
+    expected = features @ own["classifier/kernel"] + own["classifier/bias"]
+    np.testing.assert_allclose(output["logits"], expected, rtol=1e-3, atol=1e-4)
+    assert "exit_conv/kernel" in {v.path for v in student.model.trainable_variables}
+    teacher = build_teacher(universal, CLASSES, depth=3, head_channels=channels)
+    heads = {k: v.shape for k, v in weights.variables(teacher).items() if keys.is_head(k)}
+    assert heads == {k: v.shape for k, v in own.items() if keys.is_head(k)}
+
+
+def test_no_head_of_the_tasks_own_behind_the_last_block(universal):
+    assert full_architecture(universal.graph, own_head=True).head_channels == 0
+    with pytest.raises(ValueError, match=r"8 channels behind the last block, 5, .*expected 0"):
+        Architecture(5, (Path.block(5),), head_channels=8)
+
+
 @pytest.mark.parametrize("depth", [0, 6])
 def test_a_depth_that_the_network_does_not_have(universal, depth):
     with pytest.raises(ValueError, match=f"cannot read node {depth} of a network of 5 blocks"):
@@ -159,7 +188,8 @@ def test_a_depth_that_the_network_does_not_have(universal, depth):
 def test_architectures_of_earlier_versions_are_read(universal):
     old = {"num_blocks": 2, "paths": [[1, 0, True], [2, 0, False]]}
     read = Architecture.from_dict(old)
-    assert (read.depth, read.own) == (2, "statistics")
+    assert (read.depth, read.own, read.head_channels) == (2, "statistics", 0)
     assert read.as_dict() == old, "and written as before"
-    new = full_architecture(universal.graph, identities=True, own="affine", depth=3)
+    options = {"identities": True, "own": "affine", "depth": 3, "own_head": True}
+    new = full_architecture(universal.graph, **options)
     assert Architecture.from_dict(new.as_dict()) == new

@@ -38,6 +38,7 @@ FIELDS = {
     "depth": (2, FROM_TEACHER),
     "identities": (False, FROM_STUDENT),
     "own": ("affine", FROM_TEACHER),
+    "own_head": (False, FROM_TEACHER),
     "complexity": ("parameters", FROM_STUDENT),
     "complexity_weight": (0.7, FROM_STUDENT),
     "teacher_weight": (7.0, FROM_STUDENT),
@@ -84,6 +85,7 @@ def test_runs_of_earlier_versions_were_the_papers(small, task):
         "logit_errors": "squared",
         "identities": False,
         "own": "statistics",
+        "own_head": False,
         "depth": "all",
         "ranking": "gates",
     }
