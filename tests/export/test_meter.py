@@ -189,7 +189,7 @@ class TestCache:
         """So that nothing is measured again after an update."""
         facts = {
             "classes": 5,
-            "pieces": "exit",
+            "pieces": "own heads",
             "graph": ["small", {"name": "small"}, [8, 8, 3]],
             "measured_on": dict(make().measured_on),
             "paths": [
