@@ -1,17 +1,16 @@
 """The depth of a run's networks: which one is chosen, and runs that end there."""
 
 import dataclasses
-import json
 
 import pytest
 
-from tailor_tf import Recipe, Run, Settings, load_task
+from tailor_tf import Run
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.records.same_settings import SettingsChangedError
 from tailor_tf.tailoring.depth_search import shortest_within
+from tests.tailoring.quick import SETTINGS, record
 
-QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
-SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, tolerance=100)
+AUTOMATIC = dataclasses.replace(SETTINGS, prune_blocks=None, depth="auto")
 
 # Accuracy by depth; 400 images have a standard error of about 0.015 near 0.9.
 RISING = {16: 0.90, 15: 0.89, 11: 0.86, 8: 0.70, 5: 0.60}
@@ -42,31 +41,22 @@ def test_the_shortest_network_near_the_best_one(accuracies, tolerance, chosen, t
     assert asked == tried
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_task("digits", image_size=16)
-
-
-def record(workdir, name):
-    return json.loads((workdir / "records" / f"{name}.json").read_text())
-
-
 def test_teacher_and_student_end_where_short_trainings_say(tiny, digits, tmp_path):
     """With a tolerance of 100 points, all depths are tried and the smallest one is taken."""
-    run = Run(tiny, digits, tmp_path, SETTINGS)
+    run = Run(tiny, digits, tmp_path, AUTOMATIC)
     run.check()
     run.run("student")
     ends = tiny.graph.stage_ends
     assert {f"probe_{depth}" for depth in ends} <= {p.stem for p in tmp_path.glob("records/*")}
     student = Architecture.from_dict(record(tmp_path, "student")["architecture"])
     assert student.depth == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
-    again = Run(tiny, digits, tmp_path, SETTINGS)
+    again = Run(tiny, digits, tmp_path, AUTOMATIC)
     again.check()
     assert again.prepare().costs.full == student, "known from the records"
 
 
 def test_a_given_depth_needs_no_short_trainings(tiny, digits, tmp_path):
-    settings = dataclasses.replace(SETTINGS, depth=5)
+    settings = dataclasses.replace(AUTOMATIC, depth=5)
     Run(tiny, digits, tmp_path, settings).run("teacher")
     assert not list(tmp_path.glob("records/probe*"))
     assert record(tmp_path, "teacher")["cost"]["universal_blocks"] == 5
@@ -76,11 +66,11 @@ def test_a_given_depth_needs_no_short_trainings(tiny, digits, tmp_path):
 
 def test_truncated_networks(tiny, digits, tmp_path):
     for depth in (5, 8):
-        settings = dataclasses.replace(SETTINGS, depth=depth)
+        settings = dataclasses.replace(AUTOMATIC, depth=depth)
         Run(tiny, digits, tmp_path, settings).baseline("truncate")
     costs_of = {n: record(tmp_path, f"truncate_{n}")["cost"]["multiply_adds"] for n in (5, 8)}
     budget = {"multiply_adds": costs_of[8] + 1}
-    settings = dataclasses.replace(SETTINGS, budget=budget, tolerance=None)
+    settings = dataclasses.replace(AUTOMATIC, budget=budget, tolerance=None)
     run = Run(tiny, digits, tmp_path, settings)
     assert run.baseline_phase("truncate").name == "truncate_8", "the largest within the budget"
     assert costs_of[5] < costs_of[8] < record(tmp_path, "run")["universal"]["multiply_adds"]

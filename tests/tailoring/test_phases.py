@@ -172,7 +172,7 @@ def test_networks_that_end_early_are_fine_tuned_as_the_teacher_is(make):
 
 
 def test_a_probe_is_a_student_without_proxies_for_a_few_epochs(make):
-    phases = make(Settings(own="affine"))
+    phases = make(Settings(own="affine", own_head=False))
     phases.probe(3)
     asked = phases.trainer.asked[names.probe(3)]
     recipe = phases.settings.student
@@ -182,9 +182,18 @@ def test_a_probe_is_a_student_without_proxies_for_a_few_epochs(make):
     assert len(model.output["nodes"]) == 3
     assert not [layer.name for layer in model.layers if "proxy" in layer.name]
     trained = {variable.path.split("/")[-1] for variable in model.trainable_variables}
-    # Gates of one path each, batch norms, and kernels of own head and classifier.
-    assert trained == {"gamma", "beta", "logits", "kernel", "bias"}
-    assert asked.cost.universal_blocks == 3
+    assert trained == {"gamma", "beta", "logits", "kernel", "bias"}  # the last two: classifier
+    assert asked.cost.multiply_adds < phases.costs.network().multiply_adds
+
+
+def test_a_probe_and_a_teacher_that_end_early_have_a_head_of_their_own(make):
+    phases = make()
+    shallow = dataclasses.replace(phases, costs=phases.costs.at(3))
+    shallow.probe(3)
+    probed = shallow.trainer.asked[names.probe(3)].objective.model
+    for model in (probed, shallow.teacher()):
+        channels = phases.universal.graph.own_head_channels(3)
+        assert model.get_layer("exit_conv").kernel.shape[-1] == channels
 
 
 def test_a_teacher_is_as_deep_as_its_student(make):

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 import shutil
 from types import MappingProxyType
 
@@ -10,17 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tailor_tf import (
-    Recipe,
-    Run,
-    Settings,
-    Universal,
-    backbones,
-    compact,
-    load_task,
-    load_task_pack,
-    tailor,
-)
+from tailor_tf import Run, Universal, backbones, compact, load_task_pack, tailor
 from tailor_tf.data.batches import evaluation_batches
 from tailor_tf.method.levels import BLOCKS_TRIED
 from tailor_tf.network import costs, counting, weights
@@ -30,14 +19,7 @@ from tailor_tf.network.latencies import Latencies
 from tailor_tf.records.same_settings import SettingsChangedError
 from tailor_tf.training import loop
 from tests.builders import randomise
-
-QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
-SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_task("digits", image_size=16)
+from tests.tailoring.quick import QUICK, SETTINGS, record
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +39,6 @@ def finished(universal, digits, tmp_path_factory):
     result = tailor(universal, digits, workdir, SETTINGS)
     assert weights.fingerprint(universal.model) == before, "the universal network was changed"
     return workdir, result
-
-
-def record(workdir, name):
-    return json.loads((workdir / "records" / f"{name}.json").read_text())
 
 
 def test_every_phase_leaves_its_files(finished):
