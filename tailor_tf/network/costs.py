@@ -161,9 +161,9 @@ def network_cost(
         head_channels: channels of the task's own head, see `BlockGraph.read_out`; 0 for none.
     """
     depth = graph.num_blocks if depth is None else depth
-    classifier = graph.num_features(depth, head_channels) * num_classes
-    parts = [_part_model(part) for part in (graph.stem, *graph.blocks[:depth])]
-    parts.append(_head_model(graph, depth, head_channels))
+    head = _head_model(graph, depth, head_channels)
+    classifier = head.output.shape[-1] * num_classes
+    parts = [*map(_part_model, (graph.stem, *graph.blocks[:depth])), head]
     total = sum(parameters(part) for part in parts) + classifier + num_classes
     return Cost(
         multiply_adds=sum(multiply_adds(part) for part in parts) + classifier,
@@ -222,9 +222,8 @@ def student_cost(
     latencies: Latencies | None = None,
 ) -> Cost:
     """Cost of a student that runs all paths of `architecture`."""
-    depth, head_channels = architecture.depth, architecture.head_channels
-    classifier = graph.num_features(depth, head_channels) * num_classes
-    head = _head_model(graph, depth, head_channels)
+    head = _head_model(graph, architecture.depth, architecture.head_channels)
+    classifier = head.output.shape[-1] * num_classes
     stem = _part_model(graph.stem)
     blocks = [_path_model(graph, path) for path in architecture.paths if path.universal]
     proxies = [_path_model(graph, path) for path in architecture.proxies]

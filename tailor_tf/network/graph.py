@@ -140,11 +140,6 @@ class BlockGraph:
         last = depth == self.num_blocks
         return 0 if last else OWN_HEAD_FACTOR * self.node_shape(depth)[-1]
 
-    def num_features(self, depth: int, head_channels: int = 0) -> int:
-        """Number of features that a classifier reads behind node `depth`."""
-        last = depth == self.num_blocks
-        return self.head.output_shape[-1] if last else head_channels or self.node_shape(depth)[-1]
-
     def node_shape(self, node: int) -> Shape:
         """Height, width and channels of `x_node`; node 0 is the stem's output."""
         return self.blocks[node - 1].output_shape if node else self.stem.output_shape

@@ -1,9 +1,9 @@
 """Names of layers and weights, and owners of weights; no other module makes or reads such names.
 
 A weight's key is `layer/variable`, such as `block3_conv1/kernel`. The name of a layer begins with
-its part of the network: `stem_`, `block3_` or `head_`; only the classifier has a name without a
-part. A student adds to layer 3 the proxies `block3_proxy1_...`, the gates `block3_gate` and the
-node `block3_output`.
+its part of the network: `stem_`, `block3_` or `head_`, or `exit_` for a head of the task's own;
+only the classifier has a name without a part. A student adds to layer 3 the proxies
+`block3_proxy1_...`, the gates `block3_gate` and the node `block3_output`.
 """
 
 import enum

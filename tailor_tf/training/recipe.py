@@ -8,6 +8,7 @@ import keras
 
 from tailor_tf.support.errors import TailorError
 
+SCHEDULES = ("step", "cosine")
 OPTIMIZERS = ("sgd", "adam")
 ADAM_SQUARES = 0.99  # decay of the mean of squared gradients: trainings have few hundred steps
 
@@ -50,11 +51,10 @@ class Recipe:
     label_smoothing: float = 0.0
 
     def __post_init__(self):
-        if self.schedule not in ("step", "cosine"):
-            raise TailorError(f"Unknown schedule {self.schedule!r}; known are step, cosine.")
-        if self.optimizer not in OPTIMIZERS:
-            known = ", ".join(OPTIMIZERS)
-            raise TailorError(f"Unknown optimizer {self.optimizer!r}; known are {known}.")
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            received = getattr(self, name)
+            if received not in known:
+                raise TailorError(f"Unknown {name} {received!r}; known are {', '.join(known)}.")
         for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
             if getattr(self, name) <= 0:
                 raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")

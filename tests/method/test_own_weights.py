@@ -100,7 +100,7 @@ def test_the_penalty_can_count_weights_of_the_task(universal, own):
         return costs.student_cost(graph, full.with_paths(paths), CLASSES).task_parameters
 
     whole = count(*(p for p in full.paths if p.universal)) - graph.num_blocks  # without gates
-    stem = count() - graph.num_features(graph.num_blocks) * CLASSES - CLASSES
+    stem = count() - graph.head.output_shape[-1] * CLASSES - CLASSES
     for path in full.paths:
         assert shares[path] == pytest.approx((count(path) - count()) / (whole - count() + stem))
 
