@@ -29,6 +29,7 @@ _AS_GIVEN = (
     "own_head",
     "estimator",
     "proxy_threshold",
+    "test_levels",
     "seed",
 )
 
@@ -141,6 +142,12 @@ def _define_target() -> None:
         None,
         "Largest loss of validation accuracy against the teacher, percentage points; "
         f"{DEFAULTS.tolerance} by default, no limit if only a budget is given.",
+    )
+    flags.DEFINE_bool(
+        "test_levels",
+        DEFAULTS.test_levels,
+        "Whether to measure all levels that were trained to the end on test images, after the "
+        "choice; otherwise only the chosen one.",
     )
     for count in cost.COUNTS.values():
         limit = f"Largest number of {count.words} of the network, such as 20e6."

@@ -142,12 +142,12 @@ def _phase_row(outcome: Outcome, name: str, record: PhaseRecord) -> list[str]:
 
 def level_rows(outcome: Outcome) -> list[list[str]]:
     """The levels tried, one a row, under their header."""
-    header = ["level", "validation (%)", *_cost_names(outcome)]
+    header = ["level", *(f"{split} (%)" for split in _SPLITS), *_cost_names(outcome)]
     header += ["universal blocks kept", "proxies", ""]
     rows = [
         [
             level.name,
-            percent(record, "validation"),
+            *(percent(record, split) for split in _SPLITS),
             *_cost_cells(outcome, record.cost),
             kept(outcome, record),
             str(record.cost.proxies),

@@ -271,6 +271,8 @@ class Run:
         selected = self.search.select()
         plan = self.search.plan(selected.chosen)
         self._measure_on_test(plan)
+        if self.settings.test_levels:
+            self._measure_levels_on_test(selected)
         chosen = names.finetuned(plan.level)
         self._trainer.add_examples(chosen, lambda: phases.finetuned(plan).model)
         tailored = TailoredTask(self.task.info, phases.finetuned(plan))
@@ -315,6 +317,15 @@ class Run:
         }
         for phase, model in models.items():
             self._trainer.add_test_results(phase, model)
+
+    def _measure_levels_on_test(self, selected: Selection) -> None:
+        """Adds results on test images to the levels that were tried and not given up."""
+        for level in selected.tried:
+            phase, plan = names.finetuned(level), self.search.plan(level)
+            if not self.records.read_phase(phase).stopped:
+                self._trainer.add_test_results(
+                    phase, lambda plan=plan: self.prepare().finetuned(plan).model
+                )
 
     def _record_selection(self, selected: Selection, tailored: TailoredTask) -> None:
         latency = None

@@ -75,6 +75,8 @@ class Settings:
             `None` for the most accurate network within `budget`.
         budget: largest allowed counts of the tailored network, by attribute of `cost.Cost`:
             "multiply_adds", "parameters", "task_parameters", "latency_ms".
+        test_levels: whether all levels that were trained to the end are measured on test images,
+            not only the chosen one; after the choice, which test images have no part in.
         seed: seed of the initial weights, the order of the images and their augmentation.
 
     Raises:
@@ -103,6 +105,7 @@ class Settings:
     proxy_threshold: float = pruning.PROXY_THRESHOLD
     tolerance: float | None = 0.5
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    test_levels: bool = False
     seed: int = 0
 
     def __post_init__(self):

@@ -68,8 +68,8 @@ def test_without_a_tolerance_the_budget_is_the_goal(made):
 def test_levels_that_were_tried(made):
     text = tables.table(made.outcome())
     # 600_000 - 10_000 multiply-adds a block; the chosen one is more accurate and leaner than 1
-    assert row(text, "3")[1] == "90.00" and row(text, "3")[4] == "0.570"
-    assert row(text, "2")[1] == "96.75" and row(text, "2")[-1] == "chosen"
+    assert row(text, "3")[1:3] == ["90.00", "-"] and row(text, "3")[5] == "0.570"
+    assert row(text, "2")[1:3] == ["96.75", "96.25"] and row(text, "2")[-1] == "chosen"
     assert row(text, "1")[1] == "92.00" and row(text, "1")[-1] == "dominated by 2"
 
 

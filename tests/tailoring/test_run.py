@@ -275,6 +275,20 @@ class TestSearch:
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
+    def test_levels_that_are_not_chosen_are_measured_on_test_images_if_asked_for(
+        self, universal, digits, workdir
+    ):
+        asked = dataclasses.replace(SETTINGS, prune_blocks=(9, 6), tolerance=-100)
+        before = tailor(universal, digits, workdir, asked)
+        tested = ["test" in record(workdir, f"finetuned_{n}")["accuracy"] for n in (9, 6)]
+        assert sorted(tested) == [False, True]
+        after = tailor(universal, digits, workdir, dataclasses.replace(asked, test_levels=True))
+        for level in (9, 6):
+            found = record(workdir, f"finetuned_{level}")
+            hits = sum(n for true, taken, n in found["confusion"]["test"] if true == taken)
+            assert found["accuracy"]["test"] == pytest.approx(hits / len(digits.test))
+        assert after.tailored.student.architecture == before.tailored.student.architecture
+
     def test_budgets_are_kept(self, universal, digits, workdir):
         student, full = record(workdir, "student")["cost"], Architecture.full(12, 3)
         budget = {}
