@@ -24,6 +24,7 @@ _RECIPE_HELP = {
     "momentum": "momentum of SGD; of Adam, decay of the mean of gradients",
     "weight_decay": "this times the weight is added to its gradient, except for gate logits",
     "label_smoothing": "probability that is spread evenly over all classes",
+    "clip_norm": "largest norm of all gradients together, 0 for no limit",
 }
 _DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
 

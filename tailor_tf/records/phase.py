@@ -108,9 +108,9 @@ def stage_index(stage: str) -> int:
 
 
 def kinds_from(stage: str) -> tuple[str, ...]:
-    """Kinds of the phases of a stage and of all stages after it.
+    """Kinds of the phases of a stage and of all stages after it; a baseline has none after it.
 
     Raises:
         TailorError: an unknown stage.
     """
-    return tuple(STAGES.values())[stage_index(stage) :]
+    return (stage,) if stage in BASELINES else tuple(STAGES.values())[stage_index(stage) :]

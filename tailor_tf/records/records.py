@@ -64,6 +64,7 @@ class PhaseRecord:
         restored: paths that pruning kept in spite of small gates.
         order: of a student, its universal blocks in the order of their removal; empty if their
             gates say it.
+        failed: why the training failed, and there is no network; empty if it did not.
     """
 
     seconds: float
@@ -77,6 +78,7 @@ class PhaseRecord:
     stopped: bool = False
     restored: tuple[Path, ...] = ()
     order: tuple[Path, ...] = ()
+    failed: str = ""
 
     @property
     def task_name(self) -> str:
@@ -92,6 +94,11 @@ class PhaseRecord:
     def fingerprint(self) -> str:
         """Fingerprint of the universal network."""
         return self.settings["universal"]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the network was trained to the end."""
+        return not (self.stopped or self.failed)
 
     @property
     def curve(self) -> list[float]:
@@ -115,6 +122,7 @@ class PhaseRecord:
             "stopped": self.stopped,
             "restored": [path.as_list() for path in self.restored],
             "order": [path.as_list() for path in self.order],
+            "failed": self.failed,
         }
 
     @classmethod
@@ -136,6 +144,7 @@ class PhaseRecord:
             stopped=data.get("stopped", False),
             restored=tuple(map(Path.from_list, data.get("restored", ()))),
             order=tuple(map(Path.from_list, data.get("order", ()))),
+            failed=data.get("failed", ""),
         )
 
 

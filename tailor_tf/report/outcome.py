@@ -27,9 +27,11 @@ class Outcome:
         teacher: the teacher's record.
         student: the record of the student with all its paths; `None` before it is trained.
         pruned: the records after pruning, by level, in the order tried.
-        finetuned: the records after fine-tuning the pruned networks, likewise.
+        finetuned: the records after fine-tuning the pruned networks, likewise; without the levels
+            whose fine-tuning failed.
         selection: the levels tried and the level chosen; `None` before one is chosen.
         truncated: the records of truncated networks to compare with, by their number of blocks.
+        failed: the records of the levels whose fine-tuning failed.
     """
 
     run: RunRecord
@@ -39,6 +41,7 @@ class Outcome:
     finetuned: dict[Level, PhaseRecord]
     selection: SelectionRecord | None
     truncated: dict[int, PhaseRecord] = dataclasses.field(default_factory=dict)
+    failed: dict[Level, PhaseRecord] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -206,8 +209,9 @@ def load(workdir: Workdir, *, finished: bool = True) -> Outcome:
     if finished or records.read(SelectionRecord):
         return _load_finished(records, run, teacher)
     student = records.read_phase(phases.STUDENT)
-    levels = records.levels("pruned"), records.levels("finetuned")
-    return Outcome(run, teacher, student, *levels, None, records.truncated())
+    tuned, failed = _parted(records.levels("finetuned"))
+    pruned, truncated = records.levels("pruned"), records.truncated()
+    return Outcome(run, teacher, student, pruned, tuned, None, truncated, failed)
 
 
 def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Outcome:
@@ -219,7 +223,16 @@ def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Ou
         pruned[level] = _read_phase(records, phases.pruned(level), f"pruning with {level}")
     for level in selection.levels:
         tuned[level] = _read_phase(records, phases.finetuned(level), f"fine-tuning with {level}")
-    return Outcome(run, teacher, student, pruned, tuned, selection, records.truncated())
+    tuned, failed = _parted(tuned)
+    return Outcome(run, teacher, student, pruned, tuned, selection, records.truncated(), failed)
+
+
+def _parted(
+    tuned: dict[Level, PhaseRecord],
+) -> tuple[dict[Level, PhaseRecord], dict[Level, PhaseRecord]]:
+    """The levels that were fine-tuned, and those whose fine-tuning failed."""
+    failed = {level: record for level, record in tuned.items() if record.failed}
+    return {level: record for level, record in tuned.items() if level not in failed}, failed
 
 
 def _check_chosen(selection: SelectionRecord) -> None:

@@ -153,12 +153,15 @@ def level_rows(outcome: Outcome) -> list[list[str]]:
             str(record.cost.proxies),
             ", ".join(_remarks(outcome, level)),
         ]
-        for level, record in outcome.finetuned.items()
+        for level, record in {**outcome.finetuned, **outcome.failed}.items()
     ]
     return [header, *rows]
 
 
 def _remarks(outcome: Outcome, level: Level) -> Iterable[str]:
+    if level in outcome.failed:
+        yield f"failed: {outcome.failed[level].failed}"
+        return
     record, better = outcome.finetuned[level], outcome.dominating(level)
     if level == outcome.chosen:
         yield "chosen"
@@ -178,7 +181,7 @@ def table(outcome: Outcome) -> str:
         multiply-adds are in millions (M), accuracies in percent.
     """
     lines = [headline(outcome.run), "", *aligned(phase_rows(outcome)), "", verdict(outcome)]
-    if len(outcome.finetuned) > 1:
+    if len(outcome.finetuned) + len(outcome.failed) > 1:
         lines += ["", "Levels tried, by the number of universal blocks to remove:", ""]
         lines += aligned(level_rows(outcome))
     return "\n".join(lines) + "\n"

@@ -1,6 +1,7 @@
 """Search among the levels of a student: levels to fine-tune, their starts, when to stop, choice."""
 
 import functools
+import math
 from collections.abc import Sequence
 
 from tailor_tf.method import search
@@ -14,6 +15,7 @@ from tailor_tf.support.statistics import standard_error
 from tailor_tf.tailoring.phases import LevelPlan, Phases
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import Settings
+from tailor_tf.training.loop import NonFiniteLossError
 
 
 class LevelSearch:
@@ -42,13 +44,24 @@ class LevelSearch:
         self._validation_images = validation_images
         self._plans: dict[Level, LevelPlan] = {}
         self._tuned: dict[Level, float] = {}  # validation accuracies, in the order tuned
+        self._failed: dict[Level, NonFiniteLossError] = {}
 
     def select(self) -> Selection:
-        """Fine-tunes levels until one is chosen.
+        """Fine-tunes levels until one is chosen; a level whose loss does not stay finite is not.
 
         Raises:
             TailorError: no pruned network is within the budget.
+            NonFiniteLossError: the loss of all levels did not stay finite.
         """
+        selected = self._search()
+        if selected.chosen in self._failed:
+            raise NonFiniteLossError(
+                f"{self._failed[selected.chosen].reason}, and no level tried has been trained to "
+                "its end; run the phase finetune again, with a lower learning rate."
+            )
+        return selected
+
+    def _search(self) -> Selection:
         candidates = self._settings.levels(self._costs.full.depth)
         goal, budget = self._goal(), self._settings.budget
         if self._settings.prune_blocks is not None:
@@ -93,8 +106,16 @@ class LevelSearch:
             level: the level.
             goal: validation accuracy to reach, 0..1; training stops when it is out of reach. `None`
                 trains to the end.
+
+        Returns:
+            The accuracy; below any goal if the loss did not stay finite.
         """
-        self._phases.finetuned(self.plan(level), functools.partial(self._is_out_of_reach, goal))
+        try:
+            self._phases.finetuned(self.plan(level), functools.partial(self._is_out_of_reach, goal))
+        except NonFiniteLossError as error:
+            print(f"Level {level.name} has failed: {error.reason}.", flush=True)
+            self._failed[level] = error
+            return -math.inf
         self._tuned[level] = self._record(level).accuracy["validation"]
         return self._tuned[level]
 

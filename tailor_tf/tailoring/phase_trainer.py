@@ -27,10 +27,11 @@ from tailor_tf.support.errors import TailorError
 from tailor_tf.tailoring.examples import choose_examples
 from tailor_tf.training import evaluation
 from tailor_tf.training.checkpoints import Checkpoints
-from tailor_tf.training.loop import Trainer
+from tailor_tf.training.loop import NonFiniteLossError, Trainer
 from tailor_tf.training.objective import Objective
 from tailor_tf.training.options import TrainingOptions
 from tailor_tf.training.recipe import Recipe
+from tailor_tf.training.tries import fit_in_tries
 
 EVALUATION_BATCH = 256
 VARIANCE_IMAGES = 512  # training images on which the variance of nodes is measured
@@ -86,6 +87,7 @@ class PhaseTrainer:
         *,
         student: Student | None = None,
         stop: Stop = never,
+        tries: int = 1,
     ) -> None:
         """Trains a model in place, or reads its weights if the phase is finished already.
 
@@ -98,31 +100,35 @@ class PhaseTrainer:
             student: the student that the model belongs to; `None` for other networks.
             stop: whether to stop, from the validation accuracies of all epochs. A phase that was
                 stopped counts as finished as long as `stop` returns True for these accuracies.
+            tries: 2 to start once more, by `Recipe.cautious`, if the loss does not stay finite.
+                After the last of several tries the phase is recorded as failed.
 
         Raises:
             SettingsChangedError: the phase was begun with other settings.
-            NonFiniteLossError: the loss is infinite or not a number.
+            NonFiniteLossError: the loss is infinite or not a number, now or as it is recorded.
             TailorError: the phase is finished, but its weights are missing.
         """
-        trainer = Trainer(
+        make_trainer = functools.partial(
+            Trainer,
             objective,
-            recipe,
             steps_per_epoch=max(len(self.task.train) // recipe.batch_size, 1),
             checkpoint=self._checkpoint(phase),
             settings=settings,
             options=self.options,
         )
         finished = self.finished(phase, settings, stop)
+        if finished and finished.failed:
+            raise NonFiniteLossError(finished.failed)
         if finished:
             self._check_weights(phase)
-        trainer.restore()
-        if finished:
+            make_trainer(recipe).restore()
             self._update_cost(phase, finished, cost)
             return
         print(f"\n{self.task.name}: {phase.name.replace('_', ' ')}", flush=True)
         model = objective.model
-        history = trainer.fit(
-            functools.partial(
+        fit = functools.partial(
+            Trainer.fit,
+            batches=functools.partial(
                 training_batches,
                 self.task.train,
                 self.task.preprocessing,
@@ -134,12 +140,14 @@ class PhaseTrainer:
             stop=lambda history: stop([epoch["validation_accuracy"] for epoch in history]),
             callbacks=self.callbacks(phase),
         )
-        self.record(
-            phase,
-            model,
-            settings,
-            cost,
-            student=student,
+        record = functools.partial(self.record, phase, model, settings, cost, student=student)
+        try:
+            history = fit_in_tries(make_trainer, fit, [recipe, recipe.cautious()][:tries])
+        except NonFiniteLossError as error:
+            if tries > 1:
+                record(failed=error.reason)
+            raise
+        record(
             history=tuple(map(EpochRecord.from_dict, history)),
             stopped=len(history) < recipe.epochs,
         )
@@ -170,8 +178,12 @@ class PhaseTrainer:
         history: tuple[EpochRecord, ...] = (),
         stopped: bool = False,
         restored: tuple[Path, ...] = (),
+        failed: str = "",
     ) -> None:
-        """Writes the record of a phase, with the results of its model on validation images."""
+        """Writes the record of a phase, with the results of its model on validation images.
+
+        A phase that failed has no results.
+        """
         record = PhaseRecord(
             seconds=sum(epoch.seconds for epoch in history),
             accuracy={},
@@ -183,8 +195,11 @@ class PhaseTrainer:
             history=history,
             stopped=stopped,
             restored=restored,
+            failed=failed,
         )
-        self.records.write_phase(phase, self._measured(record, model, self.task.validation))
+        if not failed:
+            record = self._measured(record, model, self.task.validation)
+        self.records.write_phase(phase, record)
 
     def record_pruning(
         self,

@@ -163,6 +163,10 @@ class Phases:
         Args:
             plan: the plan of the level.
             stop: from the validation accuracies of all epochs to whether to stop training.
+
+        Raises:
+            NonFiniteLossError: the loss did not stay finite, also in a second try at a third of the
+                learning rate and with clipped gradients.
         """
         phase = names.finetuned(plan.level)
         if phase not in self._made:
@@ -175,6 +179,7 @@ class Phases:
                 self.costs.student(student.architecture),
                 student=student,
                 stop=stop,
+                tries=2,
             )
             self._made[phase] = student
         return self._made[phase]

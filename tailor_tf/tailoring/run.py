@@ -27,7 +27,7 @@ from tailor_tf.tailoring.level_search import LevelSearch
 from tailor_tf.tailoring.meter import Meter
 from tailor_tf.tailoring.phase_settings import PhaseSettings
 from tailor_tf.tailoring.phase_trainer import Callbacks, PhaseTrainer, no_callbacks
-from tailor_tf.tailoring.phases import LevelPlan, Phases
+from tailor_tf.tailoring.phases import Phases
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import AUTO, Settings
 from tailor_tf.training.options import TrainingOptions
@@ -169,7 +169,7 @@ class Run:
             looked_at += [
                 make(level) for level in levels for make in (names.pruned, names.finetuned)
             ]
-        forgotten = kinds_to_forget(redo) if redo else ()
+        forgotten = names.kinds_from(redo) if redo else ()
         depends_on = self._depends_on()
         self._trainer.check({p: depends_on.of(p) for p in looked_at if p.kind not in forgotten})
 
@@ -182,7 +182,7 @@ class Run:
         Raises:
             TailorError: an unknown stage.
         """
-        kinds = kinds_to_forget(stage)
+        kinds = names.kinds_from(stage)
         if stage not in names.BASELINES:
             self.workdir.forget_result()
         self.workdir.forget(kinds)
@@ -231,8 +231,7 @@ class Run:
             NonFiniteLossError: the loss is infinite or not a number.
         """
         if method not in METHODS[1:]:
-            known = ", ".join(METHODS[1:])
-            raise TailorError(f"Unknown method {method!r} to compare with; known are {known}.")
+            raise TailorError(f"Unknown method {method!r}; known are {', '.join(METHODS[1:])}.")
         if method == "finetune":
             self.settle_depth()
         self._describe()
@@ -270,12 +269,10 @@ class Run:
         phases.student()
         selected = self.search.select()
         plan = self.search.plan(selected.chosen)
-        self._measure_on_test(plan)
-        if self.settings.test_levels:
-            self._measure_levels_on_test(selected)
-        chosen = names.finetuned(plan.level)
-        self._trainer.add_examples(chosen, lambda: phases.finetuned(plan).model)
-        tailored = TailoredTask(self.task.info, phases.finetuned(plan))
+        self._measure_on_test(selected)
+        student, chosen = phases.finetuned(plan), names.finetuned(plan.level)
+        self._trainer.add_examples(chosen, lambda: student.model)
+        tailored = TailoredTask(self.task.info, student)
         save_task_pack(self.workdir.task_pack, tailored)
         self._record_selection(selected, tailored)  # last, as it marks the run as finished
         return Result(tailored, writer.write(self.workdir.path), selected.within_tolerance)
@@ -307,25 +304,20 @@ class Run:
             measured_on=self._meter and self._meter.measured_on,
         )
 
-    def _measure_on_test(self, plan: LevelPlan) -> None:
-        phases = self.prepare()
+    def _measure_on_test(self, selected: Selection) -> None:
+        phases, plan = self.prepare(), self.search.plan(selected.chosen)
         models = {
             names.TEACHER: phases.teacher,
             names.STUDENT: lambda: phases.student().model,
             names.pruned(plan.level): lambda: phases.pruned(plan).model,
-            names.finetuned(plan.level): lambda: phases.finetuned(plan).model,
         }
+        levels = selected.tried if self.settings.test_levels else ()
+        for level in dict.fromkeys((selected.chosen, *levels)):
+            phase, tuned = names.finetuned(level), self.search.plan(level)
+            if level == selected.chosen or self.records.read_phase(phase).is_whole:
+                models[phase] = lambda tuned=tuned: phases.finetuned(tuned).model
         for phase, model in models.items():
             self._trainer.add_test_results(phase, model)
-
-    def _measure_levels_on_test(self, selected: Selection) -> None:
-        """Adds results on test images to the levels that were tried and not given up."""
-        for level in selected.tried:
-            phase, plan = names.finetuned(level), self.search.plan(level)
-            if not self.records.read_phase(phase).stopped:
-                self._trainer.add_test_results(
-                    phase, lambda plan=plan: self.prepare().finetuned(plan).model
-                )
 
     def _record_selection(self, selected: Selection, tailored: TailoredTask) -> None:
         latency = None
@@ -338,15 +330,6 @@ class Run:
         self.records.write(
             SelectionRecord(selected.tried, selected.chosen, selected.within_tolerance, latency)
         )
-
-
-def kinds_to_forget(stage: str) -> tuple[str, ...]:
-    """Kinds of the phases whose files are removed when a stage is run again.
-
-    Raises:
-        TailorError: an unknown stage.
-    """
-    return (stage,) if stage in names.BASELINES else names.kinds_from(stage)
 
 
 def tailor(

@@ -71,6 +71,12 @@ class Checkpoints:
         for path in self.newest.parent.glob(f".{self.newest.stem}.*"):
             path.unlink()
 
+    def remove(self) -> None:
+        """Removes all states."""
+        for path in (self.newest, self.previous, self.best):
+            path.unlink(missing_ok=True)
+        self.finish()
+
     def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest state that can be read, tensors and metadata; `None` if there is no state.
 

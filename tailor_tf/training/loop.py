@@ -31,6 +31,11 @@ Batches = Callable[..., tf.data.Dataset]
 class NonFiniteLossError(TailorError):
     """The loss became infinite or not a number."""
 
+    @property
+    def reason(self) -> str:
+        """What happened, without the advice."""
+        return str(self).partition(";")[0]
+
 
 class Trainer:
     """One training and its state, which is saved to and restored from one file.
@@ -223,8 +228,8 @@ class Trainer:
             step = int(self.optimizer.iterations)
             raise NonFiniteLossError(
                 f"The loss is {loss} at step {step} with learning rate "
-                f"{float(self.optimizer.learning_rate):.3g}; the last checkpoint is kept. Start "
-                "this phase again from the beginning, with a lower learning rate."
+                f"{float(self.optimizer.learning_rate):.3g}; start this phase again from the "
+                "beginning, with a lower learning rate."
             )
 
     def _changing(self) -> dict[str, keras.Variable]:
@@ -248,6 +253,7 @@ class Trainer:
             return  # the next step's loss is not finite and is refused
         metadata = {
             "settings": self.settings,
+            "recipe": self.recipe.as_dict(),
             "history": self.history,
             "epoch": dataclasses.asdict(self._epoch),
         }

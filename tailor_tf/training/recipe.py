@@ -10,6 +10,8 @@ from tailor_tf.support.errors import TailorError
 
 SCHEDULES = ("step", "cosine")
 OPTIMIZERS = ("sgd", "adam")
+CAUTIOUS_NORM = 1.0  # of the gradients in a second try
+_LATER = {"optimizer": "sgd", "clip_norm": 0.0}  # settings that earlier versions lack
 ADAM_SQUARES = 0.99  # decay of the mean of squared gradients: trainings have few hundred steps
 
 
@@ -32,6 +34,8 @@ class Recipe:
         weight_decay: factor `w` of `gradient + w * weight`, added before the momentum, as in
             PyTorch's SGD; gate logits have no weight decay.
         label_smoothing: probability that is spread evenly over all classes, 0..1.
+        clip_norm: largest norm of all gradients together, to which larger ones are scaled down;
+            0 for no limit.
 
     Raises:
         TailorError: an unknown schedule or optimizer, or a number that must be positive is not.
@@ -49,6 +53,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
+    clip_norm: float = 0.0
 
     def __post_init__(self):
         for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
@@ -60,18 +65,23 @@ class Recipe:
                 raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as JSON values; "sgd", earlier versions' only optimizer, is left out."""
+        """The settings as JSON values; those that earlier versions lack only where they matter."""
         settings = dataclasses.asdict(self)
-        if self.optimizer == OPTIMIZERS[0]:
-            del settings["optimizer"]
-        return settings
+        return {name: value for name, value in settings.items() if value != _LATER.get(name, ...)}
+
+    def cautious(self) -> "Recipe":
+        """The recipe for a second try, if the loss did not stay finite with this one."""
+        return dataclasses.replace(
+            self, learning_rate=self.learning_rate / 3, clip_norm=CAUTIOUS_NORM
+        )
 
     def make_optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
         """A new optimizer with the schedule; weight decay is left to the training loop."""
         rates = self.learning_rates(steps_per_epoch)
+        limit = {"global_clipnorm": self.clip_norm or None}
         if self.optimizer == "adam":
-            return keras.optimizers.Adam(rates, beta_1=self.momentum, beta_2=ADAM_SQUARES)
-        return keras.optimizers.SGD(rates, momentum=self.momentum)
+            return keras.optimizers.Adam(rates, beta_1=self.momentum, beta_2=ADAM_SQUARES, **limit)
+        return keras.optimizers.SGD(rates, momentum=self.momentum, **limit)
 
     def learning_rates(self, steps_per_epoch: int):
         """The schedule as a Keras object, from the number of the step to the learning rate."""

@@ -125,6 +125,58 @@ def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_pat
     assert all(np.isfinite(value).all() for value in tensors.values())
 
 
+class TestDivergingLevels:
+    """The loss of the first trainings of levels does not stay finite."""
+
+    settings = dataclasses.replace(SETTINGS, prune_blocks=(9, 7))
+
+    @pytest.fixture
+    def workdir(self, finished, tmp_path):
+        return shutil.copytree(finished[0], tmp_path / "run")
+
+    @staticmethod
+    def diverging(trainings):
+        """Callbacks that break the weights at the start of that many trainings."""
+        left = list(range(trainings))
+
+        def break_weights(epoch, logs):
+            if left:
+                left.pop()
+                callback.model.get_layer("classifier").bias.assign(np.full(10, np.nan))
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_begin=break_weights)
+        return lambda phase: [callback]
+
+    def test_it_is_tried_once_more_and_more_cautiously(self, universal, digits, workdir, capsys):
+        tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(1))
+        assert "once more from the beginning" in capsys.readouterr().out
+        assert record(workdir, "selection")["levels"] == ["9"]
+        state = workdir / "checkpoints" / "finetuned_9.safetensors"
+        recipe = weights.read_metadata(state)["recipe"]
+        assert recipe["learning_rate"] == pytest.approx(QUICK.learning_rate / 3)
+        assert recipe["clip_norm"] == 1
+
+    def test_after_two_tries_it_has_failed_and_the_search_goes_on(self, universal, digits, workdir):
+        result = tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(2))
+        assert record(workdir, "selection")["chosen"] == "7"
+        assert "failed: The loss is nan at step" in result.table
+        again = tailor(
+            universal,
+            digits,
+            workdir,
+            dataclasses.replace(self.settings, test_levels=True),
+            callbacks=lambda phase: pytest.fail("trained again"),
+        )
+        assert again.table == result.table
+
+    def test_without_a_level_that_has_not_failed_there_is_no_result(
+        self, universal, digits, workdir
+    ):
+        with pytest.raises(loop.NonFiniteLossError, match="nan at step"):
+            tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(4))
+        assert all(record(workdir, f"finetuned_{level}")["failed"] for level in (9, 7))
+
+
 @pytest.mark.slow  # tests/training/test_loop.py stops a small network after every step
 def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_path):
     """Killed after its first epoch and started again, a phase ends as if nothing had happened."""
