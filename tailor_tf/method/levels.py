@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tailor_tf.method import pruning, search
-from tailor_tf.method.search import Accuracy, Selection
+from tailor_tf.method.search import Accuracy, Margin, Selection, no_margin
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.cost import Cost, in_words
 from tailor_tf.records.level import Level
@@ -116,7 +116,7 @@ class Levels:
         accuracy: Accuracy,
         *,
         goal: float,
-        margin: float = 0.0,
+        margin: Margin = no_margin,
     ) -> Selection:
         """Selects the leanest network that is accurate enough.
 
@@ -128,7 +128,7 @@ class Levels:
             budget: largest allowed counts of a network, as for `within`.
             accuracy: trains the network of a level; returns its validation accuracy, 0..1.
             goal: validation accuracy to reach, 0..1.
-            margin: tolerance for chance, 0..1, as for `search.bisect`.
+            margin: tolerance for chance, as for `search.bisect`.
 
         Raises:
             TailorError: no level has a network within the budget.

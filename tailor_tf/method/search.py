@@ -6,6 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from tailor_tf.records.level import Level
 
 Accuracy = Callable[[Level], float]  # trains a level's network; its validation accuracy, 0..1
+Margin = Callable[[Level], float]  # tolerance for chance in that accuracy, 0..1
+
+
+def no_margin(level: Level) -> float:
+    """Takes every accuracy as it is."""
+    return 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +70,7 @@ def bisect(
     accuracy: Accuracy,
     *,
     goal: float,
-    margin: float = 0.0,
+    margin: Margin = no_margin,
     most: int | None = None,
 ) -> Selection:
     """Selects the leanest level that is accurate enough, by bisection.
@@ -78,15 +84,16 @@ def bisect(
         levels: levels from the largest network to the leanest, at least one.
         accuracy: called for about `log2(len(levels))` levels.
         goal: validation accuracy to reach, 0..1.
-        margin: tolerance for chance, 0..1, such as the standard error of the accuracies.
+        margin: tolerance for chance, such as a standard error; called after `accuracy`.
         most: largest number of levels to try; `None` for no limit.
     """
     reached: dict[Level, float] = {}
     largest, leanest = -1, len(levels)  # the searched level lies between these positions
     position = len(levels) // 3
     while largest < position < leanest and len(reached) != most:
-        reached[levels[position]] = accuracy(levels[position])
-        if reached[levels[position]] >= goal - margin:
+        level = levels[position]
+        reached[level] = accuracy(level)
+        if reached[level] >= goal - margin(level):
             largest = position
         else:
             leanest = position

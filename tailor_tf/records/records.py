@@ -10,6 +10,7 @@ from typing import Any
 from tailor_tf.network.architecture import Architecture, Path
 from tailor_tf.network.cost import Cost
 from tailor_tf.records.level import Level
+from tailor_tf.support.statistics import paired_error, standard_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,8 @@ class PhaseRecord:
         restored: paths that pruning kept in spite of small gates.
         order: of a student, its universal blocks in the order of their removal; empty if their
             gates say it.
+        mistakes: positions of the images that the network classifies wrongly, by split; earlier
+            versions did not record them.
         failed: why the training failed, and there is no network; empty if it did not.
     """
 
@@ -78,6 +81,7 @@ class PhaseRecord:
     stopped: bool = False
     restored: tuple[Path, ...] = ()
     order: tuple[Path, ...] = ()
+    mistakes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     failed: str = ""
 
     @property
@@ -99,6 +103,22 @@ class PhaseRecord:
     def is_whole(self) -> bool:
         """Whether the network was trained to the end."""
         return not (self.stopped or self.failed)
+
+    def difference_error(self, other: "PhaseRecord", *, images: int) -> float:
+        """Standard error of the difference to another network's validation accuracy.
+
+        Args:
+            other: the record of the other network.
+            images: number of validation images.
+
+        Returns:
+            The standard error of the paired difference, 0..1; of this network's accuracy alone,
+            which is larger, where earlier versions wrote a record.
+        """
+        split = "validation"
+        if split in self.mistakes and split in other.mistakes:
+            return paired_error(self.mistakes[split], other.mistakes[split], images=images)
+        return standard_error(self.accuracy[split], images=images)
 
     @property
     def curve(self) -> list[float]:
@@ -122,6 +142,7 @@ class PhaseRecord:
             "stopped": self.stopped,
             "restored": [path.as_list() for path in self.restored],
             "order": [path.as_list() for path in self.order],
+            "mistakes": {split: list(positions) for split, positions in self.mistakes.items()},
             "failed": self.failed,
         }
 
@@ -144,6 +165,7 @@ class PhaseRecord:
             stopped=data.get("stopped", False),
             restored=tuple(map(Path.from_list, data.get("restored", ()))),
             order=tuple(map(Path.from_list, data.get("order", ()))),
+            mistakes={split: tuple(found) for split, found in data.get("mistakes", {}).items()},
             failed=data.get("failed", ""),
         )
 
@@ -254,12 +276,16 @@ class SelectionRecord:
         chosen: the level chosen.
         within_tolerance: whether the chosen network is as accurate as asked for.
         latency: latency of the chosen network; `None` if it was not measured.
+        expected_difference: accuracy of the chosen network minus its teacher's, -1..1, that is to
+            be expected on other images, see `expectation`; `None` if records of earlier versions
+            do not tell.
     """
 
     levels: tuple[Level, ...]
     chosen: Level
     within_tolerance: bool
     latency: LatencyRecord | None = None
+    expected_difference: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -268,6 +294,7 @@ class SelectionRecord:
             "chosen": self.chosen.name,
             "within_tolerance": self.within_tolerance,
             "latency": self.latency and dataclasses.asdict(self.latency),
+            "expected_difference": self.expected_difference,
         }
 
     @classmethod
@@ -279,6 +306,7 @@ class SelectionRecord:
             chosen=Level.parse(data["chosen"]),
             within_tolerance=data["within_tolerance"],
             latency=latency and LatencyRecord(**latency),
+            expected_difference=data.get("expected_difference"),
         )
 
 

@@ -109,7 +109,8 @@ def levels_figure(outcome: Outcome) -> "Figure":
     """Validation accuracy in percent, a point for each level tried and each truncated network.
 
     On the left against complexity, on the right against the task's own parameters. Error bars are
-    one standard error; lines mark the teacher's accuracy and the goals.
+    one standard error of the difference to the teacher; lines mark the teacher's accuracy and the
+    goals.
     """
     figure = _figure(11, 4.2)
     against = figure.subplots(1, 2, sharey=True)
@@ -130,7 +131,7 @@ def levels_figure(outcome: Outcome) -> "Figure":
 def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, count: str) -> None:
     amount = point.record.cost[count] / COUNTS[count].unit
     accuracy = 100 * point.record.accuracy["validation"]
-    error = 100 * outcome.standard_error(point.record)
+    error = 100 * outcome.difference_error(point.record)
     style = {"color": point.color, "capsize": 3, "linewidth": 0.8}
     axes.errorbar(amount, accuracy, error, fmt="o", **style)
     place = {"textcoords": "offset points", "xytext": (7, 5), "fontsize": 8}

@@ -13,7 +13,6 @@ from tailor_tf.records.records import PhaseRecord, RunRecord, SelectionRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.statistics import standard_error
 
 _Record = TypeVar("_Record")
 
@@ -107,10 +106,9 @@ class Outcome:
         epochs = [len(record.history) for record in self.finetuned.values()]
         return sum(epochs) / max(epochs)
 
-    def standard_error(self, record: PhaseRecord) -> float:
-        """Standard error of a network's validation accuracy, 0..1."""
-        images = self.run.task.images["validation"]
-        return standard_error(record.accuracy["validation"], images=images)
+    def difference_error(self, record: PhaseRecord) -> float:
+        """Standard error of a network's validation accuracy against the teacher's, 0..1."""
+        return record.difference_error(self.teacher, images=self.run.task.images["validation"])
 
     @property
     def split(self) -> str:

@@ -84,6 +84,9 @@ def verdict(outcome: Outcome) -> str:
         f"{outcome.fewer('multiply_adds')} and {outcome.fewer('parameters')} than the whole "
         f"network; {_target(outcome)}."
     )
+    expected = outcome.selection.expected_difference
+    if expected is not None:
+        text += f" On other images, {_signed(expected)} points are to be expected."
     if outcome.selection.latency:
         text += f" {_latency_sentence(outcome.selection.latency)}"
     if len(outcome.finetuned) > 1:
@@ -96,7 +99,12 @@ def _points(outcome: Outcome, split: str) -> str | None:
     ours, teachers = (r.accuracy.get(split) for r in (outcome.network, outcome.teacher))
     if ours is None or teachers is None:
         return None
-    return f"{round(100 * (ours - teachers), 2) + 0.0:+.2f} points on {split}"  # no "-0.00"
+    return f"{_signed(ours - teachers)} points on {split}"
+
+
+def _signed(difference: float) -> str:
+    """A difference of accuracies in percentage points."""
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # no "-0.00"
 
 
 def _target(outcome: Outcome) -> str:
@@ -108,12 +116,12 @@ def _target(outcome: Outcome) -> str:
     missing = 100 * (teachers - outcome.network.accuracy["validation"]) - tolerance
     within = outcome.selection.within_tolerance
     met = "within" if within else f"by {missing:.2f} points NOT within"
-    error = 100 * outcome.standard_error(outcome.network)
+    error = 100 * outcome.difference_error(outcome.network)
     images = outcome.run.task.images["validation"]
     coarse = ", more than the tolerance" if error > tolerance else ""
     return (
         f"{met} the tolerance of {tolerance:g} points on validation "
-        f"(standard error on its {images:,} images: {error:.2f} points{coarse})"
+        f"(standard error of the difference on its {images:,} images: {error:.2f} points{coarse})"
     )
 
 

@@ -2,9 +2,12 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from tailor_tf.method import search
+from tailor_tf.method.expectation import expected_difference
 from tailor_tf.method.levels import Levels
 from tailor_tf.method.search import Selection
 from tailor_tf.records import phase as names
@@ -71,7 +74,30 @@ class LevelSearch:
         tune = functools.partial(self._tune, goal=goal)
         if goal is None:
             return levels.most_accurate(largest_first, budget, tune)
-        return levels.leanest(largest_first, budget, tune, goal=goal, margin=self._margin(goal))
+        return levels.leanest(largest_first, budget, tune, goal=goal, margin=self._margin)
+
+    def expected_difference(self, selected: Selection) -> float | None:
+        """Expected accuracy of a selected network minus its teacher's, on other images, -1..1.
+
+        `None` if records of earlier versions do not tell which images are classified wrongly.
+        """
+        tried = [level for level in selected.tried if level not in self._failed]
+        records = {level: self._record(level) for level in tried}
+        if not all("validation" in r.mistakes for r in (self._teacher, *records.values())):
+            return None
+        right = {level: self._is_right(record) for level, record in records.items()}
+        return expected_difference(self._is_right(self._teacher), right, self._choice)
+
+    def _is_right(self, record: PhaseRecord) -> np.ndarray:
+        """Whether a network is right, bool, for each validation image."""
+        is_right = np.ones(self._validation_images, bool)
+        is_right[list(record.mistakes["validation"])] = False
+        return is_right
+
+    def _choice(self, accuracies: Mapping[Level, float], teacher: float) -> Level:
+        tolerance = self._settings.tolerance
+        goal = max(accuracies.values()) if tolerance is None else teacher - tolerance / 100
+        return search.choose(accuracies, goal).chosen
 
     def plan(self, level: Level) -> LevelPlan:
         """The plan of a level: it is pruned from the leanest tuned level that has all its paths.
@@ -89,8 +115,11 @@ class LevelSearch:
         """Validation accuracy to reach, 0..1; `None` if there is no tolerance."""
         if self._settings.tolerance is None:
             return None
-        teacher = self._records.read_phase(names.TEACHER)
-        return teacher.accuracy["validation"] - self._settings.tolerance / 100
+        return self._teacher.accuracy["validation"] - self._settings.tolerance / 100
+
+    @property
+    def _teacher(self) -> PhaseRecord:
+        return self._records.read_phase(names.TEACHER)
 
     def _levels(self) -> Levels:
         """The levels of the trained student."""
@@ -124,11 +153,14 @@ class LevelSearch:
             return False
         curves = [self._record(level).curve for level in self._tuned]
         whole = [other for other in curves if len(other) == self._settings.finetune.epochs]
-        return search.is_out_of_reach(curve, whole, goal=goal, margin=self._margin(goal))
+        error = standard_error(min(max(goal, 0.0), 1.0), images=self._validation_images)
+        return search.is_out_of_reach(curve, whole, goal=goal, margin=error)
 
     def _record(self, level: Level) -> PhaseRecord:
         return self._records.read_phase(names.finetuned(level))
 
-    def _margin(self, goal: float) -> float:
-        """Standard error of a validation accuracy near the goal, 0..1."""
-        return standard_error(min(max(goal, 0.0), 1.0), images=self._validation_images)
+    def _margin(self, level: Level) -> float:
+        """Standard error of a tuned level's accuracy against its teacher's, 0..1."""
+        if level in self._failed:
+            return 0.0
+        return self._record(level).difference_error(self._teacher, images=self._validation_images)

@@ -308,13 +308,18 @@ class PhaseTrainer:
 
     def _measured(self, record: PhaseRecord, model: keras.Model, split: Split) -> PhaseRecord:
         """The record with the model's results on one more split."""
-        counts = evaluation.confusion(model, self._batches(split))
+        logits, labels = evaluation.predict(model, self._batches(split))
+        predicted = logits.argmax(-1)
+        counts = evaluation.confusion(labels, predicted, num_classes=logits.shape[-1])
         entries = tuple((int(i), int(j), int(counts[i, j])) for i, j in np.argwhere(counts))
-        accuracy = float(np.trace(counts) / counts.sum())
         return dataclasses.replace(
             record,
-            accuracy={**record.accuracy, split.name: accuracy},
+            accuracy={**record.accuracy, split.name: float(np.mean(predicted == labels))},
             confusion={**record.confusion, split.name: entries},
+            mistakes={
+                **record.mistakes,
+                split.name: tuple(np.flatnonzero(predicted != labels).tolist()),
+            },
         )
 
     def _batches(self, split: Split) -> tf.data.Dataset:

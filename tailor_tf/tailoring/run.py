@@ -327,9 +327,9 @@ class Run:
                 measured_ms=self._meter.measure(compact(tailored.student)),
                 measured_on=dict(self._meter.measured_on),
             )
-        self.records.write(
-            SelectionRecord(selected.tried, selected.chosen, selected.within_tolerance, latency)
-        )
+        found = selected.tried, selected.chosen, selected.within_tolerance
+        expected = self.search.expected_difference(selected)
+        self.records.write(SelectionRecord(*found, latency, expected))
 
 
 def tailor(

@@ -36,11 +36,16 @@ def evaluate(model: keras.Model, batches: tf.data.Dataset) -> float:
     return float(np.mean(logits.argmax(-1) == labels))
 
 
-def confusion(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
-    """Confusion matrix: numbers of images, `[true class, predicted class]`, int64."""
-    logits, labels = predict(model, batches)
-    counts = np.zeros((logits.shape[-1],) * 2, np.int64)
-    np.add.at(counts, (labels, logits.argmax(-1)), 1)
+def confusion(labels: np.ndarray, predicted: np.ndarray, *, num_classes: int) -> np.ndarray:
+    """Confusion matrix: numbers of images, `[true class, predicted class]`, int64.
+
+    Args:
+        labels: true classes, integer `[examples]`.
+        predicted: predicted classes, likewise.
+        num_classes: number of classes.
+    """
+    counts = np.zeros((num_classes,) * 2, np.int64)
+    np.add.at(counts, (labels, predicted), 1)
     return counts
 
 

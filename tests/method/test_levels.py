@@ -75,7 +75,7 @@ def test_the_leanest_has_fewer_blocks_and_then_fewer_proxies(levels):
 @pytest.mark.parametrize("last", [0.77, 0.81])
 def test_where_near_misses_are_all_there_is_larger_networks_are_tried(levels, last):
     accuracies = {Level(1): 0.78, Level(2): 0.76, Level(3): 0.7, Level(0): last}
-    found = levels.leanest(NUMBERS, {}, accuracies.__getitem__, goal=0.8, margin=0.05)
+    found = levels.leanest(NUMBERS, {}, accuracies.__getitem__, goal=0.8, margin=lambda level: 0.05)
     assert found.tried == (Level(1), Level(3), Level(2), Level(0))
     assert found.chosen == (Level(0) if last > 0.8 else Level(1))
     assert found.within_tolerance == (last > 0.8)

@@ -11,7 +11,7 @@ from tailor_tf.method.pruning import close, prune
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.costs import smallest, student_cost
 from tailor_tf.records.level import Level
-from tailor_tf.support.statistics import standard_error
+from tailor_tf.support.statistics import paired_error, standard_error
 from tests import builders
 
 LEVELS = tuple(Level(number) for number in range(13))
@@ -54,7 +54,7 @@ def test_search_finds_the_leanest_level_in_a_logarithm_of_tries(leanest):
 )
 def test_a_miss_within_the_margin_may_be_chance(accuracies, tried, chosen):
     accuracies = {Level(number): value for number, value in accuracies.items()}
-    found = search.bisect(LEVELS, accuracies.__getitem__, goal=0.8, margin=0.05)
+    found = search.bisect(LEVELS, accuracies.__getitem__, goal=0.8, margin=lambda level: 0.05)
     assert [level.blocks for level in found.tried] == list(tried)
     assert found.chosen == Level(chosen)
     assert found.within_tolerance == (accuracies[Level(chosen)] >= 0.8)
@@ -115,6 +115,23 @@ def test_standard_error_is_the_deviation_of_many_draws(accuracy, images):
     draws = np.random.default_rng(0).binomial(images, accuracy, 100_000) / images
     assert standard_error(accuracy, images=images) == pytest.approx(draws.std(), rel=0.1)
     assert 0 < standard_error(1.0, images=images) < 0.02
+
+
+def test_the_error_of_a_paired_difference_is_the_deviation_of_many_draws(rng):
+    """Two networks that are wrong on the same images in most cases."""
+    images, draws = 400, 20_000
+    kinds = rng.choice(4, p=[0.85, 0.08, 0.04, 0.03], size=(draws, images))
+    both, only, only_others = (kinds == kind for kind in (1, 2, 3))
+    differences = (only.sum(1) - only_others.sum(1)) / images
+    found = [
+        paired_error(
+            np.flatnonzero(both[draw] | only[draw]),
+            np.flatnonzero(both[draw] | only_others[draw]),
+            images=images,
+        )
+        for draw in range(500)
+    ]
+    assert np.mean(found) == pytest.approx(differences.std(), rel=0.03)
 
 
 CURVES = [[0.2, 0.5, 0.7, 0.75, 0.8, 0.82]]  # gains 0.12 from the third epoch on

@@ -131,11 +131,21 @@ def test_a_share_that_is_gone_and_its_words(made):
     assert made.outcome().fewer("multiply_adds") == "5.0 % more multiply-adds"
 
 
-def test_the_standard_error_is_of_the_validation_images(made):
+def test_the_standard_error_is_of_the_images_on_which_the_networks_differ(made):
+    right = {"validation": tuple(range(10))}
+    made.change(phases.TEACHER, mistakes=right)
+    made.change(phases.finetuned(builders.CHOSEN), mistakes={"validation": (8, 9, 20, 21, 22)})
+    found = made.outcome()
+    # 3 of 240 images are wrong only in the network, 8 only in the teacher
+    expected = (3 + 8 - (8 - 3) ** 2 / 240) ** 0.5 / 240
+    assert found.difference_error(found.network) == pytest.approx(expected)
+
+
+def test_records_of_earlier_versions_have_the_error_of_one_accuracy(made):
     found = made.outcome()
     share = (0.9675 * 240 + 1) / (240 + 2)
     expected = (share * (1 - share) / 240) ** 0.5
-    assert found.standard_error(found.network) == pytest.approx(expected)
+    assert found.difference_error(found.network) == pytest.approx(expected)
 
 
 def test_methods_are_the_teacher_then_baselines_by_name_then_the_tailored_one(tmp_path, made):

@@ -51,8 +51,14 @@ def test_text_around_the_table(made):
     assert "40.0 % fewer parameters" in text  # 1 - 30_600 / 51_000
     assert "; within the tolerance of 0.5 points" in text
     # the root of 0.9636 * 0.0364 / 240, where 0.9636 is one more of 0.9675 * 240, of 242
-    assert "standard error on its 240 images: 1.21 points, more than the tolerance" in text
+    assert "error of the difference on its 240 images: 1.21 points, more than the tolerance" in text
     assert "The levels tried took 3.0 times the epochs of fine-tuning one." in text
+
+
+def test_the_accuracy_to_expect_on_other_images(made):
+    assert "to be expected" not in tables.verdict(made.outcome())
+    made.change_selection(expected_difference=-0.0123)
+    assert "On other images, -1.23 points are to be expected." in tables.verdict(made.outcome())
 
 
 def test_a_standard_error_below_the_tolerance_is_only_stated(made):

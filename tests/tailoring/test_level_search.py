@@ -49,6 +49,7 @@ class FakePhases:
     def __init__(self, records, curves):
         self.records = records
         self.curves = curves
+        self.mistakes = {}  # positions of validation images, by level
         self.tuned = []  # level, level that it started from, epochs
 
     def finetuned(self, plan, stop):
@@ -61,7 +62,8 @@ class FakePhases:
         history = tuple(EpochRecord({"validation_accuracy": value}) for value in curve)
         accuracy = {"validation": curve[-1], "test": 1 - curve[-1]}
         stopped = len(curve) < EPOCHS
-        finetuned = record(accuracy, history, stopped=stopped)
+        mistakes = {"validation": self.mistakes[plan.level]} if plan.level in self.mistakes else {}
+        finetuned = record(accuracy, history, stopped=stopped, mistakes=mistakes)
         self.records.write_phase(names.finetuned(plan.level), finetuned)
 
 
@@ -180,6 +182,33 @@ def test_a_miss_within_the_standard_error_may_be_chance(make, images, chance):
     tried = [level for level, *_ in phases.tuned]
     assert (Level(3) in tried) == chance, "leaner ones are tried only where it may be chance"
     assert selected.chosen == (Level(3) if chance else Level(0))
+
+
+@pytest.mark.parametrize("wrong", [range(17), range(100, 117)])
+def test_the_standard_error_is_of_the_images_on_which_level_and_teacher_differ(make, wrong):
+    """Level 1 misses the goal of 0.85 by 0.02, of 100 images; the same mistakes are no chance."""
+    curves = everything(0.0) | flat(b0=0.9, b1=0.83, b2=0.86, b3=0.86, b4=0.5)
+    search, phases = make(curves, images=200)
+    phases.mistakes = {Level(1): tuple(wrong)}
+    teacher = record({"validation": 0.9}, mistakes={"validation": tuple(range(10))})
+    phases.records.write_phase(names.TEACHER, teacher)
+    search.select()
+    discordant = len(set(wrong) ^ set(range(10)))
+    may_be_chance = (discordant - (len(wrong) - 10) ** 2 / 200) ** 0.5 / 200 > 0.02
+    assert (Level(3) in [level for level, *_ in phases.tuned]) == may_be_chance
+
+
+def test_the_expected_difference_is_that_of_the_tried_levels(make):
+    settings = dataclasses.replace(SETTINGS, prune_blocks=(2, 1))
+    search, phases = make(everything(0.0) | flat(b2=0.8, b1=0.9), settings=settings, images=100)
+    selected = search.select()
+    assert search.expected_difference(selected) is None, "records of earlier versions"
+    search, phases = make(everything(0.0) | flat(b2=0.8, b1=0.9), settings=settings, images=100)
+    phases.mistakes = {Level(2): tuple(range(20)), Level(1): tuple(range(5, 15))}
+    teacher = record({"validation": 0.9}, mistakes={"validation": tuple(range(10))})
+    phases.records.write_phase(names.TEACHER, teacher)
+    expected = search.expected_difference(search.select())
+    assert expected == pytest.approx(0.0, abs=0.02)  # level 1 is chosen nearly always
 
 
 def test_of_a_budget_alone_the_most_accurate_network_is_taken_and_none_given_up(make):

@@ -57,8 +57,9 @@ def test_recorded_accuracy_is_that_of_the_saved_pack(finished, universal, digits
     batches = evaluation_batches(digits.test, tailored.info.preprocessing, batch_size=100)
     plain = compact(tailored.student)
     hits = [plain(images).numpy().argmax(-1) == labels.numpy() for images, labels in batches]
-    accuracy = record(workdir, "finetuned_6")["accuracy"]["test"]
-    assert np.concatenate(hits).mean() == pytest.approx(accuracy)
+    found = record(workdir, "finetuned_6")
+    assert np.concatenate(hits).mean() == pytest.approx(found["accuracy"]["test"])
+    assert found["mistakes"]["test"] == np.flatnonzero(~np.concatenate(hits)).tolist()
 
 
 def test_recorded_costs_are_those_of_the_compacted_network(finished, universal):
