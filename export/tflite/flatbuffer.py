@@ -5,6 +5,8 @@ that any number of tensors can refer to the same one: kernels, but also shapes a
 of symmetric scales, eight bytes a channel, all of them zero.
 """
 
+from collections.abc import Collection
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -18,22 +20,34 @@ def read(content: bytes) -> schema.ModelT:
     return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
 
 
-def write(model: schema.ModelT) -> bytes:
-    """The inverse of `read`."""
-    builder = _Builder(1 << 20)
+def write(model: schema.ModelT, apart: Collection[int] = ()) -> bytes:
+    """The inverse of `read`.
+
+    Args:
+        model: the objects.
+        apart: positions of buffers whose contents are written for themselves, also if others are
+            equal.
+    """
+    builder = _Builder(1 << 20, [model.buffers[position].data for position in apart])
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
 
 
 class _Builder(flatbuffers.Builder):
-    """Writes each vector and each string once, constants where LiteRT can read them in place."""
+    """Writes each vector and each string once, constants where LiteRT can read them in place.
 
-    def __init__(self, size: int):
+    Args:
+        size: bytes to begin with.
+        apart: vectors that are not shared with equal ones.
+    """
+
+    def __init__(self, size: int, apart: Collection[np.ndarray]):
         super().__init__(size)
+        self._apart = {id(vector) for vector in apart}
         self._written: dict[tuple, int] = {}
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802, a name of the library
-        key = (x.dtype.str, x.tobytes())
+        key = (x.dtype.str, x.tobytes(), id(x) if id(x) in self._apart else None)
         if key not in self._written:
             if x.dtype == np.uint8:
                 self.Prep(_ALIGNMENT, x.size)
