@@ -12,7 +12,7 @@ from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
 from tailor_tf.network.architecture import DEPTHWISE, OWN
-from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, Settings
+from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, UNDECIDED, Settings
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -30,6 +30,8 @@ _AS_GIVEN = (
     "estimator",
     "proxy_threshold",
     "test_levels",
+    "confidence",
+    "undecided",
     "seed",
 )
 
@@ -148,6 +150,19 @@ def _define_target() -> None:
         DEFAULTS.test_levels,
         "Whether to measure all levels that were trained to the end on test images, after the "
         "choice; otherwise only the chosen one.",
+    )
+    flags.DEFINE_float(
+        "confidence",
+        DEFAULTS.confidence,
+        "Probability with which validation images have to show that a network is within the "
+        "tolerance, 0.5 to below 1; 0 if its accuracy on them is enough.",
+    )
+    flags.DEFINE_enum(
+        "undecided",
+        DEFAULTS.undecided,
+        UNDECIDED,
+        "What is within the tolerance where the images cannot show it: lean for each network "
+        "whose accuracy on them is, accurate for none.",
     )
     for count in cost.COUNTS.values():
         limit = f"Largest number of {count.words} of the network, such as 20e6."

@@ -14,7 +14,8 @@ from tailor_tf.records.level import Level
 
 DRAWS = 2000
 
-Choose = Callable[[Mapping[Level, float], float], Level]
+# From whether the levels and the teacher are right, bool `[images]` each, to the level chosen.
+Choose = Callable[[Mapping[Level, np.ndarray], np.ndarray], Level]
 
 
 def expected_difference(
@@ -25,8 +26,7 @@ def expected_difference(
     Args:
         teacher: whether the teacher is right, bool `[images]`, for each validation image.
         levels: the same of the networks to choose from, by level.
-        choose: from the accuracies by level and the teacher's accuracy, 0..1 each, to the level
-            chosen.
+        choose: the choice to repeat.
         draws: number of repetitions.
     """
     rng, images = np.random.default_rng(0), len(teacher)
@@ -36,7 +36,7 @@ def expected_difference(
         others = np.setdiff1d(np.arange(images), drawn)
         if not len(others):
             continue  # a few images, all of them drawn
-        accuracies = {level: float(right[drawn].mean()) for level, right in levels.items()}
-        chosen = levels[choose(accuracies, float(teacher[drawn].mean()))]
+        shown = {level: right[drawn] for level, right in levels.items()}
+        chosen = levels[choose(shown, teacher[drawn])]
         found.append(chosen[others].mean() - teacher[others].mean())
     return float(np.mean(found)) if found else 0.0

@@ -117,7 +117,8 @@ class PhaseRecord:
         """
         split = "validation"
         if split in self.mistakes and split in other.mistakes:
-            return paired_error(self.mistakes[split], other.mistakes[split], images=images)
+            ours, theirs = set(self.mistakes[split]), set(other.mistakes[split])
+            return paired_error(len(ours - theirs), len(theirs - ours), images=images)
         return standard_error(self.accuracy[split], images=images)
 
     @property
@@ -210,6 +211,8 @@ class RunRecord:
         environment: versions of packages, and the machine.
         tolerance: largest loss of validation accuracy, percentage points; `None` if not asked for.
         budget: largest allowed counts of the network, by attribute of `Cost`.
+        confidence: probability with which validation images should show that the network is within
+            the tolerance; 0 if its accuracy on them is enough, as in earlier versions.
     """
 
     task: TaskSummary
@@ -219,6 +222,7 @@ class RunRecord:
     environment: Mapping[str, str]
     tolerance: float | None
     budget: Mapping[str, float]
+    confidence: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -232,6 +236,7 @@ class RunRecord:
             "environment": dict(self.environment),
             "tolerance": self.tolerance,
             "budget": dict(self.budget),
+            "confidence": self.confidence,
         }
 
     @classmethod
@@ -249,6 +254,7 @@ class RunRecord:
             environment=data["environment"],
             tolerance=data["tolerance"],
             budget=data["budget"],
+            confidence=data.get("confidence", 0.0),
         )
 
 

@@ -1,6 +1,7 @@
 """Results of a run, read from its records."""
 
 import dataclasses
+import math
 import pathlib
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from tailor_tf.records.records import PhaseRecord, RunRecord, SelectionRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.statistics import errors_allowed
 
 _Record = TypeVar("_Record")
 
@@ -109,6 +111,24 @@ class Outcome:
     def difference_error(self, record: PhaseRecord) -> float:
         """Standard error of a network's validation accuracy against the teacher's, 0..1."""
         return record.difference_error(self.teacher, images=self.run.task.images["validation"])
+
+    @property
+    def images_to_decide(self) -> float | None:
+        """Validation images that would show that the network is within the tolerance.
+
+        This is how many it would take if the networks differed on as large a part of them; infinite
+        if the difference is the tolerance. `None` if the images there are show it already, if the
+        network is not within the tolerance, or if none was asked for.
+        """
+        if self.run.tolerance is None or not self.selection.within_tolerance:
+            return None
+        accuracies = (record.accuracy["validation"] for record in (self.teacher, self.network))
+        reserve = round(self.run.tolerance / 100 - float(np.subtract(*accuracies)), 9)
+        needed = errors_allowed(self.run.confidence) * self.difference_error(self.network)
+        if needed <= reserve:
+            return None
+        images = self.run.task.images["validation"]
+        return images * (needed / reserve) ** 2 if reserve > 0 else math.inf
 
     @property
     def split(self) -> str:

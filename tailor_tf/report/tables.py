@@ -4,6 +4,7 @@ Accuracies are shares in the records and percent here; differences of accuracies
 points. M is a million, k a thousand.
 """
 
+import math
 import os
 import pathlib
 import statistics
@@ -118,10 +119,21 @@ def _target(outcome: Outcome) -> str:
     met = "within" if within else f"by {missing:.2f} points NOT within"
     error = 100 * outcome.difference_error(outcome.network)
     images = outcome.run.task.images["validation"]
-    coarse = ", more than the tolerance" if error > tolerance else ""
     return (
-        f"{met} the tolerance of {tolerance:g} points on validation "
-        f"(standard error of the difference on its {images:,} images: {error:.2f} points{coarse})"
+        f"{met} the tolerance of {tolerance:g} points on validation (standard error of the "
+        f"difference on its {images:,} images: {error:.2f} points{_undecided(outcome)})"
+    )
+
+
+def _undecided(outcome: Outcome) -> str:
+    """How many images it would take to show what these cannot show."""
+    needed = outcome.images_to_decide
+    if needed is None:
+        return ""
+    number = "no number of them" if math.isinf(needed) else f"about {float(f'{needed:.2g}'):,.0f}"
+    return (
+        f", too few to show it with a confidence of {100 * outcome.run.confidence:g} %: it would "
+        f"take {number}"
     )
 
 

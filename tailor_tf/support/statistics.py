@@ -1,7 +1,7 @@
 """Uncertainty of figures that are measured on a few images."""
 
 import math
-from collections.abc import Collection
+import statistics
 
 
 def standard_error(share: float, *, images: int) -> float:
@@ -21,7 +21,7 @@ def standard_error(share: float, *, images: int) -> float:
     return math.sqrt(moved * (1 - moved) / images)
 
 
-def paired_error(mistakes: Collection[int], others: Collection[int], *, images: int) -> float:
+def paired_error(only: int, only_other: int, *, images: int) -> float:
     """Standard error of the difference between the accuracies of two networks on the same images.
 
     `sqrt(b + c - (b - c)^2 / n) / n` for `n` images, of which `b` only the one and `c` only the
@@ -29,13 +29,21 @@ def paired_error(mistakes: Collection[int], others: Collection[int], *, images: 
     told apart by fewer images than their accuracies alone suggest.
 
     Args:
-        mistakes: positions of the images that the one network classifies wrongly.
-        others: the same of the other network.
+        only: number of images that only the one network classifies wrongly.
+        only_other: number of images that only the other network classifies wrongly.
         images: number of images.
 
     Returns:
         The standard error, 0..1.
     """
-    only, only_others = len(set(mistakes) - set(others)), len(set(others) - set(mistakes))
-    discordant = only + only_others
-    return math.sqrt(discordant - (only - only_others) ** 2 / images) / images
+    return math.sqrt(only + only_other - (only - only_other) ** 2 / images) / images
+
+
+def errors_allowed(confidence: float) -> float:
+    """Standard errors between an estimate and its one-sided limit of a confidence.
+
+    Args:
+        confidence: probability that the truth is on this side of the limit, 0.5 to below 1; 0 is
+            the same as 0.5, for which the limit is the estimate.
+    """
+    return statistics.NormalDist().inv_cdf(confidence or 0.5)

@@ -31,6 +31,7 @@ def describe(universal: Universal, task: Task, settings: Settings, costs: RunCos
         environment=_environment(),
         tolerance=settings.tolerance,
         budget=dict(settings.budget),
+        confidence=settings.confidence,
     )
 
 

@@ -14,7 +14,7 @@ from tailor_tf.records import phase as names
 from tailor_tf.records.level import Level
 from tailor_tf.records.records import PhaseRecord
 from tailor_tf.records.store import Records
-from tailor_tf.support.statistics import standard_error
+from tailor_tf.support.statistics import errors_allowed, paired_error, standard_error
 from tailor_tf.tailoring.phases import LevelPlan, Phases
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import Settings
@@ -94,10 +94,16 @@ class LevelSearch:
         is_right[list(record.mistakes["validation"])] = False
         return is_right
 
-    def _choice(self, accuracies: Mapping[Level, float], teacher: float) -> Level:
+    def _choice(self, right: Mapping[Level, np.ndarray], teacher: np.ndarray) -> Level:
+        """The level that is chosen if these are right or wrong, bool `[images]` each."""
+        images, shown = len(teacher), {}
+        for level, ours in right.items():
+            only, only_teacher = int((teacher & ~ours).sum()), int((ours & ~teacher).sum())
+            error = paired_error(only, only_teacher, images=images)
+            shown[level] = ours.mean() - self._strictness * error
         tolerance = self._settings.tolerance
-        goal = max(accuracies.values()) if tolerance is None else teacher - tolerance / 100
-        return search.choose(accuracies, goal).chosen
+        goal = max(shown.values()) if tolerance is None else teacher.mean() - tolerance / 100
+        return search.choose(shown, goal).chosen
 
     def plan(self, level: Level) -> LevelPlan:
         """The plan of a level: it is pruned from the leanest tuned level that has all its paths.
@@ -137,7 +143,8 @@ class LevelSearch:
                 trains to the end.
 
         Returns:
-            The accuracy; below any goal if the loss did not stay finite.
+            The accuracy that the images show: less the error that the settings allow for, and
+            below any goal if the loss did not stay finite.
         """
         try:
             self._phases.finetuned(self.plan(level), functools.partial(self._is_out_of_reach, goal))
@@ -146,7 +153,14 @@ class LevelSearch:
             self._failed[level] = error
             return -math.inf
         self._tuned[level] = self._record(level).accuracy["validation"]
-        return self._tuned[level]
+        return self._tuned[level] - self._strictness * self._margin(level)
+
+    @property
+    def _strictness(self) -> float:
+        """Standard errors by which an accuracy has to be above the goal."""
+        settings = self._settings
+        strict = settings.undecided == "accurate" and settings.tolerance is not None
+        return errors_allowed(settings.confidence) if strict else 0.0
 
     def _is_out_of_reach(self, goal: float | None, curve: Sequence[float]) -> bool:
         if goal is None or not curve:

@@ -30,6 +30,7 @@ BASELINE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 COMPLEXITY_WEIGHT = 0.3
 AUTO, ALL = "auto", "all"  # depths
 RANKINGS = ("loss", "gates")
+UNDECIDED = ("lean", "accurate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Settings:
         proxy_threshold: proxies with a smaller gate are removed.
         tolerance: largest loss of validation accuracy against the teacher, percentage points;
             `None` for the most accurate network within `budget`.
+        confidence: probability with which the validation images have to show that a network is
+            within the tolerance, 0.5 to below 1; 0 if its accuracy on them is enough. The default
+            is one standard error.
+        undecided: what counts as within the tolerance where the images cannot show it: "lean" for
+            every network whose accuracy on them is, "accurate" for none.
         budget: largest allowed counts of the tailored network, by attribute of `cost.Cost`:
             "multiply_adds", "parameters", "task_parameters", "latency_ms".
         test_levels: whether all levels that were trained to the end are measured on test images,
@@ -81,7 +87,7 @@ class Settings:
 
     Raises:
         TailorError: settings that contradict each other, or an unknown `complexity`,
-            `node_errors`, `logit_errors`, `own` or `ranking`.
+            `node_errors`, `logit_errors`, `own`, `ranking` or `undecided`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
@@ -104,6 +110,8 @@ class Settings:
     ranking: str = RANKINGS[0]
     proxy_threshold: float = pruning.PROXY_THRESHOLD
     tolerance: float | None = 0.5
+    confidence: float = 0.84
+    undecided: str = UNDECIDED[0]
     budget: Mapping[str, float] = dataclasses.field(default_factory=dict)
     test_levels: bool = False
     seed: int = 0
@@ -127,10 +135,12 @@ class Settings:
             ("logit_errors", LOGIT_ERRORS),
             ("own", OWN),
             ("ranking", RANKINGS),
+            ("undecided", UNDECIDED),
         ):
             received = getattr(self, name)
             if received not in known:
                 raise TailorError(f"Unknown {name} {received!r}; known are {', '.join(known)}.")
+        self._check_confidence()
         if unknown := set(self.budget) - set(COUNTS):
             raise TailorError(
                 f"Unknown count {min(unknown)!r} in the budget; known are {', '.join(COUNTS)}."
@@ -139,6 +149,20 @@ class Settings:
             raise TailorError(
                 f"There is no complexity weight and no budget of {self.complexity}; give a budget "
                 "of it, which the weight is then adjusted to, or a complexity weight."
+            )
+
+    def _check_confidence(self) -> None:
+        if self.confidence != 0 and not 0.5 <= self.confidence < 1:
+            raise TailorError(
+                f"confidence is {self.confidence}; expected a probability from 0.5 to below 1, or "
+                "0 to take accuracies on validation images as they are."
+            )
+        strict = self.undecided == "accurate" and self.confidence > 0.5
+        if strict and self.tolerance is not None and self.tolerance <= 0:
+            raise TailorError(
+                f"With a tolerance of {self.tolerance:g} points, no number of images shows that an "
+                "equally accurate network is within it; expected a tolerance above 0, "
+                "undecided='lean', or a confidence of 0."
             )
 
     @property

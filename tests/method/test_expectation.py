@@ -8,12 +8,16 @@ from tailor_tf.method.expectation import expected_difference
 from tailor_tf.records.level import Level
 
 
-def most_accurate(accuracies, teacher):
-    return search.choose(accuracies, max(accuracies.values())).chosen
+def accuracies(levels):
+    return {level: right.mean() for level, right in levels.items()}
 
 
-def leanest_within(accuracies, teacher):
-    return search.choose(accuracies, teacher - 0.005).chosen
+def most_accurate(levels, teacher):
+    return search.choose(accuracies(levels), max(accuracies(levels).values())).chosen
+
+
+def leanest_within(levels, teacher):
+    return search.choose(accuracies(levels), teacher.mean() - 0.005).chosen
 
 
 def test_of_one_network_it_is_the_difference_on_the_images(rng):
@@ -38,9 +42,8 @@ def test_it_is_nearer_to_the_truth_than_the_images_that_were_chosen_on(choose, i
 
         teacher = right(0.9)
         levels = {level: right(accuracy) for level, accuracy in truths.items()}
-        accuracies = {level: found.mean() for level, found in levels.items()}
-        chosen = choose(accuracies, teacher.mean())
-        shown.append(accuracies[chosen] - teacher.mean())
+        chosen = choose(levels, teacher)
+        shown.append(levels[chosen].mean() - teacher.mean())
         expected.append(expected_difference(teacher, levels, choose, draws=100))
         true.append(truths[chosen] - 0.9)
     bias, promised = np.mean(shown) - np.mean(true), np.mean(expected) - np.mean(true)

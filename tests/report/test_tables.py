@@ -51,7 +51,7 @@ def test_text_around_the_table(made):
     assert "40.0 % fewer parameters" in text  # 1 - 30_600 / 51_000
     assert "; within the tolerance of 0.5 points" in text
     # the root of 0.9636 * 0.0364 / 240, where 0.9636 is one more of 0.9675 * 240, of 242
-    assert "error of the difference on its 240 images: 1.21 points, more than the tolerance" in text
+    assert "error of the difference on its 240 images: 1.21 points)" in text
     assert "The levels tried took 3.0 times the epochs of fine-tuning one." in text
 
 
@@ -59,6 +59,23 @@ def test_the_accuracy_to_expect_on_other_images(made):
     assert "to be expected" not in tables.verdict(made.outcome())
     made.change_selection(expected_difference=-0.0123)
     assert "On other images, -1.23 points are to be expected." in tables.verdict(made.outcome())
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "number"),
+    [
+        # 0.25 points behind; a confidence of 84.13 % is one standard error, 1.21 points:
+        (0.5, "about 5,600"),  # 240 * (1.21 / 0.25)^2
+        (1.0, "about 620"),  # 240 * (1.21 / 0.75)^2
+        (0.25, "no number of them"),
+        (1.5, None),  # 0.25 + 1.21 is within
+    ],
+)
+def test_how_many_images_it_would_take(made, tolerance, number):
+    made.change_run(tolerance=tolerance, confidence=0.8413447)
+    text = tables.verdict(made.outcome())
+    asked = f"too few to show it with a confidence of 84.1345 %: it would take {number})"
+    assert (asked in text) if number else ("too few" not in text)
 
 
 def test_a_standard_error_below_the_tolerance_is_only_stated(made):

@@ -198,6 +198,26 @@ def test_the_standard_error_is_of_the_images_on_which_level_and_teacher_differ(m
     assert (Level(3) in [level for level, *_ in phases.tuned]) == may_be_chance
 
 
+@pytest.mark.parametrize(
+    ("confidence", "undecided", "chosen"),
+    [(0.84, "lean", 2), (0.84, "accurate", 1), (0.0, "accurate", 2), (0.999, "accurate", 0)],
+)
+def test_where_the_images_cannot_decide(make, confidence, undecided, chosen):
+    """Level 2 is 4 points behind and level 1 is 2 points: 5 are tolerated, each differs on 20."""
+    settings = dataclasses.replace(
+        SETTINGS, prune_blocks=(2, 1, 0), confidence=confidence, undecided=undecided
+    )
+    curves = everything(0.0) | flat(b2=0.86, b1=0.88, b0=0.9)
+    search, phases = make(curves, settings=settings, images=200)
+    teacher = tuple(range(20))
+    # one standard error is sqrt(20 - 8^2 / 200) / 200 = 2.2 points, and 3.1 are 6.9
+    others = {2: range(6, 34), 1: range(8, 32), 0: range(20)}
+    phases.mistakes = {Level(number): tuple(wrong) for number, wrong in others.items()}
+    record_of_teacher = record({"validation": 0.9}, mistakes={"validation": teacher})
+    phases.records.write_phase(names.TEACHER, record_of_teacher)
+    assert search.select().chosen == Level(chosen)
+
+
 def test_the_expected_difference_is_that_of_the_tried_levels(make):
     settings = dataclasses.replace(SETTINGS, prune_blocks=(2, 1))
     search, phases = make(everything(0.0) | flat(b2=0.8, b1=0.9), settings=settings, images=100)

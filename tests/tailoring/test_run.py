@@ -371,3 +371,17 @@ class TestSearch:
     def test_targets_that_contradict_each_other(self, changes):
         with pytest.raises(ValueError, match=r"Both numbers of blocks|Neither a tolerance"):
             dataclasses.replace(SETTINGS, **changes)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"confidence": 1.0}, "confidence is 1.0; expected a probability from 0.5"),
+            ({"confidence": 0.3}, "confidence is 0.3; expected a probability from 0.5"),
+            ({"confidence": float("nan")}, "confidence is nan; expected a probability"),
+            ({"tolerance": 0.0, "undecided": "accurate"}, "no number of images shows"),
+            ({"undecided": "perhaps"}, "Unknown undecided 'perhaps'; known are lean, accurate"),
+        ],
+    )
+    def test_confidence_that_no_images_can_give(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(SETTINGS, **changes)
