@@ -1,7 +1,9 @@
 """Running a program: messages instead of stack traces, exit statuses, TensorBoard logs."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import keras
 import tensorflow as tf
@@ -17,12 +19,18 @@ FLAGS = flags.FLAGS
 ERROR_STATUS = 2
 IN_USE_STATUS = 75  # the usual exit status for "try again later"
 INTERRUPTED_STATUS = 130
+TERMINATED_STATUS = 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """Another program, such as a scheduler, has asked this one to end (SIGTERM)."""
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program; errors of the user end in one message instead of a stack trace."""
 
     def guarded(argv: list[str]) -> None:
+        signal.signal(signal.SIGTERM, _terminate)
         logging.set_verbosity(logging.WARNING)
         tf.get_logger().setLevel("ERROR")  # no warning about retracing, which each phase needs
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -40,13 +48,22 @@ def run(main: Callable[[list[str]], None]) -> None:
                 "continue.",
                 ERROR_STATUS,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             redo = "redo" in FLAGS and FLAGS.redo is not None
             without = ", without --redo," if redo else ""
-            _fail(f"\nInterrupted; the same command{without} continues.", INTERRUPTED_STATUS)
+            ended, status = "Interrupted", INTERRUPTED_STATUS
+            if isinstance(error, _Terminated):
+                ended, status = "Terminated", TERMINATED_STATUS
+            _fail(f"\n{ended}; the same command{without} continues.", status)
 
     _show_flags_in_help()
     app.run(guarded)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """Ends the program as Ctrl-C does, so that its temporary folders are removed."""
+    signal.signal(number, signal.SIG_DFL)  # a second time, at once
+    raise _Terminated
 
 
 def _show_flags_in_help() -> None:
