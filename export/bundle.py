@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from export import formats as registry
+from export import lineage
 from export.serving.configuration import write_configurations
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle.store import BundleStore
@@ -26,6 +27,7 @@ def export(
     formats: Sequence[str] | None = None,
     precisions: Sequence[str] = (PRECISION,),
     keep_versions: int = 3,
+    supersede: bool = False,
 ) -> list[pathlib.Path]:
     """Writes the artifacts of all tasks of a bundle together, each format as a new version.
 
@@ -39,13 +41,15 @@ def export(
         formats: some of `formats.shared_formats`; `default_formats` by default.
         precisions: of formats that have several, some of `formats.shared_precisions`.
         keep_versions: versions that are kept.
+        supersede: whether versions of another bundle may come before.
 
     Returns:
         The new versions' folders, in the order of the registry.
 
     Raises:
-        ArtifactError: an unknown format or precision, a task without a TFLite file, or one that
-            was tailored otherwise; versions of other formats may have been published by then.
+        ArtifactError: an unknown format or precision, or a task without a TFLite file of its own
+            pack; versions of other formats may have been published by then.
+        lineage.LineageError: the versions in the folder so far are of another bundle.
         parity.ParityError: a task answers otherwise than by itself, likewise.
         BundleError: a file of the bundle is missing or altered.
     """
@@ -55,7 +59,9 @@ def export(
     registry.check_known("precisions", precisions, registry.shared_precisions())
     chosen = [each for name, each in known.items() if name in names]
     subject = SharedSubject(store.load(), Exports(folder), precisions)
+    infos = {name: task.info for name, task in subject.tasks.items()}
     for each in chosen:
+        lineage.check_shared(each, subject.exports, infos, supersede=supersede)
         each.require(subject)
     return [publish(each, subject, keep_versions=keep_versions) for each in chosen]
 

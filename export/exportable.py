@@ -16,6 +16,7 @@ from tailor_tf.records.phase import STUDENT, TEACHER
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import outcome
+from tailor_tf.support import names
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training.checkpoints import Checkpoints
 
@@ -36,18 +37,22 @@ class Exportable:
     teacher: keras.Model | None = None
 
 
-def from_task_pack(path: str | os.PathLike, universal: Universal) -> Exportable:
+def from_task_pack(
+    path: str | os.PathLike, universal: Universal, name: str | None = None
+) -> Exportable:
     """Reads a task pack.
 
     Args:
         path: the file.
         universal: the universal network that it belongs to.
+        name: another name for the task; the name in the pack by default.
 
     Raises:
+        names.TaskNameError: the name cannot be the name of a task.
         task_pack.TaskPackError: it belongs to another universal network.
         weights.WeightsError: it cannot be read.
     """
-    task = load_task_pack(path, universal)
+    task = load_task_pack(path, universal, None if name is None else names.checked(name))
     return Exportable(task.info, compact(task.student))
 
 
@@ -65,17 +70,19 @@ def pack_of_run(workdir: Workdir) -> pathlib.Path:
     return workdir.task_pack
 
 
-def from_run(workdir: Workdir, universal: Universal) -> Exportable:
+def from_run(workdir: Workdir, universal: Universal, name: str | None = None) -> Exportable:
     """Reads the result of a finished run, its teacher included.
 
     Args:
         workdir: the run's working directory.
         universal: the universal network that it tailored.
+        name: another name for the task; the name in its pack by default.
 
     Raises:
         TailorError: the run is not finished; names the missing file.
+        names.TaskNameError: the name cannot be the name of a task.
     """
-    exportable = from_task_pack(pack_of_run(workdir), universal)
+    exportable = from_task_pack(pack_of_run(workdir), universal, name)
     teacher = _teacher(workdir, universal, exportable.info.num_classes)
     return dataclasses.replace(exportable, teacher=teacher)
 

@@ -8,20 +8,20 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from export import benchmark, parity, sizes
+from export import benchmark, lineage, parity, sizes
 from export.exportable import Exportable
 from export.format import Format, Improvement, Subject, first_images
 from export.judge import Judge
 from export.metadata import ArtifactError
 from export.options import Options
 from export.parity import Parity
-from export.record import RECORD, ExportRecord
+from export.record import ExportRecord
 from export.serving.configuration import write_configurations
 from tailor_tf.data.task import Task
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.records.workdir import SUMMARY, Exports
 from tailor_tf.support import files
-from tailor_tf.support.versions import Versions
+from tailor_tf.support.versions import RECORD, Versions
 
 PICTURE = "benchmark.svg"
 
@@ -76,9 +76,12 @@ def export(
     Raises:
         parity.ParityError: an artifact is too far from its network; nothing is published.
         ArtifactError: the images belong to another task, or a format cannot express the network.
+        lineage.LineageError: the versions of this name so far are of another task.
+        names.TaskNameError: the task's name is not allowed.
     """
     options = options or Options()
     _check_images(exportable.info, task)
+    lineage.check(Exports(folder), exportable.info, supersede=options.supersede)
     subject = Subject(exportable.network, dataclasses.replace(task, info=exportable.info))
     exports, name = Exports(folder), subject.info.name
     versions = Versions(exports.files(name))
@@ -197,6 +200,7 @@ def _recorded(
         quantisation_aware=next((i.trained for i in improvements if i.trained), None),
         selective=next((i.selective for i in improvements if i.selective), None),
         benchmark=measured,
+        pack=subject.info.pack,
     )
     files.write_text(building / RECORD, json.dumps(record.as_dict(), indent=1) + "\n")
     files.write_text(building / SUMMARY, record.summary())

@@ -190,6 +190,7 @@ class Family:
         precisions: precisions to choose from; none where there is no choice.
         has_threads: whether its runtime has a number of threads of its own.
         shared: one artifact of many tasks, where the format can have it.
+        describe: reads the task of such an artifact without loading it, where the format can.
     """
 
     name: str
@@ -201,3 +202,12 @@ class Family:
     precisions: tuple[str, ...] = ()
     has_threads: bool = True
     shared: SharedFormat | None = None
+    describe: Callable[[pathlib.Path], TaskInfo] | None = None
+
+    def info(self, path: pathlib.Path) -> TaskInfo:
+        """The task of an artifact, as the artifact describes it.
+
+        Raises:
+            ArtifactError: the artifact is damaged.
+        """
+        return self.describe(path) if self.describe else self.load(path, 1).info

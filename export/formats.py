@@ -4,6 +4,7 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from export import integrity
 from export.format import Family
 from export.metadata import ArtifactError
 from export.onnx.family import ONNX
@@ -11,6 +12,7 @@ from export.runtimes import Runtime
 from export.saved_model.family import SAVED_MODEL
 from export.shared_format import SharedFormat
 from export.tflite.family import TFLITE
+from tailor_tf.support import files
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (SAVED_MODEL, ONNX, TFLITE)}
 
@@ -79,7 +81,9 @@ def load(path: str | os.PathLike, *, task: str | None = None, threads: int = 1) 
             task.
     """
     if task is None:
-        return family_of(path).load(pathlib.Path(path), threads)
+        family = family_of(path)
+        integrity.check(pathlib.Path(path))
+        return family.load(pathlib.Path(path), threads)
     if _shared_format_of(path) is None and family_of(path):
         raise ArtifactError(f"{path} is of one task; leave out the name {task!r}.")
     tasks = load_shared(path, threads=threads)
@@ -101,6 +105,7 @@ def load_shared(path: str | os.PathLike, *, threads: int = 1) -> Mapping[str, Ru
     shared = _shared_format_of(path)
     if shared is None:
         raise ArtifactError(f"{path} is no artifact of many tasks; pipelines.bundle writes them.")
+    integrity.check(pathlib.Path(path))
     return shared.load(pathlib.Path(path), threads)
 
 
@@ -113,4 +118,6 @@ def _existing(path: str | os.PathLike, program: str) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.exists():
         raise ArtifactError(f"There is no artifact {path}; {program} writes them.")
+    if not path.is_dir():
+        files.check_file(path, follow=True)
     return path

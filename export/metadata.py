@@ -4,6 +4,7 @@ import json
 
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.json_text import parsed
 
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
@@ -24,7 +25,7 @@ def to_json(info: TaskInfo) -> str:
     return json.dumps(info.as_dict())
 
 
-def from_json(text: str, origin: str) -> TaskInfo:
+def from_json(text: str | bytes, origin: str) -> TaskInfo:
     """The inverse of `to_json`.
 
     Args:
@@ -35,7 +36,7 @@ def from_json(text: str, origin: str) -> TaskInfo:
         ArtifactError: the text is damaged.
     """
     try:
-        return TaskInfo.from_dict(json.loads(text))
+        return TaskInfo.from_dict(parsed(text))
     except (ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"The task's description in {origin} is damaged: {str(error).rstrip('.')}. Export the "

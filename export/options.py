@@ -19,6 +19,7 @@ class Options(ArtifactOptions):
             default. Other formats are float32.
         keep_versions: versions that are kept, 1 or more.
         measure: whether latency and memory are measured.
+        supersede: whether a version may follow versions of another task under the same name.
 
     Raises:
         ArtifactError: a value is unknown or outside of its range.
@@ -28,6 +29,7 @@ class Options(ArtifactOptions):
     precisions: tuple[str, ...] = dataclasses.field(default_factory=registry.precisions)
     keep_versions: int = 3
     measure: bool = True
+    supersede: bool = False
 
     def __post_init__(self):
         registry.check_known("formats", self.formats, tuple(registry.FAMILIES))

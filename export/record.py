@@ -11,8 +11,6 @@ from export.options import Options
 from export.parity import Parity
 from tailor_tf.support.text import aligned
 
-RECORD = "export.json"
-
 
 @dataclasses.dataclass(frozen=True)
 class ExportRecord:
@@ -28,6 +26,8 @@ class ExportRecord:
         quantisation_aware: accuracies of the artifact that was trained with quantisation, if any.
         selective: layers of the int8 artifact that stayed float, if any.
         benchmark: latency and memory; `None` where they were not measured.
+        pack: SHA-256 of the task pack that the artifacts were made of, where it is known.
+        sha256: SHA-256 of each file beside the record; `versions.Versions` adds it.
     """
 
     task: str
@@ -39,6 +39,8 @@ class ExportRecord:
     quantisation_aware: QuantisationAware | None
     selective: SelectiveQuantisation | None = None
     benchmark: tuple[Result, ...] | None = None
+    pack: str | None = None
+    sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON values."""
@@ -63,6 +65,8 @@ class ExportRecord:
             selective=mixed
             and SelectiveQuantisation(**{**mixed, "layers": tuple(mixed["layers"])}),
             benchmark=None if measured is None else tuple(Result(**each) for each in measured),
+            pack=data.get("pack"),  # both missing in earlier records
+            sha256=data.get("sha256", {}),
         )
 
     def summary(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from export import shared_tasks
 from export.runtimes import Runtime
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.records.workdir import Exports
 
@@ -72,6 +73,14 @@ class SharedFormat(abc.ABC):
     @abc.abstractmethod
     def recognises(self, path: pathlib.Path) -> bool:
         """Whether a path looks like such an artifact."""
+
+    def infos(self, version: pathlib.Path) -> Mapping[str, TaskInfo]:
+        """The tasks of the artifact in the folder of a version, as it describes them, by name.
+
+        Raises:
+            ArtifactError: the artifact is damaged.
+        """
+        return {name: runtime.info for name, runtime in self.load(version, 1).items()}
 
     @abc.abstractmethod
     def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:

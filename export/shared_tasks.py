@@ -1,7 +1,6 @@
 """Tasks over one universal network that share an artifact: conditions, and comparison."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,9 +12,9 @@ from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
+from tailor_tf.support import names
 
 _IMAGES = 8  # images of noise that an artifact is compared on
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def check(tasks: Mapping[str, TailoredTask]) -> None:
@@ -25,17 +24,13 @@ def check(tasks: Mapping[str, TailoredTask]) -> None:
         tasks: the tasks, by their names in the artifact.
 
     Raises:
-        ArtifactError: no task, a name that cannot be the name of a signature and a file, or tasks
-            over different universal networks.
+        ArtifactError: no task, or tasks over different universal networks.
+        names.TaskNameError: a name that cannot be the name of a signature and a file.
     """
     if not tasks:
         raise ArtifactError("There is no task to export; expected one or more.")
     for name in tasks:
-        if not _NAME.fullmatch(name):
-            raise ArtifactError(
-                f"The task name {name!r} is no name of a signature; expected letters, digits, "
-                "'_', '.' and '-', a letter or digit first."
-            )
+        names.checked(name)
     fingerprints = {name: task.student.universal.fingerprint for name, task in tasks.items()}
     (first, expected), *others = fingerprints.items()
     for name, received in others:

@@ -12,6 +12,7 @@ from absl import flags
 
 from export import bundle, formats, sizes
 from pipelines.common import program, tailored, universal
+from pipelines.common.values import given
 from tailor_tf.bundle import packs
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.support.errors import TailorError
@@ -40,6 +41,7 @@ flags.DEFINE_list(
     "pipelines.export for each task first, with the same --exports.",
 )
 flags.DEFINE_integer("keep_versions", 3, "Number of versions to keep.", lower_bound=1)
+flags.DEFINE_bool("supersede", False, "Whether a version may follow versions of another bundle.")
 
 
 def create(store: BundleStore) -> str:
@@ -77,7 +79,7 @@ def export(store: BundleStore) -> str:
     """Writes artifacts for all tasks together."""
     folder = FLAGS.exports or store.path.parent / "exports"
     chosen = {"formats": FLAGS.formats, "precisions": FLAGS.precision}
-    made = bundle.export(store, folder, **chosen, keep_versions=FLAGS.keep_versions)
+    made = bundle.export(store, folder, **chosen, **given(("keep_versions", "supersede")))
     return "\n".join(sizes.table(made))
 
 

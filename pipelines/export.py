@@ -21,6 +21,7 @@ _AS_GIVEN = (
     "clusters",
     "optimize_epochs",
     "keep_versions",
+    "supersede",
 )
 
 images.define_source()
@@ -60,6 +61,11 @@ flags.DEFINE_integer(
     "Epochs of training for --sparsity, --clusters, and int8 files that lose too much accuracy.",
 )
 flags.DEFINE_integer("keep_versions", DEFAULTS.keep_versions, "Number of versions to keep.")
+flags.DEFINE_bool(
+    "supersede",
+    DEFAULTS.supersede,
+    "Whether a version may follow versions of another task under the same name.",
+)
 flags.DEFINE_bool("benchmark", DEFAULTS.measure, "Whether to measure latency and memory.")
 
 

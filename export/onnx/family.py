@@ -12,4 +12,5 @@ ONNX = Family(
     load=runtime.load,
     modules=("onnxruntime", "onnx"),
     shared=SharedONNX(),
+    describe=single.read_info,
 )

@@ -19,6 +19,7 @@ from export.onnx import opening, sessions, single
 from export.runtimes import Runtime
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle import sharing
+from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 
 _PAGE = 4096  # bytes; kernels begin at pages, so that they can be mapped into memory
@@ -34,6 +35,9 @@ class SharedONNX(SharedFormat):
 
     def recognises(self, path: pathlib.Path) -> bool:
         return path.is_dir() and any(path.glob(sessions.FILE_NAME.format("*")))
+
+    def infos(self, version: pathlib.Path) -> Mapping[str, TaskInfo]:
+        return {path.stem: single.read_info(path) for path in sorted(version.glob("*.onnx"))}
 
     def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:
         return sessions.load(path, threads=threads)

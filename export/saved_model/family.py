@@ -13,4 +13,5 @@ SAVED_MODEL = Family(
     modules=("tensorflow",),
     has_threads=False,
     shared=SharedSavedModel(),
+    describe=single.read_info,
 )

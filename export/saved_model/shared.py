@@ -27,6 +27,7 @@ from tailor_tf.data.square import Square
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.records.workdir import Exports
+from tailor_tf.support import files
 
 MODEL = "tasks"  # the model's name at the server
 _GREY = 128  # level of the images in warm-up requests
@@ -52,6 +53,9 @@ class SharedSavedModel(SharedFormat):
 
     def recognises(self, path: pathlib.Path) -> bool:
         return single.is_saved_model(path)
+
+    def infos(self, version: pathlib.Path) -> Mapping[str, TaskInfo]:
+        return read_infos(version)
 
     def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:
         del threads  # TensorFlow has one setting for the whole process, tf.config.threading
@@ -158,16 +162,21 @@ def load(path: str | os.PathLike) -> tuple[Any, dict[str, TaskInfo]]:
     Raises:
         ArtifactError: the folder is no such SavedModel.
     """
-    found = [
-        metadata.from_json(file.read_text(encoding="utf-8"), str(file))
-        for file in sorted((pathlib.Path(path) / "assets").glob(f"*.{METADATA_FILE}"))
-    ]
-    try:
-        loaded = tf.saved_model.load(os.fspath(path))
-    except OSError as error:
-        raise ArtifactError(f"{os.fspath(path)} is no SavedModel: {error}.") from error
-    if not found:
+    infos = read_infos(path)
+    return single.loaded(path), infos
+
+
+def read_infos(path: str | os.PathLike) -> dict[str, TaskInfo]:
+    """Reads the descriptions of the tasks in a SavedModel, without loading it, by name.
+
+    Raises:
+        ArtifactError: the folder is no SavedModel of many tasks.
+    """
+    assets = sorted((pathlib.Path(path) / "assets").glob(f"*.{METADATA_FILE}"))
+    if not assets:
         raise ArtifactError(
-            f"{os.fspath(path)} holds no TASK.{METADATA_FILE}; expected a SavedModel of many tasks."
+            f"{os.fspath(path)} is no SavedModel of many tasks: it holds no TASK.{METADATA_FILE}; "
+            "expected a SavedModel of many tasks."
         )
-    return loaded, {info.name: info for info in found}
+    found = [metadata.from_json(files.read_bytes(file), str(file)) for file in assets]
+    return {info.name: info for info in found}

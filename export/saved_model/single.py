@@ -18,6 +18,7 @@ from export.saved_model import requests
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.decoding import make_square
 from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.support import files
 
 SIGNATURES = (*requests.SIGNATURES, "float_images")
 
@@ -35,6 +36,7 @@ def classify(network: keras.Model, info: TaskInfo, images: tf.Tensor) -> dict[st
         `logits` `[batch, classes]`.
     """
     logits = network(evaluation_input(images, info.preprocessing), training=False)
+    logits = tf.debugging.check_numerics(logits, "Scores that are not finite.")
     return {
         "class_name": tf.gather(tf.constant(info.classes), tf.argmax(logits, axis=-1)),
         "scores": tf.nn.softmax(logits),
@@ -84,8 +86,12 @@ class Server(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")])
     def float_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """As `serving_default`, with levels 0 to 255 as floats; rounded to whole levels."""
-        levels = tf.saturate_cast(tf.round(images), tf.uint8)
+        """As `serving_default`, with levels 0 to 255 as floats; rounded to whole levels.
+
+        Values that are not finite are refused.
+        """
+        finite = tf.debugging.check_numerics(images, "Received an image with such values.")
+        levels = tf.saturate_cast(tf.round(finite), tf.uint8)
         return self.serving_default(levels)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
@@ -122,15 +128,42 @@ def load(path: str | os.PathLike) -> tuple[Any, TaskInfo]:
     Raises:
         ArtifactError: the folder is no SavedModel of this project.
     """
+    info = read_info(path)
+    return loaded(path), info
+
+
+def loaded(path: str | os.PathLike) -> Any:
+    """TensorFlow's object of a SavedModel.
+
+    Loading and running a SavedModel runs the operations in it, which may read and write files: it
+    is a program, not data.
+
+    Raises:
+        ArtifactError: TensorFlow cannot load it.
+    """
     try:
-        path = pathlib.Path(path)
-        text = (path / "assets" / metadata.METADATA_FILE).read_text(encoding="utf-8")
-        return tf.saved_model.load(os.fspath(path)), metadata.from_json(text, str(path))
+        return tf.saved_model.load(os.fspath(path))
+    except Exception as error:  # TensorFlow raises errors of many classes over a damaged file
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ArtifactError(
+            f"TensorFlow cannot load the SavedModel {os.fspath(path)}: {reason} Export it again."
+        ) from error
+
+
+def read_info(path: str | os.PathLike) -> TaskInfo:
+    """Reads the description of the task in a SavedModel, without loading it.
+
+    Raises:
+        ArtifactError: the folder is no SavedModel of this project.
+    """
+    try:
+        text = files.read_bytes(pathlib.Path(path) / "assets" / metadata.METADATA_FILE)
     except OSError as error:
         raise ArtifactError(
             f"{os.fspath(path)} is no SavedModel that pipelines.export wrote, or it is one of many "
             f"tasks and the name of one is missing: {error}."
         ) from error
+    return metadata.from_json(text, os.fspath(path))
 
 
 def load_runtime(path: pathlib.Path, threads: int) -> Runtime:

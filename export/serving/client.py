@@ -58,6 +58,8 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
         except tf.errors.InvalidArgumentError as error:
             raise RefusedError(_reason(error.message)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
+        if not np.isfinite(scores).all():
+            raise ArtifactError(f"{os.fspath(path)} answers scores that are no finite numbers.")
         return [Answer(classes[row.argmax()], float(row.max())) for row in scores]
 
     return classify

@@ -1,9 +1,8 @@
 """The entry of TFLite in the registry of formats."""
 
 from export.format import Family
-from export.tflite import artifacts, runtime
+from export.tflite import artifacts, runtime, single
 from export.tflite.shared import SharedTFLite
-from export.tflite.single import PRECISIONS
 
 TFLITE = Family(
     name="tflite",
@@ -12,6 +11,7 @@ TFLITE = Family(
     recognises=lambda path: path.suffix == ".tflite",
     load=runtime.load,
     modules=("ai_edge_litert.interpreter",),
-    precisions=PRECISIONS,
+    precisions=single.PRECISIONS,
     shared=SharedTFLite(),
+    describe=single.read_info,
 )

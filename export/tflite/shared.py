@@ -21,13 +21,10 @@ from export import metadata, parity, shared_tasks
 from export.metadata import ArtifactError
 from export.runtimes import Runtime
 from export.shared_format import SharedFormat, SharedSubject
-from export.tflite import flatbuffer, kernels, litert, runtime, single, unfolding
+from export.tflite import flatbuffer, kernels, litert, own_files, runtime, single, unfolding
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
-from tailor_tf.method.task_pack import TailoredTask
-from tailor_tf.records.workdir import Exports
 from tailor_tf.support import files
-from tailor_tf.support.versions import Versions
 
 TASKS_FILE = "tasks.json"
 RANDOM_IMAGES = 16  # that every task is compared on, besides given ones
@@ -47,51 +44,24 @@ class SharedTFLite(SharedFormat):
 
     def require(self, subject: SharedSubject) -> None:
         for precision in subject.precisions:
-            _own_files(subject, precision)
+            own_files.find(subject, precision)
 
     def write(self, folder: pathlib.Path, subject: SharedSubject) -> None:
         universal = shared_tasks.universal_of(subject.tasks)
         for precision in subject.precisions:
-            write(folder / f"{precision}.tflite", _own_files(subject, precision), universal)
+            write(folder / f"{precision}.tflite", own_files.find(subject, precision), universal)
 
     def compare(self, folder: pathlib.Path, subject: SharedSubject) -> None:
         """Nothing is left to compare: `write` compares with the tasks' own files."""
+
+    def infos(self, version: pathlib.Path) -> Mapping[str, TaskInfo]:
+        return read_infos(next(version.glob("*.tflite"), version))
 
     def recognises(self, path: pathlib.Path) -> bool:
         return path.suffix == ".tflite"
 
     def load(self, path: pathlib.Path, threads: int) -> Mapping[str, Runtime]:
         return load(path, threads=threads)
-
-
-def _own_files(subject: SharedSubject, precision: str) -> dict[str, pathlib.Path]:
-    """The newest TFLite file of each task alone.
-
-    Raises:
-        ArtifactError: a task has no such file, or one with other classes or preprocessing.
-    """
-    return {
-        name: _own_file(subject.exports, name, task, precision)
-        for name, task in subject.tasks.items()
-    }
-
-
-def _own_file(exports: Exports, name: str, task: TailoredTask, precision: str) -> pathlib.Path:
-    versions = exports.files(name)
-    numbers = Versions(versions).numbers() if versions.is_dir() else []
-    path = versions / str(max(numbers, default=1)) / f"{precision}.tflite"
-    if not path.exists():
-        raise ArtifactError(
-            f"There is no {path}: the TFLite file of a task alone comes first. Run "
-            f"pipelines.export for {name} with --exports={exports.path}."
-        )
-    found = single.read_info(path)
-    if (found.classes, found.preprocessing) != (task.info.classes, task.info.preprocessing):
-        raise ArtifactError(
-            f"{path} has other classes or preprocessing than the task {name} of the bundle; export "
-            "the run that was added to the bundle."
-        )
-    return path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,11 @@ def define_source() -> None:
     """Defines the flags of the images alone, for networks whose preprocessing is known."""
     usages = ", ".join(source.usage for source in SOURCES.values())
     flags.DEFINE_string("task", "digits", f"Images: {usages}.")
+    flags.DEFINE_string(
+        "name",
+        None,
+        "The task's name in file names and at servers; the name of its folder or data set if None.",
+    )
     flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets' data.")
     flags.DEFINE_float(
         "validation_fraction",
@@ -88,7 +93,7 @@ def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
             measure them on the training images. Flags replace them in both cases.
     """
     _set_determinism()
-    options = {**given(_SOURCE + _PREPROCESSING), **colours.of_task(normalisation)}
+    options = {**given((*_SOURCE, *_PREPROCESSING, "name")), **colours.of_task(normalisation)}
     return load_task(FLAGS.task, image_size=image_size, **options)
 
 
@@ -99,7 +104,7 @@ def load_for(info: TaskInfo) -> Task:
         info: the task of the network.
     """
     _set_determinism()
-    return load_prepared(FLAGS.task, info.preprocessing, **given(_SOURCE))
+    return load_prepared(FLAGS.task, info.preprocessing, name=info.name, **given(_SOURCE))
 
 
 def _set_determinism() -> None:

@@ -56,10 +56,10 @@ def load_universal() -> Universal:
 
 
 def load_exportable(network: Universal) -> exportable.Exportable:
-    """Reads the tailored network over its universal network."""
+    """Reads the tailored network over its universal network, under the name of --name if given."""
     if workdir := run():
-        return exportable.from_run(workdir, network)
-    return exportable.from_task_pack(FLAGS.task_pack, network)
+        return exportable.from_run(workdir, network, FLAGS.name)
+    return exportable.from_task_pack(FLAGS.task_pack, network, FLAGS.name)
 
 
 def exports() -> pathlib.Path:

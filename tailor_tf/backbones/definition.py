@@ -12,10 +12,13 @@ from typing import Any
 import keras
 
 from tailor_tf.network.weights import WeightsError
+from tailor_tf.support import limits
+from tailor_tf.support.json_text import parsed
 
 _LEFT_OUT = ("batch_shape", "dtype", "build_config", "compile_config", "trainable")
 _LEFT_OUT_ENDS = ("_initializer", "_regularizer", "_constraint")
 _TENSOR = "__keras_tensor__"
+_MODULES = ("keras", "tailor_tf", "builtins")
 
 
 def written(flat: keras.Model) -> str | None:
@@ -53,7 +56,8 @@ def built(definition: str, image_size: int, origin: str) -> keras.Model:
         WeightsError: Keras cannot build it.
     """
     try:
-        config = json.loads(definition)
+        config = parsed(definition)
+        _check_plain(config)
         [images] = [c for c in config["config"]["layers"] if c["class_name"] == "InputLayer"]
         images["config"]["batch_shape"] = [None, image_size, image_size, 3]
         return keras.saving.deserialize_keras_object(config, safe_mode=True)
@@ -61,6 +65,23 @@ def built(definition: str, image_size: int, origin: str) -> keras.Model:
         raise WeightsError(
             f"Cannot build the network of {origin} at {image_size} pixels: {first_line(error)}"
         ) from error
+
+
+def _check_plain(value: Any) -> None:
+    """Refuses parts of a definition that `written` does not write: other modules, huge layers.
+
+    Raises:
+        ValueError: names the part.
+    """
+    if isinstance(value, Mapping):
+        module = value.get("module", "keras")
+        if module is not None and str(module).partition(".")[0] not in _MODULES:
+            raise ValueError(f"a part of the module {str(module)!r}, expected Keras's alone")
+    elif isinstance(value, int | float) and not abs(value) <= limits.CHANNELS:
+        raise ValueError(f"the number {value}, expected {limits.CHANNELS:,} at most")
+    if isinstance(value, Mapping | list):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            _check_plain(entry)
 
 
 def first_line(error: Exception, length: int = 200) -> str:

@@ -10,6 +10,7 @@ from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.network import weights
 from tailor_tf.network.graph import BlockGraph, Normalisation
+from tailor_tf.support import files, limits
 
 _FOLDER = pathlib.Path(__file__).with_name("shipped")
 
@@ -32,7 +33,7 @@ def load_file(path: str, backbone: str | None, config: Mapping[str, Any]) -> Uni
         TailorError: an unknown backbone or setting.
     """
     tensors, metadata = weights.read(path)
-    described = metadata.get("backbone", {})
+    described = _described(path, metadata)
     if not described and backbone is None:
         raise weights.WeightsError(
             f"{path} does not say which network it holds; name the backbone: one of "
@@ -41,23 +42,67 @@ def load_file(path: str, backbone: str | None, config: Mapping[str, Any]) -> Uni
     if described and backbone not in (None, described["name"]):
         raise weights.WeightsError(f"{path} holds a {described['name']}, not a {backbone}.")
     graph = _graph(path, {"name": backbone, **described, **config}, metadata)
+    weights.check_whole(path, tensors, metadata)
     naming = None if described else backbones.torch_naming(graph.name)
     return universal_from_tensors(graph, tensors, origin=str(path), torch_naming=naming)
+
+
+def _described(path: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of the backbone that a file describes; none if it does not describe one.
+
+    Raises:
+        weights.WeightsError: they are damaged, or no network of this project can have them.
+    """
+    found = metadata.get("backbone", {})
+    if not isinstance(found, dict) or (found and not isinstance(found.get("name"), str)):
+        raise weights.WeightsError(f"{path} is damaged: it names no backbone. Take a fresh copy.")
+    most = {"image_size": limits.SIDE, "blocks": limits.BLOCKS, "width": limits.WIDTH}
+    for name in most.keys() & found.keys():
+        value = found[name]
+        if type(value) not in (int, float) or not 0 < value <= most[name]:
+            raise weights.WeightsError(
+                f"{path} is damaged: its backbone has {name} {str(value)[:20]}; expected a number "
+                f"above 0, at most {most[name]}. Take a fresh copy."
+            )
+    return found
 
 
 def _graph(path: str, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> BlockGraph:
     if "definition" not in metadata:
         return backbones.create(**config)
-    means = metadata["normalisation"]
-    normalisation = means and Normalisation(*map(tuple, means))
-    return keras_models.described(config, metadata["definition"], normalisation, path)
+    try:
+        means = metadata["normalisation"]
+        normalisation = means and Normalisation(*map(tuple, means))
+        return keras_models.described(config, metadata["definition"], normalisation, path)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise weights.WeightsError(
+            f"{path} is damaged: the description of its network lacks a part ({error!r}). Take a "
+            "fresh copy."
+        ) from error
+
+
+_SHA256 = {
+    "imagenet": "de09422f572cd788842bfe208c4644377f7bf0647ee96dde20d29666d3783b30",
+    "tiny_imagenet": "de256fe2aa872000b79cb5f131b1758d6ea5a4cf640fa8d23744f8f830f78967",
+}
+
+
+def _load_shipped(name: str, backbone: str | None, config: Mapping[str, Any]) -> Universal:
+    """Reads a network that comes with the project, after a check of its file."""
+    path, received = SHIPPED[name], files.sha256(SHIPPED[name])
+    if received != _SHA256[name]:
+        raise weights.AlteredError(
+            f"{path} was altered: its SHA-256 is {received[:16]}, expected {_SHA256[name][:16]}. "
+            "Install the project again."
+        )
+    return load_file(str(path), backbone, config)
 
 
 SHIPPED_SOURCE = Source(
     usage=", ".join(SHIPPED),
     # With another backbone, Keras's weights of the same name are meant.
     accepts=lambda name, backbone: name in SHIPPED and backbone not in applications.names(),
-    load=lambda name, backbone, config: load_file(str(SHIPPED[name]), backbone, config),
+    load=_load_shipped,
 )
 
 FILE_SOURCE = Source(

@@ -53,7 +53,7 @@ def save_universal(
         tensors = {key: value.astype(dtype) for key, value in weights.arrays(model).items()}
     if not all(np.isfinite(value).all() for value in tensors.values()):
         raise TailorError(f"A weight of {model.name} is not finite in {dtype}.")
-    weights.write(path, tensors, _metadata(graph))
+    weights.write(path, tensors, weights.sealed(tensors, _metadata(graph)))
 
 
 def _metadata(graph: BlockGraph) -> dict[str, Any]:

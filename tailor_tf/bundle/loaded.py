@@ -120,7 +120,8 @@ class Bundle:
                 training.
 
         Raises:
-            BundleError: there is no such task, or the images have another type or shape.
+            BundleError: there is no such task, the images have another type or shape, or scores
+                are not finite.
         """
         loaded = self._loaded
         if task not in loaded:
@@ -205,6 +206,8 @@ class _Loaded:
 
     def predict(self, images: np.ndarray) -> Prediction:
         scores, logits = (values.numpy() for values in self._answer(tf.constant(images)))
+        if not np.isfinite(logits).all():
+            raise BundleError(f"{self.task.info.name} answers scores that are no finite numbers.")
         return Prediction(self._classes[logits.argmax(-1)], scores, logits)
 
 

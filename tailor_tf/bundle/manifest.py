@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.json_text import parsed
 
 FORMAT_VERSION = 1
 
-_NAME = re.compile(r"\w[\w.-]{0,99}")
+_NAME = re.compile(r"\w[\w.-]{0,99}")  # of bundles of earlier versions; now `names.checked`
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -18,18 +19,16 @@ class BundleError(TailorError):
     """The bundle cannot be read, or cannot be changed as asked; it stays as it was."""
 
 
-def checked_name(name: str) -> str:
-    """Checks and returns the name of a task, which is also used for files and signatures.
+def _spelled(name: str) -> str:
+    """Returns the name of a task in a manifest.
 
     Raises:
-        BundleError: the name is not allowed, such as a name with "/", which could lead out of a
-            directory.
+        BundleError: the name could lead out of a directory, such as a name with "/".
     """
     if not _NAME.fullmatch(name):
         raise BundleError(
             f"{name!r} cannot be the name of a task in a bundle; expected at most 100 letters, "
-            "digits, '_', '-' and '.', the first one a letter, a digit or '_'. Give it another "
-            "name."
+            "digits, '_', '-' and '.', the first one a letter, a digit or '_'."
         )
     return name
 
@@ -99,10 +98,10 @@ class Manifest:
             BundleError: the manifest is damaged, or was written by a newer version of this project.
         """
         try:
-            data = json.loads(text)
+            data = parsed(text)
             version = data["bundle"]
             if version == FORMAT_VERSION:
-                tasks = {checked_name(name): Entry(**e) for name, e in data["tasks"].items()}
+                tasks = {_spelled(name): Entry(**e) for name, e in data["tasks"].items()}
                 return cls(data["fingerprint"], Entry(**data["universal"]), tasks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(

@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Mapping
 
 from tailor_tf.backbones.universal import Universal
-from tailor_tf.bundle.manifest import BundleError, checked_name
+from tailor_tf.bundle.manifest import BundleError
 from tailor_tf.method.task_pack import PackHeader, TailoredTask, load_task_pack
+from tailor_tf.support import names
 from tailor_tf.support.text import aligned
 
 
@@ -53,19 +54,15 @@ def read_pack(path: str | os.PathLike, universal: Universal, name: str | None = 
     Raises:
         task_pack.TaskPackError: the pack was altered or belongs to another universal network.
         weights.WeightsError: the file was cut short.
-        BundleError: the name is not allowed, or the file was replaced while it was read.
+        names.TaskNameError: the name cannot be the name of a task.
+        BundleError: the file was replaced while it was read.
         OSError: there is no such file.
     """
     content = pathlib.Path(path).read_bytes()
-    task = load_task_pack(path, universal)
+    task = load_task_pack(path, universal, None if name is None else names.checked(name))
     if pathlib.Path(path).read_bytes() != content:
         raise BundleError(f"{os.fspath(path)} was replaced while it was read; try again.")
-    return Pack(content, renamed(task, checked_name(task.info.name if name is None else name)))
-
-
-def renamed(task: TailoredTask, name: str) -> TailoredTask:
-    """The task under another name."""
-    return dataclasses.replace(task, info=dataclasses.replace(task.info, name=name))
+    return Pack(content, task)
 
 
 def table(tasks: Mapping[str, StoredTask]) -> list[str]:

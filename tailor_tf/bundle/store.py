@@ -6,7 +6,6 @@ before or completely changed.
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -19,12 +18,11 @@ import numpy as np
 from tailor_tf.backbones.loading import load_universal
 from tailor_tf.backbones.universal import Universal, save_universal
 from tailor_tf.bundle.manifest import BundleError, Entry, Manifest
-from tailor_tf.bundle.packs import Pack, StoredTask, renamed
+from tailor_tf.bundle.packs import Pack, StoredTask
 from tailor_tf.method.task_pack import TailoredTask, load_task_pack, read_header
 from tailor_tf.network import keys, weights
-from tailor_tf.support import locks
+from tailor_tf.support import files, locks, names
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.files import replacing, write_text
 
 MANIFEST = "bundle.json"
 UNIVERSAL = "universal"
@@ -63,6 +61,7 @@ class BundleStore:
         Raises:
             BundleError: the directory is not empty, there is no task, two tasks have the same name,
                 or a task belongs to another universal network.
+            names.TaskNameError: two names differ by case or Unicode form alone.
             locks.InUseError: another process is changing the directory.
         """
         store, content = cls(path), _encoded(universal)
@@ -97,10 +96,11 @@ class BundleStore:
         Raises:
             BundleError: there is no bundle, it was written by a newer version of this project, or
                 its manifest is damaged.
+            files.FileKindError: a link or a pipe is in the place of the manifest.
         """
         path = self.path / MANIFEST
         try:
-            return Manifest.from_json(path.read_bytes(), origin=str(path))
+            return Manifest.from_json(files.read_bytes(path), origin=str(path))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BundleError(
                 f"There is no bundle at {self.path}; expected a directory with {MANIFEST} that "
@@ -142,7 +142,7 @@ class BundleStore:
             task_pack.TaskPackError: `universal` is another network.
         """
         path = self._checked_file(PACKS, entry, f"the task pack of {name}")
-        return renamed(load_task_pack(path, universal), name)
+        return load_task_pack(path, universal, name)
 
     def load(self) -> dict[str, TailoredTask]:
         """Loads all tasks, by name, with one copy of the universal kernels in memory.
@@ -175,6 +175,7 @@ class BundleStore:
         Raises:
             BundleError: there is no bundle, it has a task with this name, or it has another
                 universal network.
+            names.TaskNameError: its name differs from another one by case or Unicode form alone.
             locks.InUseError: another process is changing the bundle.
         """
         self.read()  # refuses a missing bundle before the lock makes its directory
@@ -240,15 +241,15 @@ class BundleStore:
                 yield str(error).rstrip(".")
 
     def _file(self, folder: str, entry: Entry) -> pathlib.Path:
+        """The path of a file in a folder that is a real one: a link leads to other files."""
+        files.check_folder(self.path / folder)
         return self.path / folder / f"{entry.sha256}.safetensors"
 
     def _checked_file(self, folder: str, entry: Entry, what: str) -> pathlib.Path:
         """The path of a file, after a check of its size and checksum."""
         path = self._file(folder, entry)
         try:
-            size = path.stat().st_size
-            with open(path, "rb") as file:
-                received = hashlib.file_digest(file, "sha256").hexdigest()
+            received, size = files.sha256(path), path.stat().st_size
         except FileNotFoundError as error:
             raise BundleError(f"{what} is missing: there is no file {path}.") from error
         if size < entry.bytes:
@@ -260,7 +261,7 @@ class BundleStore:
         return path
 
     def _write(self, folder: str, content: bytes) -> None:
-        with replacing(self._file(folder, Entry.of(content))) as temporary:
+        with files.replacing(self._file(folder, Entry.of(content))) as temporary:
             temporary.write_bytes(content)
 
     def _with(self, manifest: Manifest, pack: Pack) -> Manifest:
@@ -276,15 +277,17 @@ class BundleStore:
                 f"{self.path} has a task {pack.name} already; give the new one another name, or "
                 "remove the old one."
             )
+        names.check_distinct(pack.name, manifest.tasks, self.path)
         tasks = {**manifest.tasks, pack.name: Entry.of(pack.content)}
         return dataclasses.replace(manifest, tasks=tasks)
 
     def _publish(self, manifest: Manifest) -> Manifest:
         """Replaces the manifest and removes files that it does not list."""
-        write_text(self.path / MANIFEST, manifest.to_json())
+        files.write_text(self.path / MANIFEST, manifest.to_json())
         named = {self._file(UNIVERSAL, manifest.universal)}
         named |= {self._file(PACKS, entry) for entry in manifest.tasks.values()}
         for folder in (UNIVERSAL, PACKS):
+            files.check_folder(self.path / folder)
             for path in (self.path / folder).iterdir():
                 if path not in named and _LEFTOVER.fullmatch(path.name):
                     path.unlink()

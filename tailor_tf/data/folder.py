@@ -176,4 +176,5 @@ SOURCE = Source(
     load=lambda rest, square, data_dir: load_folder(rest, square),
     name=lambda rest: Path(rest).expanduser().resolve().name,
     mirrors=lambda rest: True,
+    place=lambda rest: str(Path(rest).expanduser().resolve()),
 )

@@ -20,10 +20,11 @@ class Source:
         usage: form of such a name, for error messages and the help of flags.
         load: function of REST, the rule that makes images square, and the folder of data sets;
             returns classes and splits.
-        name: function of REST; returns the task's name.
+        name: function of REST; returns the task's name, unless a person gives it another one.
         mirrors: function of REST; returns whether mirrored images keep their class, so that
             training mirrors them by default.
         has_rest: whether REST is required; if not, it is not allowed.
+        place: function of REST; returns the same text for all names of the same images.
     """
 
     usage: str
@@ -31,3 +32,4 @@ class Source:
     name: Callable[[str], str]
     mirrors: Callable[[str], bool]
     has_rest: bool = True
+    place: Callable[[str], str] = lambda rest: rest

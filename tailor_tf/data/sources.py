@@ -1,6 +1,7 @@
 """Loading a task by its name, and the registry of sources of images."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tailor_tf.data.square import FITS
 from tailor_tf.data.statistics import channel_statistics
 from tailor_tf.data.task import Task
 from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.support import names
 
 SOURCES: Mapping[str, Source] = {
     "digits": digits.SOURCE,
@@ -43,6 +45,7 @@ def load_task(
     jitter: float | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    name: str | None = None,
 ) -> Task:
     """Loads a task; validation and test splits that are missing are cut out of the training images.
 
@@ -74,13 +77,15 @@ def load_task(
         mean: mean of red, green and blue in images scaled to 0..1; None: measured on the training
             images.
         std: standard deviation of red, green and blue, likewise.
+        name: the task's name, see `names.checked`; None: the name of the folder or data set.
 
     Returns:
         The task.
 
     Raises:
-        DataError: if the name, the data or an argument cannot be used; the message says what was
+        DataError: if the spec, the data or an argument cannot be used; the message says what was
             received, what was expected and what to do.
+        names.TaskNameError: if the name cannot be the name of a task.
     """
     source, rest = _find_source(spec)
     side = resize or image_size
@@ -101,6 +106,7 @@ def load_task(
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
         seed=seed,
+        name=name,
     )
     if mean is None or std is None:
         found_mean, found_std = channel_statistics(task.train.images)
@@ -141,6 +147,7 @@ def load_prepared(
     validation_fraction: float = 0.15,
     test_fraction: float = 0.2,
     seed: int = 0,
+    name: str | None = None,
 ) -> Task:
     """Loads a task whose preprocessing is known, such as that of a network that exists.
 
@@ -149,16 +156,24 @@ def load_prepared(
         preprocessing: the preprocessing.
 
     Raises:
-        DataError: if the name, the data or an argument cannot be used.
+        DataError: if the spec, the data or an argument cannot be used.
+        names.TaskNameError: if the name cannot be the name of a task.
     """
     if seed < 0:
         raise DataError(f"seed is {seed}; expected 0 or more.")
     source, rest = _find_source(spec)
+    name = names.checked(source.name(rest) if name is None else name)
     classes, found = source.load(rest, preprocessing.square, data_dir)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     splits = _complete(classes, found, fractions, seed)
-    info = TaskInfo(source.name(rest), classes, preprocessing)
+    kind = spec.partition(":")[0]
+    info = TaskInfo(name, classes, preprocessing, source=_digest(f"{kind}:{source.place(rest)}"))
     return Task(info, splits["train"], splits["validation"], splits.get("test"))
+
+
+def _digest(text: str) -> str:
+    """The first 16 digits of the SHA-256 of a text, which may hold bytes that are no UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _find_source(spec: str) -> tuple[Source, str]:

@@ -16,11 +16,17 @@ class TaskInfo:
         name: short name, also used in file names.
         classes: class names, in the order of the logits.
         preprocessing: preprocessing from an image to the input of a network.
+        source: digest of the place of the task's images, which tells apart tasks of one name;
+            `None` if an earlier version of this project wrote the file.
+        pack: SHA-256 of the task pack that the task was read from; `None` if there is none.
     """
 
     name: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    _: dataclasses.KW_ONLY
+    source: str | None = dataclasses.field(default=None, compare=False)
+    pack: str | None = dataclasses.field(default=None, compare=False)
 
     @property
     def num_classes(self) -> int:
@@ -28,11 +34,13 @@ class TaskInfo:
         return len(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
+        """The fields as JSON values; those that are not known are left out."""
+        origin = {"source": self.source, "pack": self.pack}
         return {
             "name": self.name,
             "classes": list(self.classes),
             "preprocessing": self.preprocessing.as_dict(),
+            **{key: value for key, value in origin.items() if value is not None},
         }
 
     @classmethod
@@ -40,7 +48,7 @@ class TaskInfo:
         """The inverse of `as_dict`; further entries are ignored.
 
         Raises:
-            DataError: a field is missing.
+            DataError: a field is missing, or name or classes are no text.
         """
         try:
             name, classes, preprocessing = (
@@ -50,4 +58,12 @@ class TaskInfo:
             raise DataError(
                 f"A task is described by {sorted(data)}; expected name, classes and preprocessing."
             ) from error
-        return cls(name, tuple(classes), Preprocessing.from_dict(preprocessing))
+        texts = [name, *classes] if isinstance(classes, list) and classes else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise DataError("A task's name or classes are no text; expected a name and a list.")
+        origin = {key: _text_or_none(data.get(key)) for key in ("source", "pack")}
+        return cls(name, tuple(classes), Preprocessing.from_dict(preprocessing), **origin)
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None

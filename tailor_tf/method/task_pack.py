@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Container, Mapping
 from typing import Any
@@ -15,11 +14,11 @@ from tailor_tf.method.student import Student, build_student
 from tailor_tf.network import weights
 from tailor_tf.network.architecture import Architecture
 from tailor_tf.network.graph import BlockGraph
+from tailor_tf.support import names
 from tailor_tf.support.errors import TailorError
 
 FORMAT_VERSION = 2
 _VERSION = "task_pack"
-_CHECKSUM = "checksum"  # missing in packs of earlier versions of this project
 _POOLS = "pools_of_proxies"  # of networks without ReLUs at their nodes; missing in earlier packs
 _SAME = "same"  # padding of such pools, see `blocks.max_pool`; it was -inf on every side before
 
@@ -81,45 +80,53 @@ def save_task_pack(path: str | os.PathLike, task: TailoredTask) -> None:
     """Writes a task pack: gates, proxies, statistics, head and classifier, and the header."""
     student = task.student
     graph, fingerprint = student.universal.graph, student.universal.fingerprint
-    header = PackHeader(task.info, student.architecture, graph.config, fingerprint)
+    info = dataclasses.replace(task.info, pack=None)  # which names this file once it is written
+    header = PackHeader(info, student.architecture, graph.config, fingerprint)
     pools = {} if graph.rectified else {_POOLS: _SAME}
     metadata = {_VERSION: FORMAT_VERSION, **pools, **header.as_dict()}
     tensors = {key: variable.numpy() for key, variable in student.task_weights().items()}
-    weights.write(path, tensors, {**metadata, _CHECKSUM: _checksum(tensors, metadata)})
+    weights.write(path, tensors, weights.sealed(tensors, metadata))
 
 
-def load_task_pack(path: str | os.PathLike, universal: Universal) -> TailoredTask:
+def load_task_pack(
+    path: str | os.PathLike, universal: Universal, name: str | None = None
+) -> TailoredTask:
     """Reads a task pack and builds its student over the universal network.
 
     Args:
         path: the task pack.
         universal: the universal network that the pack was made for.
+        name: another name for the task; the name in the pack by default, which is checked.
 
     Raises:
+        names.TaskNameError: the name in the pack cannot be the name of a task.
         TaskPackError: the file is not a task pack of this version, was altered, belongs to
             another universal network, or was trained with other pools in its proxies.
         weights.WeightsError: the file cannot be read, or a tensor is missing.
     """
     tensors, metadata = weights.read(path)
     header = _header(path, metadata)
-    received = metadata.pop(_CHECKSUM, None)
-    if received not in (None, _checksum(tensors, metadata)):
-        raise TaskPackError(
-            f"{os.fspath(path)} was altered: its content does not match its checksum "
-            f"{received[:16]}. Use the file that pipelines.tailor wrote, or run it again to write "
-            "a new one."
-        )
+    info = _identified(path, header.info, name)
+    _check_whole(path, tensors, metadata)
     _check_universal(path, header, universal)
     _check_pools(path, metadata.get(_POOLS), header.architecture, universal.graph)
     student = build_student(universal, header.architecture, header.info.num_classes)
     own = student.own_keys
     _check_owners(path, tensors, own)
     weights.assign(student.model, tensors, origin=os.fspath(path), wanted=own.__contains__)
-    return TailoredTask(header.info, student)
+    return TailoredTask(info, student)
+
+
+def _identified(path: str | os.PathLike, info: TaskInfo, name: str | None) -> TaskInfo:
+    """The task of a pack under its name, with the SHA-256 of the pack's file."""
+    with open(path, "rb") as file:
+        pack = hashlib.file_digest(file, "sha256").hexdigest()
+    name = names.checked(info.name) if name is None else name
+    return dataclasses.replace(info, name=name, pack=pack)
 
 
 def read_header(path: str | os.PathLike) -> PackHeader:
-    """Reads the header of a task pack, without a check of the checksum.
+    """Reads the header of a task pack, without a check of the checksum and of the task's name.
 
     Raises:
         TaskPackError: the file is not a task pack of this version.
@@ -144,10 +151,13 @@ def _header(path: str | os.PathLike, metadata: Mapping[str, Any]) -> PackHeader:
         ) from error
 
 
-def _checksum(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
-    """SHA-256 of the weights and the header of a pack, independent of the order of keys."""
-    text = json.dumps(metadata, sort_keys=True)
-    return hashlib.sha256(f"{weights.checksum(tensors)}{text}".encode()).hexdigest()
+def _check_whole(path: Any, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    try:
+        weights.check_whole(path, tensors, metadata)
+    except weights.AlteredError as error:
+        raise TaskPackError(
+            f"{error} Use the file that pipelines.tailor wrote, or run it again to write a new one."
+        ) from error
 
 
 def _check_owners(path: Any, tensors: Mapping[str, np.ndarray], own: Container[str]) -> None:

@@ -17,14 +17,21 @@ import safetensors
 import safetensors.numpy
 
 from tailor_tf.network import keys
+from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.files import replacing
+from tailor_tf.support.json_text import parsed
 
 METADATA_KEY = "tailor_tf"
+CHECKSUM = "checksum"  # entry of the metadata; missing in files of earlier versions of this project
+_LENGTH = 8  # bytes at the start of a safetensors file that say how long its header is
 
 
 class WeightsError(TailorError):
     """A weights file that cannot be read or does not fit the network."""
+
+
+class AlteredError(WeightsError):
+    """A weights file whose content does not match its checksum."""
 
 
 def variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -52,7 +59,7 @@ def write(
     """
     contiguous = {key: np.array(value, order="C", copy=None) for key, value in tensors.items()}
     text = {METADATA_KEY: json.dumps(metadata)}
-    with replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         try:
             safetensors.numpy.save_file(contiguous, temporary, metadata=text)
         except safetensors.SafetensorError as error:
@@ -62,12 +69,22 @@ def write(
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Any]:
     try:
+        _check_header(path)
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
             yield file
-    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, safetensors.SafetensorError, TypeError, ValueError) as error:
         raise WeightsError(
             f"Cannot read weights from {os.fspath(path)}: {error}. Expected a safetensors file."
         ) from error
+
+
+def _check_header(path: str | os.PathLike) -> None:
+    """Refuses what is no file, and a header that is too long to be one of this project."""
+    files.check_file(path, follow=True)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(_LENGTH), "little")
+    if length > limits.HEADER_BYTES:
+        raise ValueError(f"a header of {length:,} bytes, expected {limits.HEADER_BYTES:,} at most")
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -94,7 +111,43 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
         WeightsError: there is no such file, or it is not a safetensors file.
     """
     with _opened(path) as file:
-        return json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+        metadata = parsed((file.metadata() or {}).get(METADATA_KEY, "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata {METADATA_KEY} is no JSON object")
+        return metadata
+
+
+def sealed(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with a checksum of the tensors and of itself, see `check_whole`."""
+    return {**metadata, CHECKSUM: _seal(tensors, metadata)}
+
+
+def check_whole(
+    path: str | os.PathLike, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
+) -> None:
+    """Refuses the content of a file that does not match its checksum, if it has one.
+
+    Args:
+        path: the file, for the error message.
+        tensors: its tensors.
+        metadata: its metadata, the checksum among them.
+
+    Raises:
+        AlteredError: the content does not match.
+    """
+    rest = {key: value for key, value in metadata.items() if key != CHECKSUM}
+    received = metadata.get(CHECKSUM)
+    if received not in (None, _seal(tensors, rest)):
+        raise AlteredError(
+            f"{os.fspath(path)} was altered: its content does not match its checksum "
+            f"{str(received)[:16]}."
+        )
+
+
+def _seal(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of tensors and metadata, independent of the order of keys."""
+    text = json.dumps(json.loads(json.dumps(metadata)), sort_keys=True)  # keys as files have them
+    return hashlib.sha256(f"{checksum(tensors)}{text}".encode()).hexdigest()
 
 
 def assign(
@@ -115,7 +168,8 @@ def assign(
         wanted: from a key of the model to whether to set that weight; all weights by default.
 
     Raises:
-        WeightsError: names the first weight of the model that is missing or of another shape.
+        WeightsError: names the first weight of the model that is missing, of another shape, or not
+            finite.
     """
     todo = {key: v for key, v in variables(model).items() if wanted(key)}
     for key, variable in todo.items():
@@ -125,15 +179,20 @@ def assign(
                 f"{origin} does not fit {model.name}: {key} should have shape "
                 f"{tuple(variable.shape)}, received {received}."
             )
+        if not np.isfinite(np.asarray(tensors[key])).all():
+            raise WeightsError(
+                f"{origin} is damaged: {key} holds values that are not finite; expected numbers."
+            )
     for key, variable in todo.items():
         variable.assign(tensors[key])
 
 
 def checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over keys, shapes and float32 values of tensors, in hex."""
+    """SHA-256 over keys, shapes and values of tensors, in hex; floats of any type as float32."""
     digest = hashlib.sha256()
     for key, tensor in sorted(tensors.items()):
-        value = np.ascontiguousarray(tensor, dtype="<f4")
+        kind = "<f4" if tensor.dtype.kind == "f" else tensor.dtype
+        value = np.ascontiguousarray(tensor, dtype=kind)
         digest.update(f"{key}{value.shape}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tailor_tf.support import names
 from tailor_tf.support.errors import TailorError
 
 
@@ -26,6 +27,8 @@ def check_same_settings(
         SettingsChangedError: settings differ; the message names them with both values.
     """
     before, now = _flat(old), _flat(json.loads(json.dumps(settings)))
+    if not names.is_valid(before.get("task")):  # a name that earlier versions accepted
+        before["task"] = now.get("task")
     changed = [
         f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
         for key in sorted({*before, *now})

@@ -1,5 +1,6 @@
 """Reading and writing the records of a working directory."""
 
+import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ from tailor_tf.records.phase import TRUNCATE, Phase
 from tailor_tf.records.records import ExamplesRecord, PhaseRecord, RunRecord, SelectionRecord
 from tailor_tf.records.same_settings import check_same_settings
 from tailor_tf.records.workdir import Workdir
+from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.files import write_text
+from tailor_tf.support.json_text import parsed
 
+_CHECKSUM = "checksum"  # missing in records of earlier versions of this project
 LAYOUT = 2  # number of the records' layout; files of other layouts are refused
 
 _NAMES: Mapping[type, str] = {
@@ -101,16 +104,27 @@ class Records:
 
 
 def _write(path: pathlib.Path, record: Any) -> None:
-    write_text(path, json.dumps({"layout": LAYOUT, **record.as_dict()}, indent=1) + "\n")
+    data = {"layout": LAYOUT, **record.as_dict()}
+    files.write_text(path, json.dumps({**data, _CHECKSUM: _checksum(data)}, indent=1) + "\n")
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    """SHA-256 of a record, independent of the order of keys and of white space."""
+    values = json.loads(json.dumps(data))  # keys as files have them
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:
     if not path.exists():
         return None
+    content = files.read_bytes(path, limits.RECORD_BYTES)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed(content, limits.RECORD_BYTES)
         layout = data.get("layout")
         if layout == LAYOUT:
+            received = data.pop(_CHECKSUM, None)
+            if received not in (None, _checksum(data)):
+                raise ValueError(f"its content does not match its checksum {str(received)[:16]}")
             return kind.from_dict(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TailorError(f"{path} is damaged: {error!r}. Remove it, and run again.") from error

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Collection, Iterator
 
 from tailor_tf.records.phase import Phase
+from tailor_tf.support import files, locks
 from tailor_tf.support.errors import TailorError
 
 RUN = "run"
@@ -38,6 +39,10 @@ class Exports(_Folder):
     def files(self, task: str) -> pathlib.Path:
         """Folder of the versions of a task's TFLite and ONNX files, with record and summary."""
         return self.path / "files" / task
+
+    def all_files(self) -> list[pathlib.Path]:
+        """The folders of `files`, of all tasks that there are, sorted."""
+        return sorted((self.path / "files").glob("*"))
 
     @property
     def serving(self) -> pathlib.Path:
@@ -75,17 +80,27 @@ class Workdir(_Folder):
         """Folder of the records."""
         return self.path / "records"
 
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
     def record(self, name: str) -> pathlib.Path:
         """File of the record with this name."""
         return self.records / f"{name}.json"
 
     def checkpoint(self, phase: Phase) -> pathlib.Path:
         """Newest checkpoint of a phase; the previous and the best one lie beside it."""
-        return self.path / "checkpoints" / f"{phase.name}.safetensors"
+        return self.checkpoints / f"{phase.name}.safetensors"
+
+    @property
+    def all_logs(self) -> pathlib.Path:
+        """Folder of the TensorBoard logs of all phases."""
+        return self.path / "logs"
 
     def logs(self, phase: Phase) -> pathlib.Path:
         """Folder of a phase's TensorBoard logs."""
-        return self.path / "logs" / phase.name
+        return self.all_logs / phase.name
 
     @property
     def report(self) -> pathlib.Path:
@@ -113,12 +128,27 @@ class Workdir(_Folder):
         found = [_phase(name) for name in names]
         return [phase for phase in found if phase is not None]
 
+    def check(self) -> None:
+        """Refuses links, pipes and devices in the place of files and folders of a run.
+
+        A run writes, empties and removes them; a link would lead it to files of other programs.
+
+        Raises:
+            files.FileKindError: names the first one.
+        """
+        for folder in (self.report, self.exports.path, *self._folders_of_phases()):
+            files.check_folder(folder)
+        inside = [path for path in self._files_of_phases() if path.parent != self.all_logs]
+        own = (self.flags, self.task_pack, self.predictions, self.output, self.path / locks.LOCK)
+        for path in (*own, *inside):
+            files.check_file(path)
+
     def forget(self, kinds: Collection[str]) -> None:
         """Removes records, checkpoints and logs of all phases of these kinds."""
         for path in self._files_of_phases():
             phase = _phase(path.name.lstrip(".").partition(".")[0])
             if phase and phase.kind in kinds:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if files.is_folder(path) else path.unlink()
 
     def forget_result(self) -> None:
         """Removes the result of a run: the record of the selection and the task pack."""
@@ -126,8 +156,12 @@ class Workdir(_Folder):
             path.unlink(missing_ok=True)
 
     def _files_of_phases(self) -> Iterator[pathlib.Path]:
-        for folder in (self.records, self.path / "checkpoints", self.path / "logs"):
-            yield from sorted(folder.iterdir()) if folder.is_dir() else ()
+        for folder in self._folders_of_phases():
+            files.check_folder(folder)
+            yield from sorted(folder.iterdir()) if folder.exists() else ()
+
+    def _folders_of_phases(self) -> tuple[pathlib.Path, ...]:
+        return self.records, self.checkpoints, self.all_logs
 
 
 def _phase(name: str) -> Phase | None:

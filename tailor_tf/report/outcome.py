@@ -221,6 +221,7 @@ def load(workdir: Workdir, *, finished: bool = True) -> Outcome:
         TailorError: a record is missing, damaged or of another layout, or the chosen level is none
             of those tried.
     """
+    workdir.check()
     records = Records(workdir)
     teacher = _read_phase(records, phases.TEACHER, "the teacher phase")
     run = _read(records, RunRecord, "the teacher phase")

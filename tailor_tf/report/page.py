@@ -15,6 +15,7 @@ from tailor_tf.records.records import ExamplesRecord
 from tailor_tf.report import svg, tables
 from tailor_tf.report.architecture import identity
 from tailor_tf.report.outcome import Outcome
+from tailor_tf.support import files
 from tailor_tf.support.text import amount, significant
 
 
@@ -76,7 +77,7 @@ class Export(NamedTuple):
     def read(cls, summary: str | os.PathLike) -> "Export":
         """Reads the summary in the folder of a version."""
         path = pathlib.Path(summary)
-        return cls(path.parent.name, path.read_text(encoding="utf-8"))
+        return cls(path.parent.name, files.read_text(path))
 
 
 def run_page(

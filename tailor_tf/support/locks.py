@@ -8,7 +8,9 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from tailor_tf.support import files
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.json_text import parsed
 
 LOCK = "lock"
 
@@ -26,10 +28,11 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
 
     Raises:
         InUseError: another process holds the lock; the message names its host and process id.
+        files.FileKindError: a link or a pipe is in the place of the lock; nothing is written.
     """
     path = pathlib.Path(workdir) / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    with files.opened(path, os.O_RDWR | os.O_CREAT) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -38,7 +41,7 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
                 "use another working directory."
             ) from error
         file.truncate(0)
-        json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
         file.flush()
         yield
 
@@ -46,7 +49,7 @@ def locked(workdir: str | os.PathLike) -> Iterator[None]:
 def holder(workdir: str | os.PathLike) -> str:
     """Process that holds a working directory, or held it last: "process 42 on HOST"."""
     try:
-        found = json.loads((pathlib.Path(workdir) / LOCK).read_text(encoding="utf-8"))
+        found = parsed(files.read_bytes(pathlib.Path(workdir) / LOCK))
         return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"  # it has the lock and has not written its name yet

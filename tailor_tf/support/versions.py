@@ -1,14 +1,25 @@
-"""Numbered folders that are complete as soon as they appear."""
+"""Numbered folders that are complete as soon as they appear.
+
+Each has a record, `export.json`. It holds the SHA-256 of every other file, and it is the mark by
+which a version is known as one that this class published: only such folders are ever removed.
+"""
 
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import pathlib
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+
+from tailor_tf.support import files
+from tailor_tf.support.json_text import parsed
+
+RECORD = "export.json"
+SUMS = "sha256"  # field of the record: SHA-256 of each file, by its path in the version
 
 _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
@@ -20,15 +31,19 @@ class Versions:
 
     Args:
         base: the folder; made if it does not exist.
+
+    Raises:
+        files.FileKindError: something else is in the place of the folder, such as a link.
     """
 
     def __init__(self, base: str | os.PathLike):
         self.base = pathlib.Path(base)
+        files.check_folder(self.base)
         self.base.mkdir(parents=True, exist_ok=True)
 
     def numbers(self) -> list[int]:
-        """Numbers of the existing versions, oldest first."""
-        return sorted(int(path.name) for path in self.base.iterdir() if path.name.isdecimal())
+        """Numbers of the existing versions, oldest first; also of those of other programs."""
+        return sorted(int(path.name) for path in self.base.iterdir() if _is_number(path.name))
 
     @contextlib.contextmanager
     def unfinished(self) -> Iterator[pathlib.Path]:
@@ -38,11 +53,7 @@ class Versions:
         left are removed, too; folders of running programs stay.
         """
         for path in self.base.glob(f"{_UNFINISHED}*"):
-            with contextlib.suppress(OSError), open(path / _LOCK, "a") as lock:
-                if time.time() - path.stat().st_ctime < _NEW:
-                    continue
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
+            _remove_if_left(path)
         folder = pathlib.Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.base))
         try:
             with open(folder / _LOCK, "a") as lock:
@@ -67,6 +78,7 @@ class Versions:
         Raises:
             OSError: the number is taken.
         """
+        _record_sums(content)
         content.chmod(0o755)
         while True:
             wanted = number or max([above, *self.numbers()]) + 1
@@ -74,7 +86,7 @@ class Versions:
                 os.rename(content, self.base / str(wanted))  # fails if that version exists
                 return wanted
             except OSError as error:
-                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
                 if number or not taken:
                     raise
 
@@ -95,11 +107,55 @@ class Versions:
         return self.base / str(number)
 
     def remove_old(self, keep: int) -> list[int]:
-        """Removes the oldest versions until `keep` are left, and returns their numbers."""
-        old = self.numbers()[:-keep]
+        """Removes the oldest published versions until `keep` are left, and returns their numbers.
+
+        Folders without a record were not published here. They are neither counted nor removed.
+        """
+        old = [int(path.name) for path in _published(self.base)[:-keep]]
         for number in old:
             # Renamed before it is removed, so that no half version is ever visible. Another export
             # may have removed it already.
             with self.unfinished() as gone, contextlib.suppress(FileNotFoundError):
                 os.rename(self.base / str(number), gone / str(number))
         return old
+
+
+def existing(base: str | os.PathLike) -> list[pathlib.Path]:
+    """The folders of all versions in a folder, oldest first; none if there is no such folder."""
+    if not files.is_folder(base):
+        return []
+    found = [path for path in pathlib.Path(base).iterdir() if _is_number(path.name)]
+    return sorted(filter(files.is_folder, found), key=lambda path: int(path.name))
+
+
+def _published(base: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the versions that were published, oldest first."""
+    return [path for path in existing(base) if files.is_file(path / RECORD)]
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 19 and name == str(int(name))
+
+
+def _record_sums(content: pathlib.Path) -> None:
+    """Adds the SHA-256 of all files of a folder to its record, which is made if there is none."""
+    path = content / RECORD
+    record = parsed(files.read_bytes(path)) if path.exists() else {}
+    found = sorted(each for each in content.rglob("*") if each.is_file() and each != path)
+    sums = {each.relative_to(content).as_posix(): files.sha256(each) for each in found}
+    files.write_text(path, json.dumps({**record, SUMS: sums}, indent=1) + "\n")
+
+
+def _remove_if_left(folder: pathlib.Path) -> None:
+    """Removes a folder of a killed program; nothing that has no lock of such a program in it."""
+    if not files.is_folder(folder):
+        return
+    with contextlib.suppress(OSError, files.FileKindError):  # another program may remove it, too
+        if time.time() - folder.stat().st_ctime < _NEW:
+            return
+        if not any(folder.iterdir()):  # killed before the lock was made
+            folder.rmdir()
+            return
+        with files.opened(folder / _LOCK, os.O_RDWR) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)

@@ -111,8 +111,10 @@ class Run:
 
         Raises:
             TailorError: no network is within the budget of latency.
+            files.FileKindError: a link is in the place of a file or folder of the run.
         """
         if self._phases is None:
+            self.workdir.check()
             self._costs = dataclasses.replace(self._costs, latencies=self._measured_latencies())
             self._depth_search = self._make_depth_search()
             self._end_at(self._depth_search.known() or max(self._depth_search.depths))

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from tailor_tf.network import weights
+from tailor_tf.support import files
 from tailor_tf.support.errors import TailorError
 
 
@@ -41,7 +42,7 @@ class Checkpoints:
         """
         fresh = self.newest.with_suffix(".next.safetensors")
         try:
-            weights.write(fresh, tensors, metadata)
+            weights.write(fresh, tensors, weights.sealed(tensors, metadata))
             if best:
                 self._link(fresh, self.best)
             if self.newest.exists():
@@ -83,7 +84,7 @@ class Checkpoints:
         Raises:
             TailorError: there are states, but none can be read.
         """
-        return self._first_readable(weights.read)
+        return self._first_readable()
 
     def read_metadata(self) -> dict[str, Any] | None:
         """The metadata of the state that `read` returns.
@@ -91,14 +92,16 @@ class Checkpoints:
         Raises:
             TailorError: there are states, but none can be read.
         """
-        return self._first_readable(weights.read_metadata)
+        found = self._first_readable()
+        return found and found[1]
 
-    def _first_readable(self, read) -> Any:
+    def _first_readable(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         problems = []
         for path in (self.newest, self.previous):
             if path.exists():
+                files.check_file(path)
                 try:
-                    return read(path)
+                    return _whole(path)
                 except weights.WeightsError as error:
                     problems.append(str(error))
                     logging.warning("%s Trying the state before it.", error)
@@ -107,3 +110,10 @@ class Checkpoints:
                 f"No state of {self.newest} can be read; delete it to start again. {problems[0]}"
             )
         return None
+
+
+def _whole(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and metadata of a state, after a check of its checksum."""
+    tensors, metadata = weights.read(path)
+    weights.check_whole(path, tensors, metadata)
+    return tensors, metadata

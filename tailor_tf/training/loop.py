@@ -134,10 +134,16 @@ class Trainer:
         check_same_settings(path, metadata.get("settings", {}), self.settings)
         changing = self._changing()
         weights.assign(self.model, tensors, origin=str(path), wanted=changing.__contains__)
-        for key, variable in self._other_variables().items():
-            variable.assign(tensors[key])
-        self.history = metadata["history"]
-        self._epoch = _Epoch(**metadata.get("epoch", {}))
+        try:
+            for key, variable in self._other_variables().items():
+                variable.assign(tensors[key])
+            self.history = metadata["history"]
+            self._epoch = _Epoch(**metadata.get("epoch", {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TailorError(
+                f"{path} is damaged: a part of the state is missing or not valid ({error!r}). "
+                "Delete it to start this training again."
+            ) from error
 
     def _distributed(self, batches: Batches, epoch: int, skip: int):
         """The batches of an epoch, each cut into one slice per replica."""

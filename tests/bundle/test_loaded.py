@@ -18,6 +18,7 @@ from tailor_tf.bundle.manifest import BundleError
 from tailor_tf.bundle.packs import read_pack
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.task_pack import TaskPackError
+from tailor_tf.support.names import TaskNameError
 from tests.builders import randomise
 from tests.bundle import bundle_packs
 
@@ -136,7 +137,7 @@ class TestChanges:
             bundle.add(foreign)
         with pytest.raises(BundleError, match="has a task birds already"):
             bundle.add(paths["birds"])
-        with pytest.raises(BundleError, match="cannot be the name"):
+        with pytest.raises(TaskNameError, match="cannot be the name"):
             bundle.add(paths["signs"], name="../signs")
         with pytest.raises(BundleError, match="has no task 'signs'"):
             bundle.remove("signs")

@@ -10,6 +10,7 @@ from tailor_tf.bundle.store import BundleStore
 from tailor_tf.method.task_pack import TaskPackError, load_task_pack
 from tailor_tf.network.weights import WeightsError
 from tailor_tf.support import locks
+from tailor_tf.support.names import TaskNameError
 from tests.bundle import bundle_packs
 
 
@@ -54,8 +55,8 @@ class TestRefused:
         path = tmp_path / "signs"
         path.write_bytes(paths["signs"].read_bytes())
 
-        def loaded_and_replaced(path, universal):
-            task = load_task_pack(path, universal)
+        def loaded_and_replaced(path, universal, name):
+            task = load_task_pack(path, universal, name)
             path.write_bytes(paths["birds"].read_bytes())
             return task
 
@@ -71,7 +72,7 @@ class TestRefused:
         "name", ["../signs", "a/b", "a\\b", "", ".", "..", ".signs", "a\n", "a b", "a\0", "x" * 101]
     )
     def test_name_that_would_leave_the_directory(self, paths, small, name):
-        with pytest.raises(BundleError, match="cannot be the name of a task in a bundle; expected"):
+        with pytest.raises(TaskNameError, match="cannot be the name of a task; expected at most"):
             read_pack(paths["signs"], small, name)
 
     def test_removing_what_is_not_there(self, store):

@@ -126,6 +126,8 @@ def test_record(published, task):
         "quantisation_aware",
         "selective",
         "benchmark",
+        "pack",
+        "sha256",
     ]
     again = ExportRecord.from_dict(record)
     assert json.loads(json.dumps(again.as_dict())) == record

@@ -13,6 +13,7 @@ from export.metadata import ArtifactError
 from export.onnx import sessions as onnx_sessions
 from export.onnx import shared as shared_onnx
 from tailor_tf.bundle import sharing
+from tailor_tf.support.names import TaskNameError
 from tests.builders import universal
 from tests.export.shared_tasks import (
     TASKS,
@@ -157,7 +158,7 @@ class TestBadInput:
     def test_tasks_that_cannot_share(self, small, tasks, tmp_path):
         with pytest.raises(ArtifactError, match="no task to export"):
             shared_onnx.save(tmp_path, {})
-        with pytest.raises(ArtifactError, match=r"'\.\./a' is no name"):
+        with pytest.raises(TaskNameError, match=r"'\.\./a' cannot be the name of a task"):
             _publish(tmp_path, {"../a": tasks["animals"]})
         other = universal(small.graph, np.random.default_rng(99))
         both = {"a": tasks["animals"], "b": stranger(tasks["animals"], other)}

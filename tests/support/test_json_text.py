@@ -1,0 +1,33 @@
+"""JSON of strangers: limits of length, depth and digits."""
+
+import pytest
+
+from tailor_tf.support.json_text import parsed
+
+
+def test_plain():
+    assert parsed(b'{"a": [1, 2.5, "\xc3\xa9"]}') == {"a": [1, 2.5, "é"]}
+    assert parsed("[]") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "9" * 5000,
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+    ],
+)
+def test_what_is_refused(text):
+    with pytest.raises(ValueError):
+        parsed(text)
+
+
+def test_length():
+    assert parsed("[1]", most=3) == [1]
+    with pytest.raises(ValueError, match="a text of 4 bytes, expected 3 at most"):
+        parsed("[10]", most=3)
