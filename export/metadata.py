@@ -1,6 +1,7 @@
 """Files that travel inside of every artifact: class names, and the task with its preprocessing."""
 
 import json
+from typing import Any
 
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support.errors import TailorError
@@ -36,9 +37,22 @@ def from_json(text: str | bytes, origin: str) -> TaskInfo:
         ArtifactError: the text is damaged.
     """
     try:
-        return TaskInfo.from_dict(parsed(text))
+        found = parsed(text)
+    except ValueError as error:
+        raise _damaged(origin, error) from error
+    return from_dict(found, origin)
+
+
+def from_dict(data: Any, origin: str) -> TaskInfo:
+    """A task from its JSON value; arguments and errors as of `from_json`."""
+    try:
+        return TaskInfo.from_dict(data)
     except (ValueError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"The task's description in {origin} is damaged: {str(error).rstrip('.')}. Export the "
-            "task again."
-        ) from error
+        raise _damaged(origin, error) from error
+
+
+def _damaged(origin: str, error: Exception) -> ArtifactError:
+    return ArtifactError(
+        f"The task's description in {origin} is damaged: {str(error).rstrip('.')}. Export the task "
+        "again."
+    )

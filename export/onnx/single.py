@@ -104,7 +104,7 @@ def read_info(path: str | os.PathLike) -> TaskInfo:
         model = onnx.load(path, load_external_data=False)
         properties = {p.key: p.value for p in model.metadata_props}
         text = properties[METADATA_KEY]
-    except (google.protobuf.message.DecodeError, KeyError) as error:
+    except (google.protobuf.message.DecodeError, KeyError, ValueError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no metadata {METADATA_KEY}; expected an ONNX file that "
             "pipelines.export wrote."

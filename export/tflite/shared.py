@@ -25,6 +25,7 @@ from export.tflite import flatbuffer, kernels, litert, own_files, runtime, singl
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support import files
+from tailor_tf.support.json_text import parsed
 
 TASKS_FILE = "tasks.json"
 RANDOM_IMAGES = 16  # that every task is compared on, besides given ones
@@ -223,15 +224,14 @@ def read_infos(path: str | os.PathLike) -> dict[str, TaskInfo]:
         ArtifactError: the file is no TFLite file of many tasks.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            tasks = json.loads(archive.read(TASKS_FILE))
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        tasks = parsed(single.read_member(path, TASKS_FILE))
+        if not isinstance(tasks, Mapping):
+            raise ValueError(f"{TASKS_FILE} is no JSON object")
+    except single.NO_MEMBER as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {TASKS_FILE}; expected a TFLite file of many tasks."
         ) from error
-    return {
-        name: metadata.from_json(json.dumps(info), os.fspath(path)) for name, info in tasks.items()
-    }
+    return {name: metadata.from_dict(info, os.fspath(path)) for name, info in tasks.items()}
 
 
 def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:

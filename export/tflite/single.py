@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import keras
@@ -20,9 +21,13 @@ import tensorflow as tf
 from export import metadata
 from export.metadata import METADATA_FILE, ArtifactError
 from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.support import limits
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"
+
+# Errors over a damaged archive: encrypted and unknown members have no class of their own.
+NO_MEMBER = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError)
 
 
 def convert(
@@ -130,11 +135,23 @@ def read_info(path: str | os.PathLike) -> TaskInfo:
         ArtifactError: the file is no TFLite file of this project.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(METADATA_FILE).decode()
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        text = read_member(path, METADATA_FILE)
+    except NO_MEMBER as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
             "pipelines.export wrote, or, of a file of many tasks, the name of one."
         ) from error
     return metadata.from_json(text, os.fspath(path))
+
+
+def read_member(path: str | os.PathLike, name: str) -> bytes:
+    """Reads a file of the zip archive behind a flatbuffer, as large as descriptions of tasks are.
+
+    Raises:
+        NO_MEMBER: there is no such file, or it is damaged or too large.
+    """
+    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
+        text = member.read(limits.JSON_BYTES + 1)  # whatever size the archive declares
+    if len(text) > limits.JSON_BYTES:
+        raise zipfile.BadZipFile(f"{name} is larger than {limits.JSON_BYTES:,} bytes")
+    return text

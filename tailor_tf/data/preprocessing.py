@@ -1,6 +1,8 @@
 """Preprocessing: from an image to the input of a network."""
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +11,7 @@ from keras import ops
 
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.square import FITS, Square
+from tailor_tf.support import limits
 
 # Fields that older files lack, with the values that these files were made with.
 _LATER = {"fit": FITS[0], "crop_scale": 1.0, "jitter": 0.0}
@@ -62,6 +65,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not self.resize:
             object.__setattr__(self, "resize", self.image_size)
+        self._check_numbers()
         if self.image_size < 1:
             raise DataError(f"image_size is {self.image_size}; expected 1 or more pixels.")
         if self.resize < self.image_size:
@@ -77,6 +81,19 @@ class Preprocessing:
             )
         Square(self.resize, self.fit)  # refuses an unknown fit
         self._check_augmentation()
+
+    def _check_numbers(self) -> None:
+        """Refuses values that are no numbers, and sides for which no memory is large enough."""
+        whole = (self.image_size, self.resize, self.crop_padding)
+        others = (*self.mean, *self.std, self.crop_scale, self.jitter)
+        kinds_ok = all(isinstance(n, numbers.Integral) for n in whole) and all(
+            isinstance(n, numbers.Real) and math.isfinite(n) for n in others
+        )
+        if not kinds_ok or max(whole) > limits.SIDE:
+            raise DataError(
+                f"Preprocessing received the numbers {[*whole, *others]}; expected finite numbers, "
+                f"and sides and padding in whole pixels, {limits.SIDE} at most."
+            )
 
     def _check_augmentation(self) -> None:
         if not 0 < self.crop_scale <= 1:
@@ -120,6 +137,8 @@ class Preprocessing:
             DataError: if a field is missing or unknown; the message lists the fields received and
                 the fields expected.
         """
+        if not isinstance(data, Mapping):
+            raise DataError("Preprocessing is no JSON object; expected one with its fields.")
         fields = {field.name for field in dataclasses.fields(cls)}
         if not fields - _LATER.keys() <= data.keys() <= fields:
             raise DataError(

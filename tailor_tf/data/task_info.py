@@ -6,6 +6,7 @@ from typing import Any
 
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.support import limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,8 @@ class TaskInfo:
         Raises:
             DataError: a field is missing, or name or classes are no text.
         """
+        if not isinstance(data, Mapping):
+            raise DataError("A task is described by no JSON object; expected name, classes, ...")
         try:
             name, classes, preprocessing = (
                 data[key] for key in ("name", "classes", "preprocessing")
@@ -59,8 +62,11 @@ class TaskInfo:
                 f"A task is described by {sorted(data)}; expected name, classes and preprocessing."
             ) from error
         texts = [name, *classes] if isinstance(classes, list) and classes else [None]
-        if not all(isinstance(text, str) for text in texts):
-            raise DataError("A task's name or classes are no text; expected a name and a list.")
+        if len(texts) > limits.CLASSES or not all(isinstance(text, str) for text in texts):
+            raise DataError(
+                "A task's name or classes are no text; expected a name and a list of at most "
+                f"{limits.CLASSES:,} class names."
+            )
         origin = {key: _text_or_none(data.get(key)) for key in ("source", "pack")}
         return cls(name, tuple(classes), Preprocessing.from_dict(preprocessing), **origin)
 

@@ -109,6 +109,7 @@ def load_task_pack(
     info = _identified(path, header.info, name)
     _check_whole(path, tensors, metadata)
     _check_universal(path, header, universal)
+    _check_sizes(path, header, tensors, universal.graph)
     _check_pools(path, metadata.get(_POOLS), header.architecture, universal.graph)
     student = build_student(universal, header.architecture, header.info.num_classes)
     own = student.own_keys
@@ -143,7 +144,7 @@ def _header(path: str | os.PathLike, metadata: Mapping[str, Any]) -> PackHeader:
         )
     try:
         return PackHeader.from_dict(metadata)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise TaskPackError(
             f"{os.fspath(path)} is damaged: a field of its header is missing or not valid "
             f"({error}). Use the file that pipelines.tailor wrote, or run it again to write a new "
@@ -183,6 +184,30 @@ def _check_universal(path: Any, header: PackHeader, universal: Universal) -> Non
             f"fingerprint {header.fingerprint[:16]}; received {config} with fingerprint "
             f"{universal.fingerprint[:16]}. Load it with the network that it was trained on."
         )
+
+
+def _check_sizes(
+    path: Any, header: PackHeader, tensors: Mapping[str, np.ndarray], graph: BlockGraph
+) -> None:
+    """Refuses a header whose network is not the one that the tensors belong to.
+
+    A few digits can declare layers of many gigabytes, which would be made before they are compared
+    with the tensors.
+    """
+    info, architecture = header.info, header.architecture
+    largest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    side = graph.input_shape[0]
+    expected = {
+        "blocks": (architecture.num_blocks == graph.num_blocks, graph.num_blocks),
+        "channels of the head": (architecture.head_channels <= largest, f"{largest} at most"),
+        "pixels of the input": (info.preprocessing.image_size == side, side),
+    }
+    for what, (fits, wanted) in expected.items():
+        if not fits:
+            raise TaskPackError(
+                f"{os.fspath(path)} is damaged: its header and its weights disagree about the "
+                f"{what}; expected {wanted}. Use the file that pipelines.tailor wrote."
+            )
 
 
 def _check_pools(

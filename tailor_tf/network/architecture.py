@@ -68,8 +68,18 @@ class Path:
 
     @classmethod
     def from_list(cls, values: Iterable[Any]) -> "Path":
-        """The inverse of `as_list`."""
+        """The inverse of `as_list`.
+
+        Raises:
+            TypeError, ValueError: the values are not those of a path.
+        """
         target, source, kind = values
+        if (
+            type(target) is not int
+            or type(source) is not int
+            or kind not in (True, False, _IDENTITY)
+        ):
+            raise TypeError(f"{[target, source, kind]} is no path")
         identity = kind == _IDENTITY
         universal = False if identity else kind
         return cls(target=target, source=source, universal=universal, identity=identity)
@@ -209,7 +219,14 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Architecture":
-        """The inverse of `as_dict`."""
+        """The inverse of `as_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are not those of an architecture.
+        """
         paths = tuple(map(Path.from_list, data["paths"]))
         further = {name: data[name] for name in ("depth", "own", "head_channels") if name in data}
+        numbers = [data["num_blocks"], further.get("depth", 1), further.get("head_channels", 0)]
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise TypeError(f"{numbers} are no numbers of blocks and channels")
         return cls(data["num_blocks"], paths, **further)

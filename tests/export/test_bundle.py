@@ -1,5 +1,8 @@
 """A bundle's artifacts answer as its tasks do; what is missing is said first."""
 
+import dataclasses
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -117,6 +120,71 @@ def test_a_file_of_another_task_is_refused(store, exports, tmp_path):
         ArtifactError, match="other classes or preprocessing than the task vehicles"
     ):
         bundle.export(store, tmp_path, formats=("tflite",))
+
+
+def copied(source, target, **changes):
+    """Writes a TFLite file anew, with another description of its task."""
+    content = source.read_bytes()
+    with zipfile.ZipFile(source) as archive:
+        network = content[: archive.infolist()[0].header_offset]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tflite.save(target, network, dataclasses.replace(tflite.read_info(source), **changes))
+
+
+class TestFilesOfOwnPacks:
+    """A bundle's TFLite file is made of files of the packs in the bundle, whatever their names."""
+
+    @pytest.fixture
+    def own(self, exports, tmp_path):
+        for name, version in (("vehicles", "2"), ("birds", "1")):
+            copied(self.file(exports, name, version), self.file(tmp_path, name, "1"))
+        return tmp_path
+
+    def file(self, folder, name, version):
+        return folder / "files" / name / version / "int8.tflite"
+
+    def test_a_newer_file_of_another_run(self, store, own, paths, small):
+        copied(self.file(own, "vehicles", "1"), self.file(own, "birds", "2"), pack="f" * 64)
+        (made,) = bundle.export(store, own, formats=("tflite",))
+        expected = formats.load(self.file(own, "birds", "1"))
+        images = np.full((1, 10, 10, 3), 100, np.uint8)
+        received = formats.load(made / "int8.tflite", task="birds").logits(images)
+        np.testing.assert_array_equal(received, expected.logits(images))
+
+    @pytest.mark.parametrize(
+        ("pack", "message"),
+        [
+            (
+                "f" * 64,
+                r"task pack ffffffffffffffff, and the task birds of the bundle has the pack",
+            ),
+            (None, r"birds/1/int8.tflite was made of a pack that it does not name"),
+        ],
+    )
+    def test_files_of_another_run_alone(self, store, own, pack, message):
+        copied(self.file(own, "birds", "1"), self.file(own, "birds", "1"), pack=pack)
+        with pytest.raises(ArtifactError, match=rf"{message}.*pipelines.export for birds"):
+            bundle.export(store, own, formats=("tflite",))
+        assert not (own / "tflite").exists()
+
+    def test_tasks_under_other_names(self, own, paths, small, tmp_path):
+        packs = [read_pack(paths[name], small, f"my-{name}") for name in TASKS]
+        renamed = BundleStore.create(tmp_path / "renamed", small, packs)
+        made = bundle.export(renamed, own, formats=FORMATS)
+        images = np.full((1, 8, 8, 3), 100, np.uint8)
+        expected = bundle_packs.alone(paths["vehicles"], small)(images)
+        for path in (*made[:2], made[2] / "int8.tflite"):
+            tasks = formats.load_shared(path)
+            assert set(tasks) == {"my-vehicles", "my-birds"}
+            exact = path.suffix != ".tflite"
+            received = tasks["my-vehicles"].logits(images)
+            np.testing.assert_allclose(received, expected, atol=1e-5 if exact else 0.5)
+
+    def test_damaged_file(self, store, own):
+        path = self.file(own, "birds", "1")
+        path.write_bytes(path.read_bytes()[:-10])
+        with pytest.raises(ArtifactError, match=r"birds/1/int8.tflite holds no metadata.json"):
+            bundle.export(store, own, formats=("tflite",))
 
 
 @pytest.mark.parametrize(

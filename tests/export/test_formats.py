@@ -2,90 +2,20 @@
 
 import json
 import types
-import zipfile
 
-import keras
-import numpy as np
 import pytest
 from PIL import Image
 
-from export import bundle, exporter, formats, metadata, parity
+from export import bundle, exporter, formats, parity
 from export.exportable import Exportable
-from export.format import Family, Format
 from export.metadata import ArtifactError
 from export.options import Options
-from export.runtimes import Runtime, normaliser
 from export.serving import client
-from export.shared_format import SharedFormat
-from tailor_tf.data.preprocessing import Preprocessing
-from tailor_tf.data.splits import Split
-from tailor_tf.data.task import Task
-from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact
 from tailor_tf.network.architecture import Architecture
 from tests.builders import random_student
+from tests.export.pretend import FAMILY, INFO, Pretend, images_of
 from tests.export.shared_tasks import assert_same_logits, own_logits, pixels, random_tasks
-
-INFO = TaskInfo(
-    "animals",
-    ("ant", "bee", "cow"),
-    Preprocessing(8, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0),
-)
-
-
-def _save(path, network, info):
-    network.save(path)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("task.json", metadata.to_json(info))
-
-
-def _load(path, threads):
-    with zipfile.ZipFile(path) as archive:
-        info = metadata.from_json(archive.read("task.json").decode(), str(path))
-    network = keras.models.load_model(path)
-    return Runtime(
-        info,
-        normaliser(info.preprocessing),
-        lambda images: np.asarray(network(images, training=False)),
-    )
-
-
-class Pretend(Format):
-    """Keras's own files, as a format that the project does not have."""
-
-    name = "pretend"
-    file_name = "network.keras"
-    limits = parity.FLOAT32
-
-    def write(self, path, subject):
-        _save(path, subject.folded, subject.info)
-
-
-class SharedPretend(SharedFormat):
-    """A folder of such files."""
-
-    name = "pretend"
-
-    def write(self, folder, subject):
-        for name, task in subject.tasks.items():
-            _save(folder / f"{name}.keras", compact(task.student), task.info)
-
-    def recognises(self, path):
-        return path.is_dir() and any(path.glob("*.keras"))
-
-    def load(self, path, threads):
-        return {each.stem: _load(each, threads) for each in sorted(path.glob("*.keras"))}
-
-
-FAMILY = Family(
-    name="pretend",
-    usage="a .keras file",
-    formats=lambda options: [Pretend()],
-    recognises=lambda path: path.suffix == ".keras",
-    load=_load,
-    modules=(),
-    shared=SharedPretend(),
-)
 
 
 @pytest.fixture
@@ -94,14 +24,8 @@ def _registered(monkeypatch):
 
 
 @pytest.fixture
-def task(rng):
-    splits = {
-        name: Split(
-            name, np.arange(6, dtype=np.int32) % 3, rng.integers(0, 256, (6, 8, 8, 3), "u1")
-        )
-        for name in ("train", "validation", "test")
-    }
-    return Task(INFO, **splits)
+def task():
+    return images_of(INFO)
 
 
 @pytest.fixture
