@@ -27,7 +27,7 @@ from export.tflite import kernels as tflite_kernels
 from export.tflite import shared as shared_tflite
 from export.tflite import single as tflite
 from export.tflite.calibration import calibration_images
-from pipelines.common import program, universal
+from pipelines.common import paths, program, universal, values
 from tailor_tf import Universal
 from tailor_tf.data.sources import load_prepared
 from tailor_tf.support import measuring
@@ -38,8 +38,24 @@ COUNTS = (1, 2, 4, 8, 16)
 ROUNDS = 200
 ROOM = 65536  # bytes that one more task may need in addition to 1.1 times its own parameters
 
-flags.DEFINE_list("packs", None, "Task packs and their images, PACK=IMAGES.", required=True)
-flags.DEFINE_list("precisions", ["int8", "float32", "float16"], "Precisions of TFLite files.")
+
+def pack_and_images(item: str) -> tuple[str, str]:
+    """A task pack and its images from PACK=IMAGES."""
+    pack, equals, images = item.partition("=")
+    if not equals or not images:
+        raise ValueError(f"received {item!r}; expected PACK=IMAGES")
+    return paths.PathParser(paths.FILE).parse(pack), images
+
+
+values.define_list(
+    "packs", None, "Task packs and their images, PACK=IMAGES.", pack_and_images, required=True
+)
+values.define_names(
+    "precisions",
+    ["int8", "float32", "float16"],
+    "Precisions of TFLite files.",
+    formats.shared_precisions(),
+)
 universal.define()
 
 Files = dict[str, dict[str, pathlib.Path]]  # by precision and task
@@ -63,8 +79,7 @@ class Pack:
 def make(network: Universal, folder: pathlib.Path) -> tuple[dict[str, Pack], Files]:
     """Exports the packs that the flags name."""
     packs, files = {}, {precision: {} for precision in FLAGS.precisions}
-    for item in FLAGS.packs:
-        path, _, images = item.partition("=")
+    for path, images in FLAGS.packs:
         exported = exportable.from_task_pack(path, network)
         name, preprocessing = pathlib.Path(path).parent.name, exported.info.preprocessing
         task = dataclasses.replace(load_prepared(images, preprocessing), info=exported.info)
@@ -180,8 +195,8 @@ def memory_table(own: Mapping[str, pathlib.Path], folder: pathlib.Path) -> list[
         separate = [os.fspath(path) for path in itertools.islice(own.values(), count)]
         shared = [os.fspath(folder / f"int8_{count}.tflite")]
         cells = []
-        for delegate, paths in itertools.product((True, False), (separate, shared)):
-            added = measuring.in_fresh_process(_added_memory, paths, delegate)
+        for delegate, group in itertools.product((True, False), (separate, shared)):
+            added = measuring.in_fresh_process(_added_memory, group, delegate)
             cells.append(f"{added / 1e6:.1f}")
         rows.append([str(count), *cells])
     return rows

@@ -25,7 +25,7 @@ from export.onnx import single as onnx
 from export.runtimes import Runtime
 from export.saved_model import shared as shared_saved_model
 from export.saved_model import single as saved_model
-from pipelines.common import program, universal
+from pipelines.common import paths, program, universal, values
 from tailor_tf import TailoredTask, load_task_pack
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
@@ -35,9 +35,18 @@ from tailor_tf.support.text import aligned
 
 FLAGS = flags.FLAGS
 universal.define()
-flags.DEFINE_list("task_packs", None, "Files of task packs.", required=True)
-flags.DEFINE_list("counts", ["1", "2", "4", "8", "16"], "Numbers of tasks, in ascending order.")
-flags.DEFINE_integer("rounds", 40, "Calls of each task in a measurement of latency.")
+paths.define_list("task_packs", paths.FILE, "Files of task packs.", required=True)
+values.define_numbers(
+    "counts",
+    [1, 2, 4, 8, 16],
+    "Numbers of tasks, in ascending order.",
+    kind=int,
+    least=1,
+    most=values.MANY,
+)
+values.define_integer(
+    "rounds", 40, "Calls of each task in a measurement of latency.", least=1, most=values.MANY
+)
 
 FORMATS = ("SavedModel", "ONNX")
 ALLOWANCE = {"SavedModel": 256 * 1024, "ONNX": 64 * 1024}  # bytes on top of 1.1 x the parameters
@@ -122,7 +131,7 @@ def _together(
 def main(argv: list[str]) -> None:
     """Prints the tables, Markdown."""
     program.no_arguments(argv)
-    counts = [int(count) for count in FLAGS.counts]
+    counts = FLAGS.counts
     if counts != sorted(set(counts)) or counts[-1] > len(FLAGS.task_packs):
         raise TailorError(
             f"--counts is {FLAGS.counts}; expected numbers in ascending order, at most "

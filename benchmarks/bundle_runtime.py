@@ -22,7 +22,7 @@ import tensorflow as tf
 from absl import flags
 
 from benchmarks.figures import spread
-from pipelines.common import program, universal
+from pipelines.common import paths, program, universal, values
 from tailor_tf import Bundle, Student, Universal
 from tailor_tf.bundle.packs import read_pack
 from tailor_tf.bundle.store import BundleStore
@@ -33,20 +33,31 @@ from tailor_tf.support.text import aligned
 FLAGS = flags.FLAGS
 
 universal.define()
-flags.DEFINE_list("task_packs", None, "Task packs over the universal network.", required=True)
-flags.DEFINE_list("tasks", ["1", "2", "4", "8", "16"], "Numbers of tasks to measure memory with.")
-flags.DEFINE_list("parts", ["switching", "adding", "memory"], "Measurements to make.")
-flags.DEFINE_integer("threads", 8, "Threads that predict while a task is added.")
-flags.DEFINE_integer("changes", 5, "Number of times that a task is added and removed.")
-flags.DEFINE_integer("rounds", 100, "Switches between tasks, for each task.")
-flags.DEFINE_integer("repeats", 5, "Number of bundles loaded to measure their first predictions.")
+paths.define_list("task_packs", paths.FILE, "Task packs over the universal network.", required=True)
+values.define_numbers(
+    "tasks",
+    [1, 2, 4, 8, 16],
+    "Numbers of tasks to measure memory with.",
+    kind=int,
+    least=1,
+    most=values.MANY,
+)
+_PARTS = ("switching", "adding", "memory")
+values.define_names("parts", _PARTS, "Measurements to make.", _PARTS)
+for _name, _default, _text in (
+    ("threads", 8, "Threads that predict while a task is added."),
+    ("changes", 5, "Number of times that a task is added and removed."),
+    ("rounds", 100, "Switches between tasks, for each task."),
+    ("repeats", 5, "Number of bundles loaded to measure their first predictions."),
+):
+    values.define_integer(_name, _default, _text, least=1, most=values.MANY)
 
 _QUIET = 5.0  # seconds in which threads predict and the bundle does not change
 
 
 def create(folder: pathlib.Path, network: Universal) -> dict[int, pathlib.Path]:
     """Makes bundles, by their numbers of tasks, and in `alone` one bundle for each task."""
-    counts = [int(count) for count in FLAGS.tasks]
+    counts = FLAGS.tasks
     packs = [
         read_pack(path, network, f"task{number}")
         for number, path in zip(range(max(counts)), itertools.cycle(FLAGS.task_packs), strict=False)

@@ -15,11 +15,12 @@ import keras
 import numpy as np
 from absl import flags
 
+from benchmarks import networks
 from benchmarks.figures import spread
 from export import benchmark
 from export.onnx import single as onnx
 from export.tflite import single as tflite
-from pipelines.common import program
+from pipelines.common import program, values
 from tailor_tf import Universal, backbones
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.task_info import TaskInfo
@@ -34,9 +35,17 @@ from tailor_tf.support.text import aligned
 FLAGS = flags.FLAGS
 CLASSES = 100
 
-flags.DEFINE_list("networks", ["wide_resnet26:64", "resnet34:224"], "Backbones and image sizes.")
-flags.DEFINE_integer("repeats", 5, "Number of measurements; median and range are shown.")
-flags.DEFINE_integer("rounds", 20, "Turns of the networks in each measurement.")
+networks.define(["wide_resnet26:64", "resnet34:224"], batch=False)
+values.define_integer(
+    "repeats",
+    5,
+    "Number of measurements; median and range are shown.",
+    least=1,
+    most=values.MANY,
+)
+values.define_integer(
+    "rounds", 20, "Turns of the networks in each measurement.", least=1, most=values.MANY
+)
 
 
 def half(graph: BlockGraph) -> Architecture:
@@ -58,7 +67,7 @@ def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
     universal = Universal(graph, model)
     architecture = half(graph)
     student = build_student(universal, architecture, CLASSES)
-    networks = {
+    measured = {
         "tailored": compact(student),
         "teacher": keras.Model(model.input, model.output["logits"]),
     }
@@ -66,8 +75,8 @@ def measure(name: str, size: int, folder: pathlib.Path) -> list[list[str]]:
     arithmetic = cost / costs.network_cost(graph, CLASSES).multiply_adds
     preprocessing = Preprocessing(size, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0)
     info = TaskInfo(name, tuple(map(str, range(CLASSES))), preprocessing)
-    paths = {network: {} for network in networks}
-    for network, whole in networks.items():
+    paths = {network: {} for network in measured}
+    for network, whole in measured.items():
         folded = fold(whole)
         paths[network]["LiteRT"] = folder / f"{network}.tflite"
         tflite.save(folder / f"{network}.tflite", tflite.convert(folded), info)
@@ -99,10 +108,9 @@ def main(argv: list[str]) -> None:
     program.no_arguments(argv)
     header = ["network", "runtime", "teacher (ms)", "multiply-adds", "latency", "latency / madds"]
     rows = [header]
-    for item in FLAGS.networks:
-        name, _, size = item.partition(":")
+    for name, size, _ in FLAGS.networks:
         with tempfile.TemporaryDirectory() as folder:
-            rows += measure(name, int(size), pathlib.Path(folder))
+            rows += measure(name, size, pathlib.Path(folder))
     print("\n".join(aligned(rows, 2)))
 
 

@@ -10,7 +10,7 @@ import statistics
 from absl import flags
 
 from benchmarks.figures import spread
-from pipelines.common import program
+from pipelines.common import paths, program, values
 from tailor_tf import backbones
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import training_batches
@@ -26,11 +26,23 @@ from tailor_tf.training.loop import Trainer
 from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("tasks", ["digits"], "Tasks, as --task of pipelines.tailor, with commas.")
-flags.DEFINE_list("sizes", ["32", "64", "224"], "Sides of the images, pixels, with commas.")
-flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets' data.")
-flags.DEFINE_integer("batch_size", 32, "Images per batch.")
-flags.DEFINE_integer("rounds", 5, "Turns of each measurement.")
+values.define_list(
+    "tasks",
+    ["digits"],
+    "Tasks, as --task of pipelines.tailor, with commas.",
+    values.TextParser().parse,
+)
+values.define_numbers(
+    "sizes",
+    [32, 64, 224],
+    "Sides of the images, pixels, with commas.",
+    kind=int,
+    least=1,
+    most=values.LARGEST_SIDE,
+)
+paths.define("data_dir", paths.FOLDER, None, "Folder of TensorFlow Datasets' data.")
+values.define_integer("batch_size", 32, "Images per batch.", least=1, most=values.MANY)
+values.define_integer("rounds", 5, "Turns of each measurement.", least=1, most=values.MANY)
 
 _SECONDS = 1.0  # shortest duration of one turn
 
@@ -79,7 +91,7 @@ def main(argv: list[str]) -> None:
     program.no_arguments(argv)
     rows = [["task", "pixels", "pipeline (images/s)", "student's step (images/s)", "ratio"]]
     for spec, image_size in itertools.product(FLAGS.tasks, FLAGS.sizes):
-        rows.append(measure(spec, int(image_size)))
+        rows.append(measure(spec, image_size))
     print("\n".join(aligned(rows)))
 
 

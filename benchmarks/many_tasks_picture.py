@@ -13,13 +13,13 @@ import re
 
 from absl import flags
 
-from pipelines.common import program
+from pipelines.common import paths, program
 from tailor_tf.support.drawing import BLUE, ORANGE, save
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("tables", None, "File with the tables.", required=True)
-flags.DEFINE_string("picture", None, "Picture to write, .svg or .png.", required=True)
+paths.define("tables", paths.FILE, None, "File with the tables.", required=True)
+paths.define("picture", paths.FILE, None, "Picture to write, .svg or .png.", required=True)
 
 _TOGETHER = ("together (MB)", "one file (MB)")
 _SEPARATE = "separate (MB)"

@@ -13,8 +13,9 @@ import time
 import keras
 from absl import flags
 
+from benchmarks import networks
 from benchmarks.figures import spread
-from pipelines.common import program
+from pipelines.common import program, values
 from tailor_tf import Universal, backbones, load_universal
 from tailor_tf.data.batches import training_batches
 from tailor_tf.data.sources import load_task
@@ -31,14 +32,11 @@ from tailor_tf.training.objective import Classification, Objective
 from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("task", "digits", "Images, as --task of pipelines.tailor.")
-flags.DEFINE_list(
-    "networks",
-    ["shipped:32:32", "shipped:64:32"],
-    "Networks as NAME:SIDE:BATCH: a backbone or shipped, side of the images in pixels, images per "
-    "batch.",
+values.define_text("task", "digits", "Images, as --task of pipelines.tailor.")
+networks.define(["shipped:32:32", "shipped:64:32"])
+values.define_integer(
+    "epochs", 4, "Epochs per phase; the first one is not counted.", least=2, most=values.MANY
 )
-flags.DEFINE_integer("epochs", 4, "Epochs per phase; the first one is not counted.", lower_bound=2)
 
 
 class Stopwatch(keras.callbacks.Callback):
@@ -78,7 +76,7 @@ class Stopwatch(keras.callbacks.Callback):
 
 def universal_network(name: str, size: int) -> Universal:
     """The shipped network, or one with random weights."""
-    if name == "shipped":
+    if name == networks.SHIPPED:
         return load_universal("tiny_imagenet", image_size=size)
     graph = backbones.create(name, image_size=size)
     return Universal(graph, build_network(graph, 100))
@@ -103,19 +101,18 @@ def train(objective: Objective, task: Task, batch: int) -> Stopwatch:
     return watch
 
 
-def measure(spec: str) -> list[list[str]]:
+def measure(name: str, size: int, batch: int) -> list[list[str]]:
     """Rows of the table for one network: one for its teacher, one for its student."""
-    name, size, batch = spec.split(":")
-    universal = universal_network(name, int(size))
-    task = load_task(FLAGS.task, image_size=int(size))
+    universal = universal_network(name, size)
+    task = load_task(FLAGS.task, image_size=size)
     full = Architecture.full(universal.graph.num_blocks)
     shares = costs.path_shares(universal.graph, full)
     teacher = build_teacher(universal, task.num_classes)
-    watches = {"teacher": train(Classification(teacher), task, int(batch))}
+    watches = {"teacher": train(Classification(teacher), task, batch)}
     teacher.trainable = False
     student = build_student(universal, full, task.num_classes)
     objective = StudentObjective(student, fold(teacher), shares)
-    watches["student"] = train(objective, task, int(batch))
+    watches["student"] = train(objective, task, batch)
     return [
         [
             f"{universal.graph.name}, {size}x{size}, batch {batch}",
@@ -138,8 +135,8 @@ def main(argv: list[str]) -> None:
     program.no_arguments(argv)
     header = ["network", "phase", "first step (s)", "epoch (s)", "waiting (%)", "checkpoints (%)"]
     rows = [header]
-    for spec in FLAGS.networks:
-        rows += measure(spec)
+    for network in FLAGS.networks:
+        rows += measure(*network)
     print("\n".join(aligned(rows, 2)))
 
 

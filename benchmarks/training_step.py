@@ -21,8 +21,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from benchmarks import networks
 from benchmarks.figures import spread
-from pipelines.common import program
+from benchmarks.networks import Network
+from pipelines.common import program, values
 from tailor_tf import Universal, backbones
 from tailor_tf.method.distillation import TEACHER_GRADIENTS, StudentObjective, teacher_loss
 from tailor_tf.method.folding import fold
@@ -41,13 +43,11 @@ from tailor_tf.training.objective import Classification, Objective
 from tailor_tf.training.recipe import Recipe
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list(
-    "networks",
-    ["wide_resnet26:64:32", "resnet18:224:8", "resnet34:224:8"],
-    "Networks as NAME:SIDE:BATCH: a backbone, side of the images in pixels, images per batch.",
+networks.define(["wide_resnet26:64:32", "resnet18:224:8", "resnet34:224:8"])
+values.define_integer("rounds", 10, "Turns of each measurement.", least=1, most=values.MANY)
+values.define_number(
+    "seconds", 1.0, "Shortest duration of one turn, seconds.", above=0, most=values.MANY
 )
-flags.DEFINE_integer("rounds", 10, "Turns of each measurement.", lower_bound=1)
-flags.DEFINE_float("seconds", 1.0, "Shortest duration of one turn, seconds.")
 
 CLASSES = 100
 _MEMORY_STEPS = 5
@@ -60,9 +60,8 @@ class Subject:
         spec: an item of `--networks`.
     """
 
-    def __init__(self, spec: str):
-        self.name, size, batch = spec.split(":")
-        self.size, self.batch = int(size), int(batch)
+    def __init__(self, spec: Network):
+        self.name, self.size, self.batch = spec
         self.graph = backbones.create(self.name, image_size=self.size)
         self.universal = Universal(self.graph, build_network(self.graph, CLASSES))
         self.universal.model.trainable = False
@@ -234,7 +233,7 @@ def _convolutions(model: keras.Model) -> Iterator[Convolution]:
             )
 
 
-def in_bfloat16(spec: str) -> Callable[[], None]:
+def in_bfloat16(spec: Network) -> Callable[[], None]:
     """The student's step in mixed precision."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -246,19 +245,19 @@ def in_bfloat16(spec: str) -> Callable[[], None]:
     return step
 
 
-def peak_memory(spec: str, phase: str) -> int:
+def peak_memory(spec: Network, phase: str) -> int:
     """Largest resident memory of a new process that trains, bytes."""
     return measuring.in_fresh_process(_train_and_look, spec, phase)
 
 
-def _train_and_look(spec: str, phase: str) -> int:
+def _train_and_look(spec: Network, phase: str) -> int:
     step = getattr(Subject(spec), phase)()
     for _ in range(_MEMORY_STEPS):
         step()
     return measuring.peak_memory()
 
 
-def measure(spec: str) -> tuple[list[list[str]], list[str]]:
+def measure(spec: Network) -> tuple[list[list[str]], list[str]]:
     """Rows of the table of phases, and the row of the table of ratios."""
     subject = Subject(spec)
     phases = {

@@ -11,8 +11,7 @@ python -m pipelines.bundle export --bundle=runs/bundle --exports=runs/exports
 from absl import flags
 
 from export import bundle, formats, sizes
-from pipelines.common import program, tailored, universal
-from pipelines.common.values import given
+from pipelines.common import artifacts, paths, program, tailored, universal, values
 from tailor_tf.bundle import packs
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.support.errors import TailorError
@@ -24,23 +23,16 @@ tailored.define(
     workdir="Working directory of a finished run: the task to add.",
     task_pack="A task pack instead of a run; create also needs its network, --universal.",
 )
-flags.DEFINE_string("bundle", None, "The bundle's directory.", required=True)
-flags.DEFINE_string("name", None, "The task's name in the bundle; the name in its pack if None.")
-flags.DEFINE_string(
-    "exports", None, "Folder for exported artifacts; the folder exports beside the bundle if None."
-)
-flags.DEFINE_list(
-    "formats",
-    list(bundle.default_formats()),
-    f"Formats, some of {', '.join(formats.shared_formats())}.",
-)
-flags.DEFINE_list(
-    "precision",
+paths.define("bundle", paths.FOLDER, None, "The bundle's directory.", required=True)
+values.define_text("name", None, "The task's name in the bundle; the name in its pack if None.")
+artifacts.define(
+    "the folder exports beside the bundle",
+    bundle.default_formats(),
     [bundle.PRECISION],
-    f"Precisions of TFLite files, some of {', '.join(formats.shared_precisions())}; run "
-    "pipelines.export for each task first, with the same --exports.",
+    known=(tuple(formats.shared_formats()), formats.shared_precisions()),
+    keep=3,
+    hint="; run pipelines.export for each task first, with the same --exports",
 )
-flags.DEFINE_integer("keep_versions", 3, "Number of versions to keep.", lower_bound=1)
 flags.DEFINE_bool("supersede", False, "Whether a version may follow versions of another bundle.")
 
 
@@ -79,7 +71,7 @@ def export(store: BundleStore) -> str:
     """Writes artifacts for all tasks together."""
     folder = FLAGS.exports or store.path.parent / "exports"
     chosen = {"formats": FLAGS.formats, "precisions": FLAGS.precision}
-    made = bundle.export(store, folder, **chosen, **given(("keep_versions", "supersede")))
+    made = bundle.export(store, folder, **chosen, **values.given(("keep_versions", "supersede")))
     return "\n".join(sizes.table(made))
 
 

@@ -6,39 +6,25 @@ working on.
 """
 
 import functools
-import os
 import pathlib
 import sys
 
 from absl import flags
 
-from pipelines.common import many_runs, program, universal
+from pipelines.common import many_runs, paths, program, protocol, universal, values
 from pipelines.common.values import given
 from tailor_tf.decathlon import protocols
-from tailor_tf.decathlon.protocols import PROTOCOLS
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 
 universal.define()
-flags.DEFINE_string("workdir", None, "Folder of the domains' working directories.", required=True)
-flags.DEFINE_enum("protocol", "decathlon", list(PROTOCOLS), "Protocol: the list of domains.")
-flags.DEFINE_list("domains", None, "Domains to run, separated by commas; all by default.")
-flags.DEFINE_string(
-    "data_dir",
-    os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"),
-    "Folder of TensorFlow Datasets' data.",
+protocol.define()
+paths.define(
+    "workdir", paths.FOLDER, None, "Folder of the domains' working directories.", required=True
 )
-flags.DEFINE_string("folders", ".", "Folder that contains the image folders of domains.")
-flags.DEFINE_string(
-    "flagfiles", None, "Folder with one flag file per domain; the project's own by default."
-)
-flags.DEFINE_integer("jobs", 1, "Number of domains to run at the same time.", lower_bound=1)
-flags.DEFINE_string(
-    "annotations", None, "Folder of the decathlon's annotations; found in --data_dir by default."
-)
-flags.DEFINE_string("test_labels", None, "Folder of test labels, <domain>_test.json, COCO-style.")
+values.define_integer("jobs", 1, "Number of domains to run at the same time.", least=1, most=1024)
 
 
 def run_of(domain: str) -> Workdir:
@@ -48,25 +34,17 @@ def run_of(domain: str) -> Workdir:
 
 def command(domain: str) -> list[str]:
     """The command that tailors the network to a domain."""
-    task = PROTOCOLS[FLAGS.protocol][domain]
-    if task.startswith("folder:"):
-        task = f"folder:{pathlib.Path(FLAGS.folders) / task.removeprefix('folder:')}"
-    flagfiles = FLAGS.flagfiles or pathlib.Path(__file__).parent / "flags" / FLAGS.protocol
-    own = {"task": task, "workdir": run_of(domain), "data_dir": FLAGS.data_dir}
+    own = {"task": protocol.images(domain), "workdir": run_of(domain), "data_dir": FLAGS.data_dir}
     own["universal"] = FLAGS.universal
-    start = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={flagfiles}/{domain}.txt"]
+    start = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={protocol.flag_file(domain)}"]
     return [*start, *(f"--{name}={value}" for name, value in own.items()), *universal.given_flags()]
 
 
 def main(argv: list[str]) -> None:
     """Runs the domains that are not finished, and prints and writes the tables."""
     program.no_arguments(argv)
-    known = PROTOCOLS[FLAGS.protocol]
-    domains = FLAGS.domains or list(known)
-    if unknown := set(domains) - set(known):
-        raise TailorError(
-            f"--domains got {', '.join(sorted(unknown))}; expected some of {', '.join(known)}."
-        )
+    domains = protocol.domains()
+    protocol.check(domains)
     network = functools.cache(lambda size: universal.load(**({"image_size": size} if size else {})))
     done, failed = many_runs.run_missing(
         {domain: run_of(domain) for domain in domains},

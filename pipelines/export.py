@@ -9,8 +9,8 @@ from absl import flags
 
 from export import exporter, formats
 from export.options import Options
-from pipelines.common import images, program, tailored, universal
-from pipelines.common.values import given
+from pipelines.common import artifacts, images, program, tailored, universal, values
+from pipelines.common.values import MANY, given
 
 FLAGS = flags.FLAGS
 DEFAULTS = Options()
@@ -30,37 +30,44 @@ tailored.define(
     workdir="Working directory of a finished run.",
     task_pack="A task pack instead of a run; --task names its images.",
 )
-flags.DEFINE_string(
-    "exports", None, "Folder for exported artifacts; exports in the working directory if None."
-)
-flags.DEFINE_list(
-    "formats", list(DEFAULTS.formats), f"Formats, some of {', '.join(formats.FAMILIES)}."
-)
-flags.DEFINE_list(
-    "precision",
-    list(DEFAULTS.precisions),
-    f"Precisions of TFLite files, some of {', '.join(formats.precisions())}.",
+artifacts.define(
+    "exports in the working directory",
+    DEFAULTS.formats,
+    DEFAULTS.precisions,
+    known=(tuple(formats.FAMILIES), formats.precisions()),
+    keep=DEFAULTS.keep_versions,
 )
 flags.DEFINE_bool(
     "integer_io", DEFAULTS.integer_io, "Whether inputs and outputs of int8 files are int8, too."
 )
-flags.DEFINE_float(
+values.define_number(
     "max_accuracy_drop",
     DEFAULTS.max_accuracy_drop,
     "Largest loss of accuracy of integer precisions, percentage points.",
+    least=0,
+    most=100,
 )
-flags.DEFINE_float(
-    "sparsity", None, "Also write TFLite files where this share of the weights is trained to zero."
+values.define_number(
+    "sparsity",
+    None,
+    "Also write TFLite files where this share of the weights is trained to zero.",
+    above=0,
+    below=1,
 )
-flags.DEFINE_integer(
-    "clusters", None, "Also write TFLite files with this number of different values per kernel."
+values.define_integer(
+    "clusters",
+    None,
+    "Also write TFLite files with this number of different values per kernel.",
+    least=2,
+    most=256,
 )
-flags.DEFINE_integer(
+values.define_integer(
     "optimize_epochs",
     DEFAULTS.optimize_epochs,
     "Epochs of training for --sparsity, --clusters, and int8 files that lose too much accuracy.",
+    least=1,
+    most=MANY,
 )
-flags.DEFINE_integer("keep_versions", DEFAULTS.keep_versions, "Number of versions to keep.")
 flags.DEFINE_bool(
     "supersede",
     DEFAULTS.supersede,

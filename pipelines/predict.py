@@ -10,20 +10,21 @@ import sys
 from absl import flags
 
 from export.serving import client
-from pipelines.common import program
+from pipelines.common import paths, program, values
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
+paths.define(
     "artifact",
+    paths.EITHER,
     None,
     "A .tflite or .onnx file, the folder of a SavedModel, or the folder of a bundle's ONNX files.",
 )
-flags.DEFINE_string("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
-flags.DEFINE_string("rest", None, "TensorFlow Serving's REST address, http://host:port.")
-flags.DEFINE_string("model", None, "The model's name at the server: the task's name, or tasks.")
-flags.DEFINE_string("name", None, "Name of the task, for an artifact or a model of many tasks.")
+values.define_text("grpc", None, "TensorFlow Serving's gRPC address, host:port.")
+values.define_text("rest", None, "TensorFlow Serving's REST address, http://host:port.")
+values.define_text("model", None, "The model's name at the server: the task's name, or tasks.")
+values.define_text("name", None, "Name of the task, for an artifact or a model of many tasks.")
 
 
 def classifier() -> client.Classifier:

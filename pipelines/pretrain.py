@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from pipelines.common import devices, images, program, training
+from pipelines.common import devices, images, paths, program, training, values
 from tailor_tf import backbones
 from tailor_tf.records.phase import Phase
 from tailor_tf.records.workdir import SourceWorkdir
@@ -17,10 +17,18 @@ training.define_recipe(
     "", Recipe(16, batch_size=128, learning_rate=0.2, schedule="cosine", warmup_epochs=1.0)
 )
 training.define()
-flags.DEFINE_string("workdir", None, "Folder for all files of the run.", required=True)
-flags.DEFINE_string("backbone", "wide_resnet26", "Backbone to train; any backbone of the project.")
-flags.DEFINE_float("width", None, "Factor of the numbers of channels (wide_resnet26 only).")
-flags.DEFINE_integer("image_size", 32, "Side of the network's square input, pixels.")
+paths.define("workdir", paths.FOLDER, None, "Folder for all files of the run.", required=True)
+values.define_text("backbone", "wide_resnet26", "Backbone to train; any backbone of the project.")
+values.define_number(
+    "width", None, "Factor of the numbers of channels (wide_resnet26 only).", above=0, most=64
+)
+values.define_integer(
+    "image_size",
+    32,
+    "Side of the network's square input, pixels.",
+    least=1,
+    most=values.LARGEST_SIDE,
+)
 
 
 def train(workdir: str) -> None:

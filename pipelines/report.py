@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from pipelines.common import program
+from pipelines.common import paths, program
 from tailor_tf.records.records import RunRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
@@ -10,8 +10,10 @@ from tailor_tf.report import tables, writer
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_list("workdirs", None, "Working directories of pipelines.tailor.", required=True)
-flags.DEFINE_string("overview", None, "HTML file to write, with all runs side by side.")
+paths.define_list(
+    "workdirs", paths.FOLDER, "Working directories of pipelines.tailor.", required=True
+)
+paths.define("overview", paths.FILE, None, "HTML file to write, with all runs side by side.")
 
 
 def main(argv: list[str]) -> None:

@@ -7,7 +7,16 @@ import sys
 
 from absl import flags
 
-from pipelines.common import devices, flag_files, images, program, tailoring, training, universal
+from pipelines.common import (
+    devices,
+    flag_files,
+    images,
+    paths,
+    program,
+    tailoring,
+    training,
+    universal,
+)
 from tailor_tf.records.phase import BASELINES, STAGES
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import tables
@@ -21,7 +30,7 @@ images.define()
 universal.define()
 training.define()
 tailoring.define()
-flags.DEFINE_string("workdir", None, "Folder for all files of the run.", required=True)
+paths.define("workdir", paths.FOLDER, None, "Folder for all files of the run.", required=True)
 flags.DEFINE_enum(
     "method", METHODS[0], METHODS, "Method: nettailor, or another method to compare it with."
 )

@@ -4,6 +4,7 @@ import tensorflow as tf
 from absl import flags
 
 from pipelines.common import normalisation as colours
+from pipelines.common import paths, values
 from pipelines.common.values import given
 from tailor_tf.data.sources import SOURCES, load_prepared, load_task
 from tailor_tf.data.square import FITS
@@ -13,6 +14,7 @@ from tailor_tf.network.graph import Normalisation
 
 FLAGS = flags.FLAGS
 _SOURCE = ("data_dir", "validation_fraction", "seed")
+SOURCE_NAMES = ("task", "deterministic", *_SOURCE)
 _PREPROCESSING = ("flip", "crop_padding", "resize", "fit", "crop_scale", "jitter")
 
 
@@ -25,19 +27,23 @@ def define() -> None:
 def define_source() -> None:
     """Defines the flags of the images alone, for networks whose preprocessing is known."""
     usages = ", ".join(source.usage for source in SOURCES.values())
-    flags.DEFINE_string("task", "digits", f"Images: {usages}.")
-    flags.DEFINE_string(
+    values.define_text("task", "digits", f"Images: {usages}.")
+    values.define_text(
         "name",
         None,
         "The task's name in file names and at servers; the name of its folder or data set if None.",
     )
-    flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets' data.")
-    flags.DEFINE_float(
+    paths.define("data_dir", paths.FOLDER, None, "Folder of TensorFlow Datasets' data.")
+    values.define_number(
         "validation_fraction",
         0.15,
         "Share of the training images to use for validation if the task has no validation images.",
+        above=0,
+        below=1,
     )
-    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", lower_bound=0)
+    values.define_integer(
+        "seed", 0, "Seed of all random numbers.", least=0, most=values.LARGEST_SEED
+    )
     flags.DEFINE_bool(
         "deterministic", False, "Same result each time on the same machine; a little slower."
     )
@@ -49,17 +55,21 @@ def _define_preprocessing() -> None:
         None,
         "Mirror training images at random; by default yes, except for characters and signs.",
     )
-    flags.DEFINE_integer(
+    values.define_integer(
         "crop_padding",
         None,
         "Padding per side for random crops, pixels; by default an eighth of the image's side, or 0 "
         "with --resize or --crop_scale.",
+        least=0,
+        most=values.LARGEST_SIDE,
     )
-    flags.DEFINE_integer(
+    values.define_integer(
         "resize",
         None,
         "Side to which images are scaled before the network's input is cut out, pixels; the side "
         "of the input by default.",
+        least=1,
+        most=values.LARGEST_SIDE,
     )
     flags.DEFINE_enum(
         "fit",
@@ -68,18 +78,22 @@ def _define_preprocessing() -> None:
         "Way to make images square: crop cuts out the centre, squeeze distorts the whole image, "
         "pad repeats its outermost pixels beside it.",
     )
-    flags.DEFINE_float(
+    values.define_number(
         "crop_scale",
         None,
         "Smallest part of an image's area for random crops that are scaled to the network's input; "
         "1 for none. By default 0.5 for photographs (images that are mirrored, for a network of 96 "
         "pixels or more) without --crop_padding, otherwise 1.",
+        above=0,
+        most=1,
     )
-    flags.DEFINE_float(
+    values.define_number(
         "jitter",
         None,
         "Largest random change of brightness, contrast and saturation of training images, as a "
         "part of each; by default 0.2 for photographs, otherwise 0.",
+        least=0,
+        below=1,
     )
     colours.define()
 

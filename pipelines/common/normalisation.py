@@ -2,13 +2,14 @@
 
 from absl import flags
 
-from pipelines.common.values import numbers
+from pipelines.common import values
 from tailor_tf.backbones import front
 from tailor_tf.network.graph import Normalisation
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
 NAMES = ("normalisation", "mean", "std")
+LARGEST = 255  # of a mean or deviation: more than levels that are not scaled
 
 
 def define() -> None:
@@ -22,12 +23,18 @@ def define() -> None:
         "Mean and standard deviation by the name that Keras has for them; none for levels 0 to 255 "
         "as they are. Needed for a file of a Keras model that does not normalise images itself.",
     )
-    for name, what in (("mean", "Mean"), ("std", "Standard deviation")):
-        flags.DEFINE_list(
+    for name, what, least in (
+        ("mean", "Mean", {"least": -LARGEST}),
+        ("std", "Standard deviation", {"above": 0}),
+    ):
+        values.define_numbers(
             name,
             None,
             f"{what} of red, green and blue, scaled to 0..1; by default the universal network's, "
             "or measured on the training images.",
+            length=3,
+            most=LARGEST,
+            **least,
         )
 
 
@@ -37,7 +44,7 @@ def stated() -> str | Normalisation | None:
     Raises:
         TailorError: the flags name the normalisation and its numbers, or only one of mean and std.
     """
-    mean, std = numbers(FLAGS["mean"]), numbers(FLAGS["std"])
+    mean, std = map(_numbers, ("mean", "std"))
     if FLAGS.normalisation is not None and (mean or std):
         raise TailorError("Expected --normalisation, or --mean and --std; received both.")
     if (mean is None) != (std is None):
@@ -53,4 +60,8 @@ def of_task(network: Normalisation | None) -> dict[str, tuple[float, ...] | None
     """
     if FLAGS.normalisation is not None:
         network = front.NAMED[FLAGS.normalisation].normalisation
-    return {name: numbers(FLAGS[name]) or getattr(network, name, None) for name in ("mean", "std")}
+    return {name: _numbers(name) or getattr(network, name, None) for name in ("mean", "std")}
+
+
+def _numbers(name: str) -> tuple[float, ...] | None:
+    return FLAGS[name].value and tuple(FLAGS[name].value)

@@ -1,8 +1,9 @@
 """Running a program: messages instead of stack traces, exit statuses, TensorBoard logs."""
 
+import contextlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 import keras
@@ -13,6 +14,7 @@ from tailor_tf.records.phase import Phase
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import locks
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.text import one_line, printable
 from tailor_tf.training.logs import ScalarLogs
 
 FLAGS = flags.FLAGS
@@ -31,33 +33,86 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     def guarded(argv: list[str]) -> None:
         signal.signal(signal.SIGTERM, _terminate)
-        logging.set_verbosity(logging.WARNING)
+        _log_on_one_line()
         tf.get_logger().setLevel("ERROR")  # no warning about retracing, which each phase needs
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # other programs may use the GPU
-        try:
+        with _messages():
             main(argv)
-        except locks.InUseError as error:
-            _fail(f"Error: {error}", IN_USE_STATUS)
-        except (TailorError, OSError) as error:
-            _fail(f"Error: {error}", ERROR_STATUS)
-        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-            reason = error.message.splitlines()[0]
-            _fail(
-                f"Error: another host is gone. {reason} Run the same command on all hosts to "
-                "continue.",
-                ERROR_STATUS,
-            )
-        except KeyboardInterrupt as error:
-            redo = "redo" in FLAGS and FLAGS.redo is not None
-            without = ", without --redo," if redo else ""
-            ended, status = "Interrupted", INTERRUPTED_STATUS
-            if isinstance(error, _Terminated):
-                ended, status = "Terminated", TERMINATED_STATUS
-            _fail(f"\n{ended}; the same command{without} continues.", status)
 
+    _print_all_names()
     _show_flags_in_help()
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
+
+
+class _OneLine(logging.PythonFormatter):
+    """Format of warnings, whose names of files may contain control characters."""
+
+    def format(self, record) -> str:
+        return printable(super().format(record))
+
+
+def _log_on_one_line() -> None:
+    logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(_OneLine())
+
+
+def _print_all_names() -> None:
+    """Prints names that the terminal's encoding does not have with escapes, not with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Sets the flags; a wrong one ends the program with one message.
+
+    Args:
+        argv: the program's name, its flags and its arguments.
+
+    Returns:
+        The program's name and its arguments.
+    """
+    try:
+        arguments = FLAGS(argv)
+        _check_lines()
+    except (flags.Error, TailorError) as error:
+        _fail(f"Error: {error}", ERROR_STATUS)
+    except UnicodeDecodeError as error:
+        _fail(f"Error: a file of --flagfile is not UTF-8: {error}.", ERROR_STATUS)
+    return arguments
+
+
+def _check_lines() -> None:
+    """Refuses values that a flag file, which has a flag on each line, would tear apart."""
+    for name in FLAGS:
+        flag = FLAGS[name]
+        if flag.present and {"\n", "\r", "\0"} & set(str(flag.value)):
+            raise TailorError(f"--{name} has a line break in its value; expected one line.")
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """Context manager: errors that a person can cause become a message and an exit status."""
+    try:
+        yield
+    except locks.InUseError as error:
+        _fail(f"Error: {error}", IN_USE_STATUS)
+    except (TailorError, flags.Error, OSError) as error:
+        _fail(f"Error: {error}", ERROR_STATUS)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        reason = error.message.splitlines()[0]
+        _fail(
+            f"Error: another host is gone. {reason} Run the same command on all hosts to continue.",
+            ERROR_STATUS,
+        )
+    except KeyboardInterrupt as error:
+        redo = "redo" in FLAGS and FLAGS.redo is not None
+        without = ", without --redo," if redo else ""
+        print(file=sys.stderr)  # behind a progress bar
+        ended, status = "Interrupted", INTERRUPTED_STATUS
+        if isinstance(error, _Terminated):
+            ended, status = "Terminated", TERMINATED_STATUS
+        _fail(f"{ended}; the same command{without} continues.", status)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
@@ -74,8 +129,8 @@ def _show_flags_in_help() -> None:
                 FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
-def _fail(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
+def _fail(message: str, status: int) -> NoReturn:
+    print(one_line(message), file=sys.stderr)
     sys.exit(status)
 
 

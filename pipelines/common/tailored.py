@@ -6,7 +6,7 @@ import pathlib
 from absl import flags
 
 from export import exportable
-from pipelines.common import flag_files, universal
+from pipelines.common import flag_files, images, paths, universal
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
@@ -16,8 +16,8 @@ FLAGS = flags.FLAGS
 
 def define(workdir: str, task_pack: str) -> None:
     """Defines the two flags; the arguments are their help texts."""
-    flags.DEFINE_string("workdir", None, workdir)
-    flags.DEFINE_string("task_pack", None, task_pack)
+    paths.define("workdir", paths.FOLDER, None, workdir)
+    paths.define("task_pack", paths.FILE, None, task_pack)
 
 
 def run() -> Workdir | None:
@@ -45,13 +45,13 @@ def task_pack() -> str | os.PathLike:
 def load_universal() -> Universal:
     """Loads the universal network of the run; for a task pack, the one that the flags name.
 
-    For a run, this also sets all flags that are not given to the values of the run.
+    For a run, this also sets the flags of images and network that are not given to its values.
 
     Raises:
         TailorError: the run has no flag file, or the network cannot be loaded.
     """
     if workdir := run():
-        flag_files.read(workdir)
+        flag_files.read(workdir, images.SOURCE_NAMES + universal.NAMES)
     return universal.load()
 
 

@@ -4,8 +4,8 @@ import keras
 from absl import flags
 
 from export import meter
-from pipelines.common import training
-from pipelines.common.values import given, number_or, numbers
+from pipelines.common import training, values
+from pipelines.common.values import MANY, given
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task import Task
 from tailor_tf.method.complexity import ESTIMATORS
@@ -17,6 +17,8 @@ from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, UNDECIDED, Setting
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
 COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COUNTS}
+_DENSE = "dense"  # value of --max_skip
+_LARGEST_BUDGET = 1e15
 _RECIPES = ("teacher", "student", "finetune", "baseline")
 _AS_GIVEN = (
     "teacher_weight",
@@ -49,20 +51,28 @@ def define() -> None:
         "Measure and record latency in LiteRT, in this precision; if None, latency is measured "
         "only if another flag needs it, in float32.",
     )
-    flags.DEFINE_integer("latency_threads", 1, "Threads of LiteRT.", lower_bound=1)
+    values.define_integer("latency_threads", 1, "Threads of LiteRT.", least=1, most=1024)
 
 
 def _define_method() -> None:
-    flags.DEFINE_string(
+    values.define_number_or(
+        [_DENSE],
         "max_skip",
-        str(DEFAULTS.max_skip),
+        DEFAULTS.max_skip,
         "Most layers that a proxy covers, or dense for no limit.",
+        kind=int,
+        least=1,
+        most=MANY,
     )
-    flags.DEFINE_string(
+    values.define_number_or(
+        [AUTO, ALL],
         "depth",
-        str(DEFAULTS.depth),
+        DEFAULTS.depth,
         "Number of blocks behind which the classifier stands, auto to find it by short trainings, "
         "or all. For --method=truncate, auto keeps as many blocks as the budget allows.",
+        kind=int,
+        least=1,
+        most=MANY,
     )
     flags.DEFINE_bool(
         "identities",
@@ -84,13 +94,21 @@ def _define_method() -> None:
         "1x1 convolution with batch norm and ReLU; otherwise it reads the node's average.",
     )
     flags.DEFINE_enum("complexity", "madds", list(COMPLEXITIES), "Measure of complexity.")
-    flags.DEFINE_string(
+    values.define_number_or(
+        [AUTO],
         "complexity_weight",
-        str(DEFAULTS.complexity_weight),
+        DEFAULTS.complexity_weight,
         "Weight of the expected complexity, gamma 1; auto adjusts it to reach the budget.",
+        kind=float,
+        least=0,
+        most=MANY,
     )
-    flags.DEFINE_float(
-        "teacher_weight", DEFAULTS.teacher_weight, "Weight of the teacher's term, gamma 2."
+    values.define_number(
+        "teacher_weight",
+        DEFAULTS.teacher_weight,
+        "Weight of the teacher's term, gamma 2.",
+        least=0,
+        most=MANY,
     )
     flags.DEFINE_enum(
         "teacher_gradient",
@@ -130,20 +148,29 @@ def _define_target() -> None:
         "What says which universal blocks are removed first: the loss without them, or the gates "
         "as in the paper.",
     )
-    flags.DEFINE_list(
+    values.define_numbers(
         "prune_blocks",
         None,
         "Numbers of universal blocks to remove, separated by commas, tried from the largest to the "
         "smallest; found by a search by default.",
+        kind=int,
+        least=0,
+        most=MANY,
     )
-    flags.DEFINE_float(
-        "proxy_threshold", DEFAULTS.proxy_threshold, "Remove proxies with a smaller gate than this."
+    values.define_number(
+        "proxy_threshold",
+        DEFAULTS.proxy_threshold,
+        "Remove proxies with a smaller gate than this.",
+        least=0,
+        most=1,
     )
-    flags.DEFINE_float(
+    values.define_number(
         "tolerance",
         None,
         "Largest loss of validation accuracy against the teacher, percentage points; "
         f"{DEFAULTS.tolerance} by default, no limit if only a budget is given.",
+        least=-100,
+        most=100,
     )
     flags.DEFINE_bool(
         "test_levels",
@@ -151,11 +178,13 @@ def _define_target() -> None:
         "Whether to measure all levels that were trained to the end on test images, after the "
         "choice; otherwise only the chosen one.",
     )
-    flags.DEFINE_float(
+    values.define_number(
         "confidence",
         DEFAULTS.confidence,
         "Probability with which validation images have to show that a network is within the "
         "tolerance, 0.5 to below 1; 0 if its accuracy on them is enough.",
+        least=0,
+        below=1,
     )
     flags.DEFINE_enum(
         "undecided",
@@ -168,7 +197,7 @@ def _define_target() -> None:
         limit = f"Largest number of {count.words} of the network, such as 20e6."
         if count.flag == "latency":
             limit = "Largest latency for one image in LiteRT on this machine, milliseconds."
-        flags.DEFINE_float(count.budget_flag, None, limit, lower_bound=0)
+        values.define_number(count.budget_flag, None, limit, above=0, most=_LARGEST_BUDGET)
 
 
 def settings() -> Settings:
@@ -180,10 +209,10 @@ def settings() -> Settings:
         tolerance=by_default if FLAGS.tolerance is None else FLAGS.tolerance,
         budget=budget,
         complexity=COMPLEXITIES[FLAGS.complexity],
-        complexity_weight=number_or(FLAGS["complexity_weight"], float, auto=None),
-        max_skip=number_or(FLAGS["max_skip"], int, dense=None),
-        depth=number_or(FLAGS["depth"], int, auto=AUTO, all=ALL),
-        prune_blocks=numbers(FLAGS["prune_blocks"], int),
+        complexity_weight=None if FLAGS.complexity_weight == AUTO else FLAGS.complexity_weight,
+        max_skip=None if FLAGS.max_skip == _DENSE else FLAGS.max_skip,
+        depth=FLAGS.depth,
+        prune_blocks=None if FLAGS.prune_blocks is None else tuple(FLAGS.prune_blocks),
         **{phase: training.recipe(f"{phase}_") for phase in _RECIPES},
         **given(_AS_GIVEN),
     )

@@ -2,28 +2,40 @@
 
 from absl import flags
 
-from pipelines.common import normalisation
+from pipelines.common import normalisation, paths, values
 from pipelines.common.values import given
+from tailor_tf.backbones.cutting import FEWEST_BLOCKS
 from tailor_tf.backbones.loading import SOURCES, load_universal, source_of
 from tailor_tf.backbones.universal import Universal
 
 FLAGS = flags.FLAGS
 _SETTINGS = ("backbone", "image_size", "blocks")
+NAMES = ("universal", *_SETTINGS, *normalisation.NAMES)
 
 
 def define() -> None:
     """Defines the flags of the universal network."""
     usages = ", ".join(source.usage for source in SOURCES)
-    flags.DEFINE_string("universal", "imagenet", f"Universal network: {usages}.")
-    flags.DEFINE_string(
+    paths.define_name_or_path("universal", "imagenet", f"Universal network: {usages}.")
+    values.define_text(
         "backbone",
         None,
         "Backbone of a weights file of a PyTorch program, such as resnet34, or a network of "
         "keras.applications, such as MobileNetV2.",
     )
-    flags.DEFINE_integer("blocks", None, "Number of blocks that a network of Keras is cut into.")
-    flags.DEFINE_integer(
-        "image_size", None, "Side of the network's square input, pixels; the network's own if None."
+    values.define_integer(
+        "blocks",
+        None,
+        "Number of blocks that a network of Keras is cut into.",
+        least=FEWEST_BLOCKS,
+        most=values.MANY,
+    )
+    values.define_integer(
+        "image_size",
+        None,
+        "Side of the network's square input, pixels; the network's own if None.",
+        least=1,
+        most=values.LARGEST_SIDE,
     )
     normalisation.define()
 

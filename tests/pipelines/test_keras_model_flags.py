@@ -23,7 +23,7 @@ def files(tmp_path_factory):
     [
         ("plain", [], r"plain.keras does not say how its images are normalised"),
         ("plain", ["--mean=0.5,0.5,0.5"], "Received one of --mean and --std; expected both"),
-        ("plain", ["--mean=0.5,0.5", "--std=1,1"], "standard deviation of red, green and blue"),
+        ("plain", ["--mean=0.5,0.5", "--std=1,1"], "--mean=0.5,0.5: expected 3 values"),
         ("plain", ["--normalisation=tf", "--mean=0,0,0", "--std=1,1,1"], "received both"),
         ("plain", ["--normalisation=none", "--image_size=18"], "a positive multiple of 4"),
         ("plain", ["--normalisation=none", "--blocks=9"], "cannot be cut into 9 blocks"),

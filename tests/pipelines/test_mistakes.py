@@ -12,16 +12,20 @@ from tests.programs import program
     [
         ("tailor", ["--task=digit"], "digit.*digits.*folder:.*tfds:"),
         ("tailor", ["--universal=no.file"], "No universal network 'no.file'; expected imagenet, t"),
-        ("tailor", ["--crop_scale=2"], "crop_scale is 2.0; expected a part of an image's area"),
+        ("tailor", ["--crop_scale=2"], "--crop_scale=2: expected a number above 0 and at most 1"),
         ("tailor", ["--fit=stretch"], "stretch.*crop.*squeeze.*pad"),
         ("tailor", ["--estimator=exact"], "exact.*paper.*reachability"),
-        ("tailor", ["--depth=some"], "--depth got 'some'; expected an integer or auto, all"),
+        (
+            "tailor",
+            ["--depth=some"],
+            "--depth=some: expected an integer .* or auto or all",
+        ),
         ("tailor", ["--depth=17"], "cannot read node 17 of a network of 16 blocks"),
         ("tailor", ["--method=truncate"], "neither its depth nor a budget is given"),
-        ("tailor", ["--max_skip=many"], "--max_skip got 'many'; expected an integer or dense"),
-        ("tailor", ["--prune_blocks=8,x"], "--prune_blocks got '8,x'; expected integers"),
+        ("tailor", ["--max_skip=many"], "--max_skip=many: expected an integer .* or dense"),
+        ("tailor", ["--prune_blocks=8,x"], "--prune_blocks=8,x: expected an integer"),
         ("tailor", ["--max_params=999"], "The budget is 999 parameters; stem, classifier"),
-        ("tailor", ["--student_schedule=linear"], "Unknown schedule 'linear'; known are step, cos"),
+        ("tailor", ["--student_schedule=linear"], "schedule=linear: .* one of <step.cosine>"),
         ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
@@ -29,12 +33,21 @@ from tests.programs import program
         ("pretrain", ["--image_size=33"], "image_size 33; expected a positive multiple of 8"),
         ("report", [], "no_run.*no record of a finished network"),
         ("export", [], "flags.txt does not exist; expected a working directory of pipelines.tail"),
-        ("export", ["--formats=onnx,coreml"], "Unknown formats coreml; known are saved_model"),
+        ("export", ["--formats=onnx,coreml"], "'coreml' is unknown; expected some of saved_model"),
         ("export", ["--task_pack=a"], "Expected one of --workdir and --task_pack"),
         ("predict", ["image.png"], "no classifier; expected one of --artifact, --grpc and --rest"),
         ("predict", ["--artifact=a.onnx"], "Name image files or folders"),
         ("predict", ["--artifact=a.onnx", "README.md"], "There is no artifact a.onnx"),
         ("predict", ["--grpc=localhost:1", "README.md"], "name one with --model"),
+        ("decathlon", ["--domains=dtd,cub"], "cub; expected some of imagenet12,.*=decathlon"),
+        ("decathlon", ["--domains=dtd", "--flagfiles=no"], "There is no flag file no/dtd.txt"),
+        ("decathlon", ["--domains=dtd", "--annotations=no"], "Cannot use no/dtd_train.json"),
+        ("decathlon", ["--domains=dtd", "--test_labels=docs"], "holds none of dtd_test.json"),
+        (
+            "decathlon",
+            ["--protocol=imagenet_to_sketch", "--folders=docs"],
+            "no folder docs/wikiart with the images of wikiart",
+        ),
         ("bundle", ["list"], "There is no bundle at no_bundle; expected a directory with bundle"),
         (
             "bundle",
@@ -55,4 +68,5 @@ def test_mistakes_end_in_one_message(name, flags, message, tmp_path):
     assert status not in (0, 130)
     assert re.search(message, output, re.DOTALL), output
     assert "Traceback" not in output
+    assert output.splitlines()[-1].startswith("Error: ")
     assert not (tmp_path / "run").exists()

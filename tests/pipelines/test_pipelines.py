@@ -47,9 +47,9 @@ def test_tailor_and_report(tailored):
     assert re.search(r"\| fine-tuned +\| +\d", output)
     assert list(workdir.glob("logs/student/events*")), "no TensorBoard logs"
     flagfile = workdir / "flags.txt"
-    status, again = program("tailor", f"--flagfile={flagfile}", "--tolerance=-200")
+    status, again = program("tailor", f"--flagfile={flagfile}", "--tolerance=-100")
     assert status == 3, again
-    assert "points NOT within the tolerance of -200 points" in again
+    assert "points NOT within the tolerance of -100 points" in again
     phases = r"^digits: (\w+)"
     assert re.findall(phases, output, re.MULTILINE) == ["teacher", "student", "finetuned"]
     assert not re.findall(phases, again, re.MULTILINE), "a finished phase ran again"
