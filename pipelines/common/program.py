@@ -1,7 +1,6 @@
 """Running a program: messages instead of stack traces, exit statuses, TensorBoard logs."""
 
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
@@ -10,6 +9,7 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
+from pipelines.common import interrupts
 from tailor_tf.records.phase import Phase
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import locks
@@ -20,19 +20,13 @@ from tailor_tf.training.logs import ScalarLogs
 FLAGS = flags.FLAGS
 ERROR_STATUS = 2
 IN_USE_STATUS = 75  # the usual exit status for "try again later"
-INTERRUPTED_STATUS = 130
-TERMINATED_STATUS = 143
-
-
-class _Terminated(KeyboardInterrupt):
-    """Another program, such as a scheduler, has asked this one to end (SIGTERM)."""
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program; errors of the user end in one message instead of a stack trace."""
 
     def guarded(argv: list[str]) -> None:
-        signal.signal(signal.SIGTERM, _terminate)
+        interrupts.raise_ended()
         _log_on_one_line()
         tf.get_logger().setLevel("ERROR")  # no warning about retracing, which each phase needs
         for gpu in tf.config.list_physical_devices("GPU"):
@@ -59,8 +53,7 @@ def _log_on_one_line() -> None:
 
 def _print_all_names() -> None:
     """Prints names that the terminal's encoding does not have with escapes, not with an error."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+    sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -105,20 +98,10 @@ def _messages() -> Iterator[None]:
             f"Error: another host is gone. {reason} Run the same command on all hosts to continue.",
             ERROR_STATUS,
         )
-    except KeyboardInterrupt as error:
+    except interrupts.Ended as ended:
         redo = "redo" in FLAGS and FLAGS.redo is not None
-        without = ", without --redo," if redo else ""
         print(file=sys.stderr)  # behind a progress bar
-        ended, status = "Interrupted", INTERRUPTED_STATUS
-        if isinstance(error, _Terminated):
-            ended, status = "Terminated", TERMINATED_STATUS
-        _fail(f"{ended}; the same command{without} continues.", status)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    """Ends the program as Ctrl-C does, so that its temporary folders are removed."""
-    signal.signal(number, signal.SIG_DFL)  # a second time, at once
-    raise _Terminated
+        _fail(interrupts.message(ended.number, redo), interrupts.STATUS[ended.number])
 
 
 def _show_flags_in_help() -> None:

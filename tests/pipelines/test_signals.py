@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.programs import started
+from tests.programs import ROOT, started
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,15 @@ def wait_until(is_true, seconds=120):
     while not is_true():
         assert time.monotonic() < end, "it takes too long"
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])
+def test_ctrl_c_while_libraries_are_imported_gives_one_message(tmp_path, seconds):
+    command = [sys.executable, "-m", "pipelines.tailor", f"--workdir={tmp_path / 'run'}"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert text.strip() in ("Interrupted; the same command continues.", "")
+    assert not (tmp_path / "run").exists()
