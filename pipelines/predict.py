@@ -9,9 +9,10 @@ import sys
 
 from absl import flags
 
-from export.serving import client
+from export.serving import client, patience
 from pipelines.common import paths, program, values
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.text import one_line, printable
 
 FLAGS = flags.FLAGS
 
@@ -25,6 +26,14 @@ values.define_text("grpc", None, "TensorFlow Serving's gRPC address, host:port."
 values.define_text("rest", None, "TensorFlow Serving's REST address, http://host:port.")
 values.define_text("model", None, "The model's name at the server: the task's name, or tasks.")
 values.define_text("name", None, "Name of the task, for an artifact or a model of many tasks.")
+values.define_number(
+    "timeout",
+    patience.TIMEOUT,
+    "Seconds in which a server has to answer a request of some images, time to load the model "
+    "included.",
+    above=0,
+    most=86400,
+)
 
 
 def classifier() -> client.Classifier:
@@ -35,14 +44,14 @@ def classifier() -> client.Classifier:
             f"Received {' and '.join(f'--{n}' for n in given) or 'no classifier'}; expected one of "
             "--artifact, --grpc and --rest."
         )
-    task = FLAGS.name or None
+    task = FLAGS.name
     if FLAGS.artifact:
         return client.local(FLAGS.artifact, task)
     if not FLAGS.model:
         raise TailorError("A server has many models; name one with --model.")
     if FLAGS.grpc:
-        return client.grpc(FLAGS.grpc, FLAGS.model, task)
-    return client.rest(FLAGS.rest, FLAGS.model, task)
+        return client.grpc(FLAGS.grpc, FLAGS.model, task, FLAGS.timeout)
+    return client.rest(FLAGS.rest, FLAGS.model, task, FLAGS.timeout)
 
 
 def main(argv: list[str]) -> None:
@@ -52,10 +61,11 @@ def main(argv: list[str]) -> None:
     classify, refused = classifier(), 0
     for path, answer in client.classify(client.image_files(argv[1:]), classify):
         if isinstance(answer, client.Answer):
-            print(f"{path}\t{answer.class_name}\t{answer.score:.4f}", flush=True)
+            named = printable(str(path)), printable(answer.class_name)
+            print(*named, f"{answer.score:.4f}", sep="\t", flush=True)
         else:
             refused += 1
-            print(f"{path}: {answer}", file=sys.stderr)
+            print(one_line(f"{path}: {answer}"), file=sys.stderr)
     if refused:
         raise TailorError(f"{refused} of the images were not classified; see above.")
 

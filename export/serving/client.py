@@ -1,42 +1,36 @@
 """A client that classifies image files: with an artifact here, or by TensorFlow Serving."""
 
-import base64
-import dataclasses
-import json
 import os
 import pathlib
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from export import encoded, formats
 from export.metadata import ArtifactError
-from export.saved_model import requests
+from export.saved_model.single import is_saved_model
+from export.serving import answers
+from export.serving.answers import Answer, Classifier, RefusedError
+from export.serving.over_grpc import grpc
+from export.serving.rest import rest
+from tailor_tf.support.text import printable
+
+__all__ = [
+    "Answer",
+    "Classifier",
+    "RefusedError",
+    "classify",
+    "grpc",
+    "image_files",
+    "local",
+    "rest",
+]
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 BATCH = 16  # images of a request at most
 MAX_REQUEST = 3 * 1024 * 1024  # bytes of images; servers and proxies refuse long messages
-TIMEOUT = 30.0  # seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """The likeliest class of an image, and its score, 0..1."""
-
-    class_name: str
-    score: float
-
-
-class RefusedError(ArtifactError):
-    """Images that were not accepted; other requests are."""
-
-
-Classifier = Callable[[Sequence[bytes]], list[Answer]]  # from contents of image files
 
 
 def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
@@ -49,6 +43,7 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
     Raises:
         ArtifactError: the artifact is missing or damaged, or has no such task.
     """
+    _warn_of_code(pathlib.Path(path))
     runtime = formats.load(path, task=task)
     square, classes = runtime.info.preprocessing.square, runtime.info.classes
 
@@ -56,7 +51,7 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
         try:
             pixels = np.stack([encoded.decode(tf.constant(image), square) for image in images])
         except tf.errors.InvalidArgumentError as error:
-            raise RefusedError(_reason(error.message)) from error
+            raise RefusedError(answers.reason(error.message)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
         if not np.isfinite(scores).all():
             raise ArtifactError(f"{os.fspath(path)} answers scores that are no finite numbers.")
@@ -65,86 +60,16 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
     return classify
 
 
-def grpc(address: str, model: str, task: str | None = None) -> Classifier:
-    """Classifies with TensorFlow Serving over gRPC.
-
-    Args:
-        address: `host:port`.
-        model: the model's name.
-        task: name of one task in a model of many; `None` for a model of one.
-    """
-    import grpc as library
-    from tensorflow_serving.apis import prediction_service_pb2_grpc
-
-    channel = library.insecure_channel(address)
-    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-    _, signature = requests.signatures(task)
-
-    def classify(images: Sequence[bytes]) -> list[Answer]:
-        request = requests.predict_request(model, signature, encoded=np.asarray(images, object))
-        try:
-            outputs = stub.Predict(request, timeout=TIMEOUT).outputs
-        except library.RpcError as error:
-            if error.code() is library.StatusCode.INVALID_ARGUMENT:
-                raise RefusedError(_reason(error.details())) from error
-            raise ArtifactError(
-                f"{address} does not answer for {model}: {error.code().name}, "
-                f"{_first_line(error.details())}. Is TensorFlow Serving running there, with a "
-                "model of this name?"
-            ) from error
-        names, scores = (tf.make_ndarray(outputs[name]) for name in ("class_name", "scores"))
-        return [Answer(n.decode(), float(s.max())) for n, s in zip(names, scores, strict=True)]
-
-    return classify
-
-
-def rest(url: str, model: str, task: str | None = None) -> Classifier:
-    """Classifies with TensorFlow Serving over REST.
-
-    Args:
-        url: `http://host:port`.
-        model: the model's name.
-        task: name of one task in a model of many; `None` for a model of one.
-    """
-    place = f"{url.rstrip('/')}/v1/models/{model}:predict"
-    _, signature = requests.signatures(task)
-
-    def classify(images: Sequence[bytes]) -> list[Answer]:
-        instances = [{"encoded": {"b64": base64.b64encode(i).decode()}} for i in images]
-        predictions = _posted(place, {"signature_name": signature, "instances": instances})
-        return [Answer(p["class_name"], float(max(p["scores"]))) for p in predictions]
-
-    return classify
-
-
-def _posted(place: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The predictions with which a server answers a request over REST."""
-    headers = {"Content-Type": "application/json"}
-    try:
-        request = urllib.request.Request(place, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            return json.load(response)["predictions"]
-    except urllib.error.HTTPError as error:
-        details = error.read().decode(errors="replace")
-        if error.code == 400:
-            raise RefusedError(_reason(details)) from error
-        raise ArtifactError(f"{place} answers {error.code}: {details}") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(
-            f"{place} does not answer: {error}. Is TensorFlow Serving running there?"
-        ) from error
-
-
-def _first_line(text: str) -> str:
-    return (text or "no details").strip().splitlines()[0]
-
-
-def _reason(message: str) -> str:
-    """TensorFlow's message on an image that it does not accept, without the place in its graph."""
-    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
-    if said:
-        return said[1] or said[2]
-    return re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", _first_line(message)).strip()
+def _warn_of_code(path: pathlib.Path) -> None:
+    """Says that loading runs code, for a SavedModel that is not where `exporter` publishes them."""
+    models = path.resolve().parents[1:2]  # the folder of models, of versions
+    published = any(folder.name == "serving" for folder in models)
+    if is_saved_model(path) and not published:
+        logging.warning(
+            "%s is a SavedModel, which may contain any code and runs it when it is loaded. Load "
+            "only your own or one that you trust; ask others for a .tflite or .onnx file.",
+            printable(str(path)),
+        )
 
 
 def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:

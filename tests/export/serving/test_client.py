@@ -1,6 +1,7 @@
 """The client against the loaded SavedModel over real loopback connections."""
 
 import contextlib
+import shutil
 import socket
 
 import numpy as np
@@ -144,13 +145,18 @@ class TestClient:
             with pytest.raises(ArtifactError, match=r"plants.*not found"):
                 list(client.classify(paths, classifier))
 
-    def test_address_without_a_scheme(self, files):
-        with pytest.raises(ArtifactError, match=r"localhost:1.*unknown url type"):
-            list(client.classify(client.image_files([files])[:1], client.rest("localhost:1", "a")))
-
     def test_files(self, files, tmp_path):
         assert client.image_files([files / "notes.txt"]) == [files / "notes.txt"]
         with pytest.raises(ArtifactError, match="no file"):
             client.image_files([tmp_path / "missing.png"])
         with pytest.raises(ArtifactError, match="holds no image"):
             client.image_files([tmp_path])
+
+    @pytest.mark.parametrize(("place", "warned"), [("given/1", True), ("serving/animals/1", False)])
+    def test_a_savedmodel_of_somebody_else_is_loaded_with_a_warning(
+        self, place, warned, model, tmp_path, caplog
+    ):
+        shutil.copytree(model, tmp_path / place)
+        with caplog.at_level("WARNING"):
+            client.local(tmp_path / place)
+        assert ("runs it when it is loaded" in caplog.text) == warned

@@ -1,0 +1,89 @@
+"""Answers of classifiers, and the check of what a server answers."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from export.metadata import ArtifactError
+from tailor_tf.support.text import one_line
+
+_SHOWN = 200  # characters of a server's text in a message
+_ROUNDING = 1e-3  # by which a score in a reply may be above 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The likeliest class of an image, and its score, 0..1."""
+
+    class_name: str
+    score: float
+
+
+class RefusedError(ArtifactError):
+    """Images that were not accepted; other requests are."""
+
+
+class ServerError(ArtifactError):
+    """A server that cannot be reached, or does not answer as TensorFlow Serving does."""
+
+
+class UnavailableError(ServerError):
+    """A server that is there and has no such model, perhaps not yet."""
+
+
+Classifier = Callable[[Sequence[bytes]], list[Answer]]  # from contents of image files
+
+
+def checked(place: str, count: int, pairs: Sequence[tuple[Any, Sequence[Any]]]) -> list[Answer]:
+    """Answers from what a server replied.
+
+    Args:
+        place: the server, for the error.
+        count: number of images that it was asked about.
+        pairs: for each image the class and the scores that were replied.
+
+    Raises:
+        ServerError: another number of answers, a class that is no text, or a score that is not a
+            number from 0 to 1.
+    """
+    if len(pairs) != count:
+        raise unlike(place, f"{len(pairs)} answers to {count} images")
+    return [Answer(_text(place, name), _score(place, scores)) for name, scores in pairs]
+
+
+def _text(place: str, name: Any) -> str:
+    if not isinstance(name, str):
+        raise unlike(place, f"a class that is no text but {type(name).__name__}")
+    return name
+
+
+def _score(place: str, scores: Sequence[Any]) -> float:
+    numbers = [score for score in scores if isinstance(score, int | float)]
+    inside = [0 <= number <= 1 + _ROUNDING for number in numbers]  # "nan" is not
+    if not numbers or len(numbers) != len(scores) or not all(inside):
+        raise unlike(place, "scores that are not numbers from 0 to 1")
+    return min(float(max(numbers)), 1.0)
+
+
+def unlike(place: str, what: str) -> ServerError:
+    """The error for a reply that is not one of TensorFlow Serving with a model of this project."""
+    return ServerError(
+        f"{place} answers with {what}; expected a class and its scores for each image. Is this "
+        "TensorFlow Serving, with a model that pipelines.export wrote?"
+    )
+
+
+def excerpt(text: str | None) -> str:
+    """The begin of a server's text, on one line."""
+    shown = one_line(text or "no details")
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def reason(message: str) -> str:
+    """TensorFlow's message on an image that it does not accept, without the place in its graph."""
+    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
+    if said:
+        return excerpt(said[1] or said[2])
+    first = (message.strip().splitlines() or [""])[0]
+    return excerpt(re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", first).strip())
