@@ -6,6 +6,7 @@ from typing import Any
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.json_text import parsed
+from tailor_tf.support.text import printable
 
 LABELS_FILE = "labels.txt"
 METADATA_FILE = "metadata.json"
@@ -16,8 +17,11 @@ class ArtifactError(TailorError):
 
 
 def files(info: TaskInfo) -> dict[str, str]:
-    """Contents of the files for a task, by file name; `LABELS_FILE` has one class name a line."""
-    labels = "".join(f"{name}\n" for name in info.classes)
+    """Contents of the files for a task, by file name; `LABELS_FILE` has one class name a line.
+
+    A line break in a name is written as its escape there; `METADATA_FILE` has the name itself.
+    """
+    labels = "".join(f"{printable(name)}\n" for name in info.classes)
     return {LABELS_FILE: labels, METADATA_FILE: to_json(info)}
 
 

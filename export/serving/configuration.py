@@ -37,12 +37,12 @@ def write_configurations(folder: str | os.PathLike) -> None:
 
 
 def _models_config(folder: pathlib.Path) -> str:
-    """The list of models, a `ModelServerConfig` as text."""
+    """The list of models, a `ModelServerConfig` as text: of all folders whose names are UTF-8."""
     from tensorflow_serving.config import model_server_config_pb2
 
     config = model_server_config_pb2.ModelServerConfig()
     for path in sorted(folder.iterdir()):
-        if path.is_dir():
+        if path.is_dir() and path.name.isprintable() and not path.name.startswith("."):
             model = config.model_config_list.config.add()
             model.name, model.base_path = path.name, f"/models/{path.name}"
             model.model_platform = "tensorflow"

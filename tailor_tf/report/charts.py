@@ -11,6 +11,7 @@ from tailor_tf.network.cost import COUNTS
 from tailor_tf.records.records import PhaseRecord
 from tailor_tf.report.outcome import Outcome
 from tailor_tf.support.drawing import BLUE, DARK, ORANGE, PALE
+from tailor_tf.support.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _NAMED_CLASSES = 45  # more names of classes than that cannot be read
+_LONGEST_NAME = 40  # letters; longer names leave no room for the chart
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -66,7 +68,7 @@ def history_figure(outcome: Outcome) -> "Figure":
     _draw_epochs(loss, outcome, "loss", label="training loss", scale=1)
     named = {"label": "validation accuracy (%)", "scale": 100}
     _draw_epochs(accuracy, outcome, "validation_accuracy", **named)
-    figure.suptitle(outcome.title)
+    figure.suptitle(shortened(outcome.title, 2 * _LONGEST_NAME))
     _legend_below(figure, accuracy)
     return figure
 
@@ -208,7 +210,7 @@ def overview_figure(outcomes: Sequence[Outcome]) -> "Figure":
 
 def _overview_label(outcome: Outcome) -> str:
     accuracy = 100 * outcome.teacher.accuracy["validation"]
-    return f"{outcome.run.task.name}, teacher {accuracy:.1f} %"
+    return f"{shortened(outcome.task, _LONGEST_NAME)}, teacher {accuracy:.1f} %"
 
 
 def confusion_figure(outcome: Outcome) -> "Figure":
@@ -224,11 +226,12 @@ def confusion_figure(outcome: Outcome) -> "Figure":
     found = figure.subplots(1, len(networks), squeeze=False)[0]
     for axes, (name, record) in zip(found, networks.items(), strict=True):
         image = _draw_confusion(axes, outcome.confusion(record), name)
-        names = outcome.classes if len(outcome.classes) <= _NAMED_CLASSES else ()
+        shown = outcome.classes if len(outcome.classes) <= _NAMED_CLASSES else ()
+        names = [shortened(each, _LONGEST_NAME) for each in shown]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
         axes.set_yticks(range(len(names)), names, fontsize=6)
     figure.colorbar(image, ax=figure.axes, label="share of the true class (%)", shrink=0.8)
-    figure.suptitle(f"{outcome.run.task.name}, {outcome.split} images")
+    figure.suptitle(f"{shortened(outcome.task, _LONGEST_NAME)}, {outcome.split} images")
     return figure
 
 

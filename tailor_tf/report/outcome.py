@@ -15,6 +15,7 @@ from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
 from tailor_tf.support.statistics import errors_allowed
+from tailor_tf.support.text import printable
 
 _Record = TypeVar("_Record")
 
@@ -45,9 +46,14 @@ class Outcome:
     failed: dict[Level, PhaseRecord] = dataclasses.field(default_factory=dict)
 
     @property
+    def task(self) -> str:
+        """Name of the task, printable."""
+        return printable(self.run.task.name)
+
+    @property
     def title(self) -> str:
         """Task and universal network, as headings name a run."""
-        return f"{self.run.task.name} on {self.run.universal.name}"
+        return f"{self.task} on {printable(self.run.universal.name)}"
 
     @property
     def seconds(self) -> float:
@@ -138,8 +144,8 @@ class Outcome:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the logits."""
-        return self.teacher.classes
+        """Class names, printable, in the order of the logits."""
+        return tuple(map(printable, self.teacher.classes))
 
     def confusion(self, record: PhaseRecord) -> np.ndarray:
         """Confusion matrix of a network on `split`.

@@ -1,5 +1,6 @@
 """HTML pages that need no other file: values for the templates in `templates/`."""
 
+import base64
 import dataclasses
 import functools
 import os
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from tailor_tf.network.architecture import Path
 from tailor_tf.records.records import ExamplesRecord
@@ -16,7 +18,10 @@ from tailor_tf.report import svg, tables
 from tailor_tf.report.architecture import identity
 from tailor_tf.report.outcome import Outcome
 from tailor_tf.support import files
-from tailor_tf.support.text import amount, significant
+from tailor_tf.support.errors import TailorError
+from tailor_tf.support.text import amount, printable, significant
+
+_PNG = b"\x89PNG\r\n\x1a\n"  # the first bytes of every PNG file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +139,7 @@ def _templates() -> jinja2.Environment:
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("tailor_tf.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -141,6 +147,13 @@ def _templates() -> jinja2.Environment:
     )
     templates.filters["inline_svg"] = svg.inline
     return templates
+
+
+def _shown(value: Any) -> Any:
+    """A value as a page has it: no control characters, which HTML does not allow."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n")
+    return value
 
 
 def _render(template: str, **values: Any) -> str:
@@ -223,9 +236,27 @@ def _examples(names: Sequence[str], record: ExamplesRecord) -> Examples:
     known = dict(record.classes)
     return Examples(
         [
-            Image(png, f"{names[true]}, taken for {names[predicted]}")
+            Image(_png(png), f"{names[true]}, taken for {names[predicted]}")
             for true, predicted, png in record.confusions
         ],
-        [Image(png, names[label]) for label, png in known.items()],
+        [Image(_png(png), names[label]) for label, png in known.items()],
         [name for label, name in enumerate(names) if label not in known],
     )
+
+
+def _png(text: str) -> str:
+    """The image of a record, if it is one.
+
+    Raises:
+        TailorError: it is no PNG image in base64, such as markup that somebody put into the record.
+    """
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (ValueError, TypeError):
+        content = b""
+    if not content.startswith(_PNG):
+        raise TailorError(
+            "An image in records/examples.json is no PNG image in base64. Remove the file; the "
+            "report is written without images then."
+        )
+    return text

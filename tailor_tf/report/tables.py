@@ -18,7 +18,7 @@ from tailor_tf.records.records import LatencyRecord, PhaseRecord, RunRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report.outcome import Outcome, methods
-from tailor_tf.support.text import aligned, amount, significant
+from tailor_tf.support.text import aligned, amount, markdown, printable, significant
 
 _SPLITS = ("validation", "test")
 _AMOUNTS = ("parameters", "task_parameters", "multiply_adds")
@@ -61,8 +61,8 @@ def headline(run: RunRecord) -> str:
     task, network = run.task, run.universal
     images = ", ".join(f"{count:,} {split}" for split, count in task.images.items())
     return (
-        f"Task {task.name} ({task.num_classes} classes; images: {images}) on the universal "
-        f"network {network.name} ({network.num_blocks} blocks, "
+        f"Task {printable(task.name)} ({task.num_classes} classes; images: {images}) on the "
+        f"universal network {printable(network.name)} ({network.num_blocks} blocks, "
         f"{amount(network.parameters)} parameters, "
         f"{amount(network.multiply_adds)} multiply-adds)."
     )
@@ -200,7 +200,8 @@ def table(outcome: Outcome) -> str:
         network with its teacher; where several levels were tried, a row for each. Parameters and
         multiply-adds are in millions (M), accuracies in percent.
     """
-    lines = [headline(outcome.run), "", *aligned(phase_rows(outcome)), "", verdict(outcome)]
+    first, last = markdown(headline(outcome.run)), markdown(verdict(outcome))
+    lines = [first, "", *aligned(phase_rows(outcome)), "", last]
     if len(outcome.finetuned) + len(outcome.failed) > 1:
         lines += ["", "Levels tried, by the number of universal blocks to remove:", ""]
         lines += aligned(level_rows(outcome))
@@ -232,7 +233,8 @@ def _frequent_confusions(outcome: Outcome) -> list[str]:
     if not pairs:
         return []
     lines = [
-        f"- {names[true]} taken for {names[predicted]}: {wrong[true, predicted]}"
+        f"- {markdown(names[true])} taken for {markdown(names[predicted])}: "
+        f"{wrong[true, predicted]}"
         for true, predicted in pairs[:_CONFUSIONS_SHOWN]
     ]
     return ["", f"Most frequent confusions of the {outcome.network_name} network:", "", *lines]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TABLE, CLASSES, PAGE = "table.md", "classes.md", "index.html"
 FORMATS = ("svg", "png")  # of every picture
+_ANY_BYTES = {"encoding": "utf-8", "errors": "backslashreplace"}  # flags may name any file
 
 
 def write(workdir: str | os.PathLike) -> str:
@@ -74,7 +75,7 @@ def _page(workdir: Workdir, outcome: Outcome, drawings: Mapping[str, str]) -> st
         drawings,
         examples=Records(workdir).read(ExamplesRecord),
         exports=[page.Export.read(summary) for summary in workdir.exports.summaries()],
-        flags=flags.read_text(encoding="utf-8") if flags.exists() else None,
+        flags=flags.read_text(**_ANY_BYTES) if flags.exists() else None,
     )
 
 

@@ -31,12 +31,18 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def _is_escaped(character: str) -> bool:
-    return unicodedata.category(character) in _ESCAPED or character in _TURNING
+    no_character = ord(character) & 0xFFFE == 0xFFFE  # such as U+FFFE, which XML does not allow
+    return unicodedata.category(character) in _ESCAPED or character in _TURNING or no_character
 
 
 def one_line(text: str) -> str:
     """A message on one line: line breaks become spaces, other control characters escapes."""
     return printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most `most` letters, with dots in place of the end of a longer one."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def markdown(text: str) -> str:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from tailor_tf.support.text import aligned, amount, significant
+from tailor_tf.support.text import (
+    aligned,
+    amount,
+    markdown,
+    one_line,
+    printable,
+    shortened,
+    significant,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +44,47 @@ def test_columns_of_words_are_left_and_columns_of_numbers_right():
         "| ---- | -------- | ------: |",
         "| a    | long one |       7 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "plain, \u65e5\u672c, \u0645\u0631, \U0001f600",
+            "plain, \u65e5\u672c, \u0645\u0631, \U0001f600",
+        ),
+        ("a\nb\tc\rd", r"a\nb\tc\rd"),
+        ("\x1b[2J\x07\x9b\x7f", r"\x1b[2J\x07\x9b\x7f"),
+        ("\u2028\u2029\x85", r"\u2028\u2029\x85"),
+        ("\u202ea\u2066", r"\u202ea\u2066"),
+        ("caf\udce9", r"caf\udce9"),
+        ("\ufffe\U0001ffff", r"\ufffe\U0001ffff"),
+    ],
+)
+def test_only_what_is_seen_is_printed(text, shown):
+    assert printable(text) == shown
+    shown.encode("utf-8")
+
+
+def test_a_table_keeps_its_line_breaks():
+    assert printable("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+def test_a_message_is_one_line():
+    assert one_line("\nfirst \r\n  second\n\nthird\x1b\n") == r"first second third\x1b"
+
+
+@pytest.mark.parametrize("character", list("\\|`<["))
+def test_markup_is_shown_as_it_is(character):
+    """CommonMark: a backslash before any ASCII punctuation makes it literal."""
+    assert markdown(f"a{character}b") == f"a\\{character}b"
+
+
+def test_cells_of_a_table_are_its_columns():
+    lines = aligned([["a|b", "c"], ["d\n| e | f |", "g"]])
+    assert lines[2] == r"| d\\n\| e \| f \| | g |"
+    assert len(lines) == 3 and {len(line) for line in lines} == {len(lines[0])}
+
+
+def test_long_names_end_in_dots():
+    assert shortened("abcdef", 6) == "abcdef" and shortened("abcdefg", 6) == "abc..."

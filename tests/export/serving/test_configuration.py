@@ -114,6 +114,17 @@ class TestServingFiles:
         assert "plants" in (folder / "models.config").read_text()
         (folder / "plants").rmdir()
 
+    def test_a_folder_with_any_name_is_one_entry_or_none(self, tmp_path):
+        quoted = 'a" base_path: "b'
+        for name in (quoted, "a}{b", "\u65e5\u672c", "caf\udce9", "a\nb", ".unfinished-x", "link"):
+            (tmp_path / name).mkdir()
+        configuration.write_configurations(tmp_path)
+        text = (tmp_path / "models.config").read_text(encoding="utf-8")
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        found = {entry.name: entry.base_path for entry in config.model_config_list.config}
+        names = (quoted, "a}{b", "\u65e5\u672c", "link")
+        assert found == {name: f"/models/{name}" for name in names}
+
     def test_compose_file_names_what_is_there(self, model):
         folder = model.parents[1]
         lines = (folder / "compose.yaml").read_text().split()
