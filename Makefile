@@ -3,19 +3,25 @@ PYTHON ?= python3.11
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
+# make REQUIREMENTS=requirements.txt installs the newest versions that fit, without checksums.
+REQUIREMENTS ?= requirements.lock
+# The program that writes requirements.lock, in an environment of its own.
+UV = uv==0.13.9
+LOCKER = $(VENV)/lock
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format lock clean
 
 help:
 	@echo "make demo       tailor the shipped network to handwritten digits, a few minutes"
 	@echo "make test       style checks and fast tests"
 	@echo "make test-slow  tests with real images and minutes of training"
 	@echo "make format     format the code"
+	@echo "make lock       write requirements.lock anew, with the newest versions that fit"
 	@echo "make clean      remove the virtual environment"
 
-$(INSTALLED): requirements.txt
+$(INSTALLED): $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
 demo: $(INSTALLED)
@@ -35,6 +41,15 @@ test-slow: $(INSTALLED)
 format: $(INSTALLED)
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+lock:
+	$(PYTHON) -m venv $(LOCKER)
+	$(LOCKER)/bin/pip install --quiet --disable-pip-version-check $(UV)
+	@head -2 requirements.lock > $(LOCKER)/head
+	$(LOCKER)/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+		--python-version 3.11 --no-annotate --no-header \
+		--output-file $(LOCKER)/requirements requirements.txt
+	cat $(LOCKER)/head $(LOCKER)/requirements > requirements.lock
 
 clean:
 	rm -rf $(VENV)

@@ -1,5 +1,7 @@
 """Configurations and warm-up requests, read as TensorFlow Serving reads them."""
 
+import re
+
 import tensorflow as tf
 from google.protobuf import (
     descriptor_pb2,
@@ -71,7 +73,8 @@ class TestServingFiles:
         texts = {name: configuration.template(name) for name in configuration.TEMPLATES}
         assert not [name for name, text in texts.items() if "$" in text]
         ports = [line.strip() for line in texts["compose.yaml"].splitlines() if ":85" in line]
-        assert ports == ['- "8500:8500"', '- "8501:8501"']
+        assert ports == ['- "127.0.0.1:8500:8500"', '- "127.0.0.1:8501:8501"']
+        assert re.search(r"image: tensorflow/serving:\d+\.\d+\.\d+\n", texts["compose.yaml"])
         for name, text in texts.items():
             assert (model.parents[1] / name).read_text() == text
 
