@@ -82,7 +82,8 @@ class Export(NamedTuple):
     def read(cls, summary: str | os.PathLike) -> "Export":
         """Reads the summary in the folder of a version."""
         path = pathlib.Path(summary)
-        return cls(path.parent.name, files.read_text(path))
+        content = files.read_bytes(path).decode(errors="backslashreplace")
+        return cls(path.parent.name, content)
 
 
 def run_page(
