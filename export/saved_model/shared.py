@@ -23,6 +23,7 @@ from export.saved_model.requests import signatures
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle import sharing
 from tailor_tf.data.decoding import make_square
+from tailor_tf.data.requests import checked
 from tailor_tf.data.square import Square
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
@@ -135,8 +136,8 @@ class _Squares:
 
     def __init__(self, rule: Square):
         self._side = rule.side
-        self._resized = tf.function(lambda images: make_square(images, rule))
-        self._decoded = tf.function(lambda encoded: decode_batch(encoded, rule))
+        self._resized = tf.function(lambda images: make_square(checked(images, rule), rule))
+        self._decoded = tf.function(lambda encoded: decode_batch(checked(encoded, rule), rule))
 
     def functions(self, answers: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> tuple[Any, Any]:
         """The functions of a task for tensors and encoded images; `answers` reads squares."""

@@ -17,6 +17,7 @@ from export.runtimes import Runtime
 from export.saved_model import requests
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.decoding import make_square
+from tailor_tf.data.requests import checked
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support import files
 
@@ -82,7 +83,7 @@ class Server(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies uint8 images `[batch, height, width, 3]` of one size, upright, RGB."""
-        return self._answers(make_square(images, self._square))
+        return self._answers(make_square(checked(images, self._square), self._square))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="images")])
     def float_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -90,7 +91,8 @@ class Server(tf.Module):
 
         Values that are not finite are refused.
         """
-        finite = tf.debugging.check_numerics(images, "Received an image with such values.")
+        accepted = checked(images, self._square)  # before memory is taken for other types
+        finite = tf.debugging.check_numerics(accepted, "Received an image with such values.")
         levels = tf.saturate_cast(tf.round(finite), tf.uint8)
         return self.serving_default(levels)
 
@@ -100,7 +102,7 @@ class Server(tf.Module):
 
         JPEG files are turned upright as their Exif data say.
         """
-        return self._answers(decode_batch(encoded, self._square))
+        return self._answers(decode_batch(checked(encoded, self._square), self._square))
 
 
 def save(path: str | os.PathLike, network: keras.Model, info: TaskInfo) -> None:

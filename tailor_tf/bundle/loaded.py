@@ -3,7 +3,7 @@
 import os
 import threading
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -17,9 +17,11 @@ from tailor_tf.bundle.sharing import shared_network
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.data.batches import evaluation_input
 from tailor_tf.data.decoding import make_square
+from tailor_tf.data.requests import most_images
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask
 from tailor_tf.network.architecture import Architecture
+from tailor_tf.support import limits
 
 
 class Prediction(NamedTuple):
@@ -117,11 +119,11 @@ class Bundle:
             task: name of the task.
             images: uint8 `[batch, height, width, 3]`, levels 0 to 255, red, green, blue; of any
                 size. They are scaled by their shorter side and the centre is cut out, as in
-                training.
+                training. Many images are answered in parts, so that memory is bounded.
 
         Raises:
-            BundleError: there is no such task, the images have another type or shape, or scores
-                are not finite.
+            BundleError: there is no such task, the images have another type or shape or too many
+                pixels, or scores are not finite.
         """
         loaded = self._loaded
         if task not in loaded:
@@ -205,10 +207,24 @@ class _Loaded:
             self._answer(tf.zeros([1, height, side, 3], tf.uint8))
 
     def predict(self, images: np.ndarray) -> Prediction:
-        scores, logits = (values.numpy() for values in self._answer(tf.constant(images)))
+        parts = [self._answer(tf.constant(part)) for part in self._parts(images)]
+        scores, logits = (np.concatenate(values) for values in zip(*parts, strict=True))
         if not np.isfinite(logits).all():
             raise BundleError(f"{self.task.info.name} answers scores that are no finite numbers.")
         return Prediction(self._classes[logits.argmax(-1)], scores, logits)
+
+    def _parts(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        """The images in parts, each as large as memory allows for."""
+        _, height, width, _ = images.shape
+        most = int(most_images(height, width, self.task.info.preprocessing.square))
+        if not most:
+            raise BundleError(
+                f"Received images of {height} x {width} pixels; expected at most "
+                f"{limits.REQUEST_PIXELS:,} pixels, as they are and scaled to a square of "
+                f"{self.task.info.preprocessing.resize}. Cut or scale them first."
+            )
+        for start in range(0, len(images), most):
+            yield images[start : start + most]
 
 
 def _answers(task: ServedTask) -> Any:

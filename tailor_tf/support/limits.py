@@ -17,6 +17,6 @@ CHANNELS = 16_384  # of a layer of a universal network, and other numbers in its
 WIDTH = 8  # factor of the numbers of channels of a wide ResNet
 
 REQUEST_PIXELS = 64 * MIB  # of all images of a request, before and after scaling
-SQUARE_PIXELS = 8 * MIB  # of all squares of a request, which a network reads at once
+SQUARE_PIXELS = 16 * MIB  # of all squares of a request, which a network reads at once
 
 TENSOR_BYTES = 1024 * MIB  # of all tensors that a TFLite file asks LiteRT for
