@@ -47,6 +47,7 @@ def _runtime(path: pathlib.Path, mapped: "_MappedKernels", threads: int) -> Runt
     import onnxruntime
 
     info = single.read_info(path)
+    single.check(path)
     model = onnx.load(path, load_external_data=False)
     outside = onnx.TensorProto.EXTERNAL
     kernels = {
@@ -58,11 +59,12 @@ def _runtime(path: pathlib.Path, mapped: "_MappedKernels", threads: int) -> Runt
     options.enable_cpu_mem_arena = False  # or each session keeps room for itself
     for name, kernel in kernels.items():
         options.add_initializer(name, kernel)
-    session = onnxruntime.InferenceSession(
-        os.fspath(path), options, runtime.PROVIDERS, disabled_optimizers=_COPYING
-    )
+    with runtime.explained(path):
+        session = onnxruntime.InferenceSession(
+            os.fspath(path), options, runtime.PROVIDERS, disabled_optimizers=_COPYING
+        )
     session.kernels = kernels  # the session reads them and does not own them
-    return runtime.of_session(session, info)
+    return runtime.of_session(path, session, info)
 
 
 class _MappedKernels:

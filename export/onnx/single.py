@@ -17,6 +17,7 @@ from export import metadata, parity
 from export.format import Format, Subject
 from export.metadata import ArtifactError
 from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.support.json_text import parsed
 
 OPSET = 18  # the newest that tf2onnx writes
 METADATA_KEY = "tailor_tf"
@@ -88,7 +89,16 @@ def finish(model: Any, info: TaskInfo) -> None:
     output.name = "logits"
     for value in (*model.graph.input, output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json(info)})
+    text = metadata.to_json(info, _network(model))
+    onnx.helper.set_model_props(model, {METADATA_KEY: text})
+
+
+def _network(model: Any) -> bytes:
+    """An `onnx.ModelProto` without its properties, as bytes."""
+    bare = type(model)()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    return bare.SerializeToString(deterministic=True)
 
 
 def read_info(path: str | os.PathLike) -> TaskInfo:
@@ -97,16 +107,29 @@ def read_info(path: str | os.PathLike) -> TaskInfo:
     Raises:
         ArtifactError: the file is no ONNX file of this project.
     """
+    return metadata.from_json(_read(path)[1], os.fspath(path))
+
+
+def check(path: str | os.PathLike) -> None:
+    """Refuses an ONNX file whose network was altered.
+
+    Raises:
+        ArtifactError: the network is not the one that the file describes.
+    """
+    model, text = _read(path)
+    metadata.check_network(parsed(text), _network(model), os.fspath(path))
+
+
+def _read(path: str | os.PathLike) -> tuple[Any, str]:
+    """The `onnx.ModelProto` in a file, without kernels beside it, and its description."""
     import google.protobuf.message
     import onnx
 
     try:
         model = onnx.load(path, load_external_data=False)
-        properties = {p.key: p.value for p in model.metadata_props}
-        text = properties[METADATA_KEY]
+        return model, {p.key: p.value for p in model.metadata_props}[METADATA_KEY]
     except (google.protobuf.message.DecodeError, KeyError, ValueError) as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no metadata {METADATA_KEY}; expected an ONNX file that "
             "pipelines.export wrote."
         ) from error
-    return metadata.from_json(text, os.fspath(path))

@@ -19,8 +19,10 @@ def load(path: pathlib.Path, threads: int) -> Runtime:
         ArtifactError: the file is no TFLite file of this project, or LiteRT cannot run it.
     """
     info = single.read_info(path)
+    single.check(path)
     interpreter = litert.interpreter(path, threads)
-    (image,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
+    with litert.explained(path):
+        (image,), (logits,) = interpreter.get_input_details(), interpreter.get_output_details()
     normalise = normaliser(info.preprocessing)
 
     def prepare(images: np.ndarray) -> np.ndarray:

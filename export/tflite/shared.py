@@ -212,7 +212,7 @@ def save(path: str | os.PathLike, content: bytes, infos: Mapping[str, TaskInfo])
     """Writes flatbuffers that were put together, with the description of every task, by name."""
     path = pathlib.Path(path)
     path.write_bytes(content)
-    text = json.dumps({name: info.as_dict() for name, info in infos.items()})
+    text = json.dumps({name: metadata.as_dict(info, content) for name, info in infos.items()})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(TASKS_FILE), text)
 
@@ -223,6 +223,12 @@ def read_infos(path: str | os.PathLike) -> dict[str, TaskInfo]:
     Raises:
         ArtifactError: the file is no TFLite file of many tasks.
     """
+    described = _described(path)
+    return {name: metadata.from_dict(info, os.fspath(path)) for name, info in described.items()}
+
+
+def _described(path: str | os.PathLike) -> Mapping[str, Any]:
+    """The descriptions of the tasks in a file, JSON values by name."""
     try:
         tasks = parsed(single.read_member(path, TASKS_FILE))
         if not isinstance(tasks, Mapping):
@@ -231,7 +237,7 @@ def read_infos(path: str | os.PathLike) -> dict[str, TaskInfo]:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {TASKS_FILE}; expected a TFLite file of many tasks."
         ) from error
-    return {name: metadata.from_dict(info, os.fspath(path)) for name, info in tasks.items()}
+    return tasks
 
 
 def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:
@@ -247,7 +253,9 @@ def load(path: str | os.PathLike, *, threads: int = 1) -> dict[str, Runtime]:
     Raises:
         ArtifactError: the file is no TFLite file of many tasks, or LiteRT cannot run it.
     """
-    infos = read_infos(path)
+    infos, network = read_infos(path), single.network_of(path)
+    for described in _described(path).values():
+        metadata.check_network(described, network, os.fspath(path))
     interpreter = litert.interpreter(path, threads)
     with litert.explained(path):
         return {

@@ -22,6 +22,7 @@ from export import metadata
 from export.metadata import METADATA_FILE, ArtifactError
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support import limits
+from tailor_tf.support.json_text import parsed
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"
@@ -124,7 +125,7 @@ def save(path: str | os.PathLike, content: bytes, info: TaskInfo) -> None:
     path = pathlib.Path(path)
     path.write_bytes(content)
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in metadata.files(info).items():
+        for name, text in metadata.files(info, content).items():
             archive.writestr(zipfile.ZipInfo(name), text)  # no time of day: same flags, same bytes
 
 
@@ -142,6 +143,28 @@ def read_info(path: str | os.PathLike) -> TaskInfo:
             "pipelines.export wrote, or, of a file of many tasks, the name of one."
         ) from error
     return metadata.from_json(text, os.fspath(path))
+
+
+def network_of(path: str | os.PathLike) -> bytes:
+    """The flatbuffer of a TFLite file, without the zip archive behind it.
+
+    Raises:
+        NO_MEMBER: there is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        end = min(member.header_offset for member in archive.infolist())
+    with open(path, "rb") as file:
+        return file.read(max(end, 0))
+
+
+def check(path: str | os.PathLike) -> None:
+    """Refuses a TFLite file whose network was altered.
+
+    Raises:
+        ArtifactError: the network is not the one that the file describes.
+    """
+    described = parsed(read_member(path, METADATA_FILE))
+    metadata.check_network(described, network_of(path), os.fspath(path))
 
 
 def read_member(path: str | os.PathLike, name: str) -> bytes:
