@@ -42,13 +42,15 @@ class Entry:
         bytes: its size.
 
     Raises:
-        BundleError: `sha256` is not a SHA-256 in hex.
+        BundleError: `sha256` is not a SHA-256 in hex, or `bytes` is no whole number.
     """
 
     sha256: str
     bytes: int
 
     def __post_init__(self):
+        if type(self.bytes) is not int:
+            raise BundleError(f"{self.bytes!r} is not a size; expected a number of bytes.")
         if not _HASH.fullmatch(self.sha256):
             raise BundleError(f"{self.sha256!r} is not a SHA-256; expected 64 digits 0-9 and a-f.")
 
@@ -102,6 +104,8 @@ class Manifest:
             version = data["bundle"]
             if version == FORMAT_VERSION:
                 tasks = {_spelled(name): Entry(**e) for name, e in data["tasks"].items()}
+                if not isinstance(data["fingerprint"], str):
+                    raise TypeError("the fingerprint is no text")
                 return cls(data["fingerprint"], Entry(**data["universal"]), tasks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(

@@ -66,8 +66,14 @@ class PackHeader:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "PackHeader":
-        """The inverse of `as_dict`; further entries are ignored."""
+        """The inverse of `as_dict`; further entries are ignored.
+
+        Raises:
+            KeyError, TypeError, ValueError: an entry is missing or not valid.
+        """
         universal = data["universal"]
+        if type(universal["backbone"]) is not dict or type(universal["fingerprint"]) is not str:
+            raise TypeError("the universal network is not described by settings and a text")
         return cls(
             TaskInfo.from_dict(data),
             Architecture.from_dict(data["architecture"]),

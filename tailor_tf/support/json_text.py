@@ -14,11 +14,19 @@ def parsed(text: str | bytes, most: int = limits.JSON_BYTES) -> Any:
         most: largest length that is parsed, bytes or characters.
 
     Raises:
-        ValueError: it is no JSON text, it is too long, or it is nested too deeply.
+        ValueError: it is no JSON text, it is too long, it is nested too deeply, or a whole number
+            in it has more than `limits.DIGITS` digits.
     """
     if len(text) > most:
         raise ValueError(f"a text of {len(text):,} bytes, expected {most:,} at most")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("a text that is nested too deeply") from error
+
+
+def _whole(digits: str) -> int:
+    """A whole number that a float can hold, too."""
+    if len(digits) > limits.DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits, expected {limits.DIGITS} at most")
+    return int(digits)

@@ -1,0 +1,67 @@
+"""Watching of code that reads damaged files: time, and everything that it does to other files."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+
+SECONDS = 10
+
+_CHANGES = {  # events of Python's audit hooks, with the positions of paths among their arguments
+    "os.remove": (0,),
+    "os.rename": (0, 1),
+    "os.rmdir": (0,),
+    "os.mkdir": (0,),
+    "os.link": (1,),
+    "os.symlink": (1,),
+    "os.truncate": (0,),
+    "os.chmod": (0,),
+    "shutil.rmtree": (0,),
+}
+_FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+_state = {"allowed": None, "found": []}
+
+
+def _hook(event, arguments):
+    if _state["allowed"] is None:
+        return
+    if event in _FORBIDDEN:
+        _state["found"].append((event, arguments))
+    elif event == "open" and arguments[2] and arguments[2] & _WRITING:
+        _check(event, arguments[0])
+    for place in _CHANGES.get(event, ()):
+        _check(event, arguments[place])
+
+
+def _check(event, path):
+    if isinstance(path, int):
+        return  # a file that is open already
+    path = pathlib.Path(os.path.realpath(os.fsdecode(path)))
+    inside = path.is_relative_to(_state["allowed"])
+    if not inside and str(path) != os.devnull and path.parent.name != "__pycache__":
+        _state["found"].append((event, str(path)))
+
+
+sys.addaudithook(_hook)  # which nothing can remove; it does nothing outside of `watched`
+
+
+@contextlib.contextmanager
+def watched(folder):
+    """Context manager: what runs in it ends in `SECONDS` and changes nothing outside a folder."""
+
+    def out_of_time(number, frame):
+        raise AssertionError(f"it took more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    _state.update(allowed=pathlib.Path(os.path.realpath(folder)), found=[])
+    try:
+        yield
+    finally:
+        _state["allowed"] = None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not _state["found"]
