@@ -6,7 +6,7 @@ import pytest
 from keras import layers as kl
 
 from tailor_tf import backbones, compact, load_universal, save_universal
-from tailor_tf.backbones import applications
+from tailor_tf.backbones import applications, definition
 from tailor_tf.backbones.universal import universal_from_tensors
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.task_info import TaskInfo
@@ -308,3 +308,27 @@ def test_efficientnet_lite0_is_the_network_that_is_shipped(rng):
     expected = shipped.model(images, training=False)["nodes"]
     for a, b in zip(nodes, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=0.02 * np.abs(b).max())  # shipped in half precision
+
+
+class TestForgedDefinitions:
+    """A stranger's definition runs no code and takes no memory before it is refused."""
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ('"module":"keras.layers"', '"module":"os.path"', r"a part of the module 'os.path'"),
+            ('"kernel_size":[3,3]', '"kernel_size":[3,99999999]', "the number 99999999, expected"),
+            ('"class_name":"Conv2D"', '"class_name":"Lambda"', "Cannot build the network of"),
+        ],
+    )
+    def test_they_are_refused(self, network, tmp_path, old, new, message):
+        path = tmp_path / "universal.safetensors"
+        save_universal(path, network.graph, network.model, "float32")
+        tensors, metadata = weights.read(path)
+        assert old in metadata["definition"]
+        forged = metadata["definition"].replace(old, new)
+        backbone = {**metadata["backbone"], "definition": definition.fingerprint(forged)}
+        changed = {"backbone": backbone, "definition": forged, "normalisation": None}
+        weights.write(path, tensors, changed)
+        with pytest.raises(weights.WeightsError, match=message):
+            load_universal(path)

@@ -1,14 +1,17 @@
+import os
+
 import keras
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from tailor_tf import backbones
+from tailor_tf.backbones import files as shipped
 from tailor_tf.backbones.loading import load_universal
 from tailor_tf.backbones.universal import save_universal
 from tailor_tf.network import keys, weights
 from tailor_tf.network.graph import build_network
-from tailor_tf.network.weights import WeightsError
+from tailor_tf.network.weights import AlteredError, WeightsError
 from tests.builders import images, randomise
 
 
@@ -195,3 +198,82 @@ def test_keys_are_layer_and_variable():
     assert {"stem_conv/kernel", "block9_bn2/moving_variance", "classifier/bias"} <= keys
     assert len(keys) == len(model.weights)
     assert all(isinstance(v, keras.Variable) for v in weights.variables(model).values())
+
+
+class TestDamage:
+    """What is no whole file of finite numbers is refused."""
+
+    @pytest.fixture
+    def file(self, tiny, tmp_path):
+        save_universal(tmp_path / "universal.safetensors", tiny.graph, tiny.model)
+        return tmp_path / "universal.safetensors"
+
+    @pytest.mark.parametrize("place", [0.1, 0.5, 0.99])
+    def test_altered_bytes(self, file, place):
+        content = bytearray(file.read_bytes())
+        header = 8 + int.from_bytes(content[:8], "little")
+        content[header + int(place * (len(content) - header))] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(AlteredError, match=r"universal.safetensors was altered: .*checksum"):
+            load_universal(file)
+
+    def test_file_of_a_program_that_wrote_no_checksum(self, file, tiny):
+        tensors, metadata = weights.read(file)
+        del metadata["checksum"]
+        weights.write(file, tensors, metadata)
+        assert load_universal(file).graph.config == tiny.graph.config
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_values_that_are_not_finite(self, file, value):
+        tensors, metadata = weights.read(file)
+        tensors["block3_conv1/kernel"][0, 0, 0, 0] = value
+        del metadata["checksum"]
+        weights.write(file, tensors, metadata)
+        with pytest.raises(WeightsError, match=r"damaged: block3_conv1/kernel holds values that"):
+            load_universal(file)
+
+    @pytest.mark.parametrize("length", [2**24 + 1, 2**63, 2**64 - 1])
+    def test_header_that_says_it_is_huge(self, file, length):
+        file.write_bytes(length.to_bytes(8, "little") + file.read_bytes()[8:])
+        with pytest.raises(WeightsError, match=rf"a header of {length:,} bytes, expected 16,777,"):
+            load_universal(file)
+
+    @pytest.mark.parametrize(
+        "text", ["[]", "3", "null", "{", "[" * 5000, '{"a": 1' + "0" * 30 + "}"]
+    )
+    def test_metadata_that_are_no_object(self, file, text):
+        tensors, _ = weights.read(file)
+        safetensors.numpy.save_file(tensors, file, metadata={"tailor_tf": text})
+        with pytest.raises(WeightsError, match=r"Cannot read weights from .*universal.safetensors"):
+            weights.read(file)
+
+    @pytest.mark.parametrize(
+        ("setting", "value"),
+        [("width", 1e6), ("width", "1"), ("width", float("nan")), ("image_size", 2**31)],
+    )
+    def test_network_that_no_memory_holds(self, file, setting, value):
+        tensors, metadata = weights.read(file)
+        metadata["backbone"][setting] = value
+        weights.write(file, tensors, weights.sealed(tensors, _without_checksum(metadata)))
+        with pytest.raises(
+            WeightsError, match=rf"its backbone has {setting} .*; expected a number"
+        ):
+            load_universal(file)
+
+    def test_pipe_in_the_place_of_a_file(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(WeightsError, match="pipe is a pipe; expected a regular file"):
+            weights.read(tmp_path / "pipe")
+
+    def test_shipped_network_that_was_altered(self, tmp_path, monkeypatch):
+        path = tmp_path / "network.safetensors"
+        content = bytearray(shipped.SHIPPED["tiny_imagenet"].read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        monkeypatch.setattr(shipped, "SHIPPED", {"tiny_imagenet": path})
+        with pytest.raises(AlteredError, match=r"was altered: its SHA-256 is .*Install the proj"):
+            load_universal("tiny_imagenet")
+
+
+def _without_checksum(metadata):
+    return {key: value for key, value in metadata.items() if key != "checksum"}

@@ -22,9 +22,12 @@ from tailor_tf.records.records import (
     TaskSummary,
     UniversalSummary,
 )
+from tailor_tf.records.same_settings import SettingsChangedError, check_same_settings
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.files import FileKindError
+from tests.support import kinds
 
 OLD_LAYOUT = pathlib.Path(__file__).parent / "old_layout"
 MACHINE = {"runtime": "LiteRT 2", "precision": "int8", "threads": "1", "processor": "Some"}
@@ -186,3 +189,83 @@ def test_old_records_lose_nothing_but_their_layout(old, path):
     before = json.loads(path.read_text())
     again = named.get(path.name, PhaseRecord).from_dict(before).as_dict()
     assert {"layout": 2, **json.loads(json.dumps(again))}.items() >= before.items()
+
+
+class TestDamage:
+    @pytest.fixture
+    def records(self, tmp_path):
+        records = Records(Workdir(tmp_path))
+        records.write(RUN)
+        records.write_phase(phases.TEACHER, TEACHER)
+        return records
+
+    def test_altered_value(self, records):
+        path = records.phase_path(phases.TEACHER)
+        path.write_text(path.read_text().replace('"validation": 0.75', '"validation": 0.95'))
+        with pytest.raises(TailorError, match=r"teacher.json is damaged: .*does not match its che"):
+            records.read_phase(phases.TEACHER)
+
+    def test_white_space_and_order_do_not_matter(self, records):
+        path = records.phase_path(phases.TEACHER)
+        path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+        assert records.read_phase(phases.TEACHER) == TEACHER
+
+    def test_record_without_a_checksum(self, records):
+        path = records.path(RunRecord)
+        data = json.loads(path.read_text())
+        del data["checksum"]
+        path.write_text(json.dumps(data))
+        assert records.read(RunRecord) == RUN
+
+    @pytest.mark.parametrize(
+        "text", ["[" * 100_000, '{"layout": ' + "2" * 5000 + "}", "\xff", "[]"]
+    )
+    def test_text_that_is_no_record(self, records, text):
+        records.path(RunRecord).write_text(text, encoding="latin-1")
+        with pytest.raises(TailorError, match=r"run.json is damaged"):
+            records.read(RunRecord)
+
+
+class TestLinks:
+    """A working directory of a stranger leads to no other files."""
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            *("records", "checkpoints", "logs", "report", "exports", "lock", "flags.txt"),
+            *("records/teacher.json", "checkpoints/teacher.safetensors", "task_pack.safetensors"),
+        ],
+    )
+    @pytest.mark.parametrize("make", [*kinds.LINKS, *kinds.SPECIAL])
+    def test_they_are_refused(self, tmp_path, place, make):
+        outside, path = tmp_path / "outside", tmp_path / "run" / place
+        outside.mkdir()
+        path.parent.mkdir(parents=True)
+        make(path, outside)
+        with pytest.raises(FileKindError, match=rf"{path} is a "):
+            Workdir(tmp_path / "run").check()
+
+    def test_what_is_behind_them_is_not_forgotten(self, tmp_path):
+        (tmp_path / "outside").mkdir()
+        (tmp_path / "outside" / "teacher.json").write_text("theirs")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "records").symlink_to(tmp_path / "outside")
+        with pytest.raises(FileKindError, match="records is a symbolic link"):
+            Workdir(tmp_path / "run").forget(["teacher"])
+        assert (tmp_path / "outside" / "teacher.json").read_text() == "theirs"
+
+    def test_a_working_directory(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        (tmp_path / "run").symlink_to(tmp_path / "real")  # as the person says
+        Records(Workdir(tmp_path / "run")).write(RUN)
+        Workdir(tmp_path / "run").check()
+
+
+def test_a_name_that_earlier_versions_accepted_may_be_replaced(tmp_path):
+    """`--name` lets a run of theirs go on."""
+    old = {"task": "my photos", "seed": 0}
+    check_same_settings(tmp_path, old, {"task": "photos", "seed": 0})
+    with pytest.raises(SettingsChangedError, match="task was 'digits' and is 'photos'"):
+        check_same_settings(tmp_path, {**old, "task": "digits"}, {"task": "photos", "seed": 0})
+    with pytest.raises(SettingsChangedError, match="seed was 0 and is 1"):
+        check_same_settings(tmp_path, old, {"task": "photos", "seed": 1})

@@ -1,4 +1,7 @@
+import hashlib
+import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -9,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tailor_tf.support.files import FileKindError
 from tailor_tf.support.versions import Versions
+from tests.support import kinds
 
 FILES = 30
 
@@ -105,3 +110,69 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path, monkeyp
         with versions.unfinished() as second:
             assert not dead.exists()
             assert first.exists() and second.exists()
+
+
+def publish(versions, keep=9):
+    return versions.publish(lambda folder: (folder / "file").write_text("x"), keep)
+
+
+class TestWhatWasNotPublished:
+    """Folders of other programs are never removed, whatever their names."""
+
+    def test_numbered_folders_without_a_record(self, tmp_path):
+        for number in (1, 2, 7):
+            (tmp_path / str(number)).mkdir()
+            (tmp_path / str(number) / "photo.jpg").write_text("theirs")
+        before = kinds.content(tmp_path)
+        versions = Versions(tmp_path)
+        assert [publish(versions, keep=1).name for _ in range(3)] == ["8", "9", "10"]
+        after = kinds.content(tmp_path)
+        assert before.items() <= after.items()
+        assert {path.name for path in tmp_path.iterdir()} == {"1", "2", "7", "10"}
+
+    def test_links_to_versions_of_others(self, tmp_path):
+        theirs = Versions(tmp_path / "theirs")
+        publish(theirs)
+        ours = Versions(tmp_path / "ours")
+        (ours.base / "1").symlink_to(theirs.base / "1")
+        for _ in range(3):
+            publish(ours, keep=1)
+        assert theirs.numbers() == [1] and (theirs.base / "1" / "file").exists()
+
+    @pytest.mark.parametrize("make", [*kinds.LINKS, *kinds.SPECIAL])
+    def test_no_folder_of_versions(self, tmp_path, make):
+        (tmp_path / "outside").mkdir()
+        make(tmp_path / "model", tmp_path / "outside")
+        before = kinds.content(tmp_path / "outside")
+        with pytest.raises(FileKindError, match=r"model is a .*; expected a folder"):
+            Versions(tmp_path / "model")
+        assert kinds.content(tmp_path / "outside") == before
+
+    def test_unfinished_folders_of_others(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("tailor_tf.support.versions._NEW", 0)
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "photo.jpg").write_text("theirs")
+        versions = Versions(tmp_path / "model")
+        (versions.base / ".unfinished-link").symlink_to(outside)
+        theirs = versions.base / ".unfinished-business"
+        theirs.mkdir()
+        (theirs / "photo.jpg").write_text("theirs")
+        locked = versions.base / ".unfinished-lock"
+        locked.mkdir()
+        (locked / ".lock").symlink_to(outside / "photo.jpg")
+        publish(versions)
+        assert kinds.content(outside) == {pathlib.Path("photo.jpg"): b"theirs"}
+        assert (theirs / "photo.jpg").exists() and locked.exists()
+
+
+def test_sums(tmp_path):
+    def write(folder):
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_bytes(b"content")
+        (folder / "export.json").write_text('{"task": "digits"}')
+
+    version = Versions(tmp_path).publish(write, 1)
+    digest = hashlib.sha256(b"content").hexdigest()
+    record = json.loads((version / "export.json").read_text())
+    assert record == {"task": "digits", "sha256": {"sub/file": digest}}
