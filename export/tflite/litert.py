@@ -1,12 +1,16 @@
 """LiteRT's interpreter, with its errors in the words of this project."""
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from export.metadata import ArtifactError
+from tailor_tf.support import limits
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -21,7 +25,19 @@ def interpreter(path: str | os.PathLike, threads: int) -> "Interpreter":
     from ai_edge_litert.interpreter import Interpreter
 
     with explained(path):
-        return Interpreter(model_path=os.fspath(path), num_threads=threads)
+        found = Interpreter(model_path=os.fspath(path), num_threads=threads)
+        _check_size(found)
+    return found
+
+
+def _check_size(opened: "Interpreter") -> None:
+    """Refuses a network whose tensors a few bytes of shapes declare larger than memory is."""
+    details = opened.get_tensor_details()
+    sizes = [math.prod(map(int, d["shape"])) * np.dtype(d["dtype"]).itemsize for d in details]
+    if (received := sum(sizes)) > limits.TENSOR_BYTES:
+        raise ValueError(
+            f"its tensors have {received:,} bytes, expected {limits.TENSOR_BYTES:,} at most"
+        )
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ from tests.programs import program
         ("tailor", ["--max_params=999"], "The budget is 999 parameters; stem, classifier"),
         ("tailor", ["--student_schedule=linear"], "schedule=linear: .* one of <step.cosine>"),
         ("tailor", ["--strategy=multi_worker"], "multi_worker needs TF_CONFIG"),
+        ("tailor", ["--name=../up"], r"'\.\./up' cannot be the name of a task; .*such as up"),
+        ("tailor", ["--name=tasks"], "'tasks' cannot be the name of a task"),
         ("tailor", ["teacher"], "Unexpected argument 'teacher'"),
         ("pretrain", ["--backbone=resnet19"], "resnet19.*resnet18"),
         ("tailor", ["--blocks=4"], "efficientnet_lite0 has no setting blocks; it takes image_size"),

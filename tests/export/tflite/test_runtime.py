@@ -57,3 +57,12 @@ def test_nothing_is_published_that_litert_cannot_run(network, rng, tmp_path):
     with pytest.raises(ArtifactError, match=r"cannot run .*int8.tflite"):
         exporter.export(Exportable(INFO, network), task, tmp_path, options)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_tensors_that_no_memory_holds(network, tmp_path, monkeypatch):
+    path = tmp_path / "float32.tflite"
+    single.save(path, single.convert(network), INFO)
+    formats.load(path)
+    monkeypatch.setattr("tailor_tf.support.limits.TENSOR_BYTES", 1000)
+    with pytest.raises(ArtifactError, match=r"its tensors have [\d,]+ bytes, expected 1,000 at"):
+        formats.load(path)
