@@ -3,6 +3,7 @@
 python -m pipelines.predict --artifact=exports/files/flowers/1/int8.tflite photo.jpg folder/
 python -m pipelines.predict --grpc=localhost:8500 --model=flowers photo.jpg
 python -m pipelines.predict --artifact=exports/tflite/1/int8.tflite --name=flowers photo.jpg
+python -m pipelines.predict --artifact=exports/files/flowers/1/int8.tflite --json --top_k=5 folder/
 """
 
 import sys
@@ -10,9 +11,8 @@ import sys
 from absl import flags
 
 from export.serving import client, patience
-from pipelines.common import paths, program, values
+from pipelines.common import answers, paths, program, values
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.text import one_line, printable
 
 FLAGS = flags.FLAGS
 
@@ -34,6 +34,19 @@ values.define_number(
     above=0,
     most=86400,
 )
+values.define_integer(
+    "top_k", 1, "Number of the likeliest classes to print.", least=1, most=values.MANY
+)
+paths.define(
+    "labels",
+    paths.FILE,
+    None,
+    "labels.txt of the export, for --top_k with a server, which names one class.",
+)
+flags.DEFINE_bool("json", False, "Print a JSON object for each file, also for one with an error.")
+flags.DEFINE_bool(
+    "csv", False, f"Print comma-separated rows for each file, with a header: {answers.CSV_HEADER}."
+)
 
 
 def classifier() -> client.Classifier:
@@ -54,18 +67,33 @@ def classifier() -> client.Classifier:
     return client.rest(FLAGS.rest, FLAGS.model, task, FLAGS.timeout)
 
 
+def line() -> answers.Line:
+    """The form of the output that the flags name."""
+    if FLAGS.json and FLAGS.csv:
+        raise TailorError("Received --json and --csv; expected one of them.")
+    if FLAGS.top_k > 1 and not (FLAGS.artifact or FLAGS.labels):
+        raise TailorError(
+            f"--top_k is {FLAGS.top_k}, and a server names the likeliest class alone; name "
+            "labels.txt of the export with --labels."
+        )
+    return answers.as_json if FLAGS.json else answers.as_csv if FLAGS.csv else answers.text
+
+
 def main(argv: list[str]) -> None:
-    """Prints file, class and score of each image, separated by tabs."""
+    """Prints the classes of each image; errors of single files go to the standard error."""
     if len(argv) < 2:
         raise TailorError("Name image files or folders of images after the flags.")
-    classify, refused = classifier(), 0
-    for path, answer in client.classify(client.image_files(argv[1:]), classify):
+    as_line, labels, refused = line(), answers.read_labels(FLAGS.labels), 0
+    classify, files = classifier(), client.image_files(argv[1:])
+    if FLAGS.csv:
+        print(answers.CSV_HEADER)
+    for path, answer in client.classify(files, classify):
         if isinstance(answer, client.Answer):
-            named = printable(str(path)), printable(answer.class_name)
-            print(*named, f"{answer.score:.4f}", sep="\t", flush=True)
+            print(as_line(path, answers.ranking(answer, FLAGS.top_k, labels)), flush=True)
         else:
             refused += 1
-            print(one_line(f"{path}: {answer}"), file=sys.stderr)
+            to_person = as_line is answers.text
+            print(as_line(path, answer), file=sys.stderr if to_person else sys.stdout, flush=True)
     if refused:
         raise TailorError(f"{refused} of the images were not classified; see above.")
 

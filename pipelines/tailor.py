@@ -67,7 +67,7 @@ def tailor(workdir: str) -> None:
     """Runs the phases that the flags name in a working directory and prints the report's table."""
     run = make_run(workdir)
     with locks.locked(workdir):
-        run.check(FLAGS.method, FLAGS.redo)
+        run.check(FLAGS.method, FLAGS.redo, FLAGS.until)
         if FLAGS.redo:
             run.forget(FLAGS.redo)
         flag_files.write(Workdir(workdir))

@@ -32,7 +32,7 @@ _HOMES = {
     "load_universal": "backbones.loading",
     "save_task_pack": "method.task_pack",
     "save_universal": "backbones.universal",
-    "tailor": "tailoring.run",
+    "tailor": "tailoring.tailor",
 }
 
 __all__ = sorted(_HOMES)

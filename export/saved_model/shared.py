@@ -1,6 +1,6 @@
 """One SavedModel for many tasks over one universal network, whose kernels it holds once.
 
-A task has two signatures: `TASK` takes images as a tensor and `TASK_encoded` as JPEG or PNG files;
+A task has two signatures: `TASK` takes images as a tensor and `TASK_encoded` as image files;
 both answer as the SavedModel of a task alone does (`single.classify`). Universal kernels are
 variables that the networks of all tasks read. Nothing of a task is folded into them.
 """
@@ -15,14 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from export import metadata, shared_tasks
-from export.encoded import decode_batch
 from export.metadata import METADATA_FILE, ArtifactError
 from export.runtimes import Runtime
 from export.saved_model import requests, single
 from export.saved_model.requests import signatures
 from export.shared_format import SharedFormat, SharedSubject
 from tailor_tf.bundle import sharing
-from tailor_tf.data.decoding import make_square
+from tailor_tf.data.decoding import decode_batch, make_square
 from tailor_tf.data.requests import checked
 from tailor_tf.data.square import Square
 from tailor_tf.data.task_info import TaskInfo

@@ -10,13 +10,12 @@ import keras
 import tensorflow as tf
 
 from export import metadata, parity
-from export.encoded import decode_batch
 from export.format import Format, Subject, first_images
 from export.metadata import ArtifactError
 from export.runtimes import Runtime
 from export.saved_model import requests
 from tailor_tf.data.batches import evaluation_input
-from tailor_tf.data.decoding import make_square
+from tailor_tf.data.decoding import decode_batch, make_square
 from tailor_tf.data.requests import checked
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support import files
@@ -98,7 +97,7 @@ class Server(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="encoded")])
     def encoded_images(self, encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies encoded images `[batch]`, JPEG or PNG, each of its own size.
+        """Classifies encoded images `[batch]`, such as JPEG or PNG, each of its own size.
 
         JPEG files are turned upright as their Exif data say.
         """

@@ -1,11 +1,13 @@
 """Answers of classifiers, and the check of what a server answers."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from export.metadata import ArtifactError
+from tailor_tf.data.decoding import refusal
 from tailor_tf.support.text import one_line
 
 _SHOWN = 200  # characters of a server's text in a message
@@ -14,10 +16,26 @@ _ROUNDING = 1e-3  # by which a score in a reply may be above 1
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The likeliest class of an image, and its score, 0..1."""
+    """The likeliest class of an image, and its score, 0..1.
+
+    Attributes:
+        class_name: the class.
+        score: its score.
+        scores: the scores of all classes; empty if they are not known.
+        classes: the names of all classes; empty if they are not known, as from a server.
+    """
 
     class_name: str
     score: float
+    scores: tuple[float, ...] = dataclasses.field(default=(), compare=False, repr=False)
+    classes: tuple[str, ...] = dataclasses.field(default=(), compare=False, repr=False)
+
+    def ranking(self, count: int) -> list[tuple[str, float]]:
+        """The `count` likeliest classes with their scores; the likeliest alone without names."""
+        if not self.classes:
+            return [(self.class_name, self.score)]
+        order = np.argsort(-np.asarray(self.scores), kind="stable")[:count]
+        return [(self.classes[index], self.scores[index]) for index in order]
 
 
 class RefusedError(ArtifactError):
@@ -49,7 +67,10 @@ def checked(place: str, count: int, pairs: Sequence[tuple[Any, Sequence[Any]]]) 
     """
     if len(pairs) != count:
         raise unlike(place, f"{len(pairs)} answers to {count} images")
-    return [Answer(_text(place, name), _score(place, scores)) for name, scores in pairs]
+    return [
+        Answer(_text(place, name), _score(place, scores), tuple(map(float, scores)))
+        for name, scores in pairs
+    ]
 
 
 def _text(place: str, name: Any) -> str:
@@ -82,8 +103,4 @@ def excerpt(text: str | None) -> str:
 
 def reason(message: str) -> str:
     """TensorFlow's message on an image that it does not accept, without the place in its graph."""
-    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
-    if said:
-        return excerpt(said[1] or said[2])
-    first = (message.strip().splitlines() or [""])[0]
-    return excerpt(re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", first).strip())
+    return excerpt(refusal(message))

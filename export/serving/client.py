@@ -8,13 +8,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from export import encoded, formats
+from export import formats
 from export.metadata import ArtifactError
 from export.saved_model.single import is_saved_model
 from export.serving import answers
 from export.serving.answers import Answer, Classifier, RefusedError
 from export.serving.over_grpc import grpc
 from export.serving.rest import rest
+from tailor_tf.data.decoding import batch_decoder
+from tailor_tf.data.formats import SUFFIXES
+from tailor_tf.data.listing import list_images, warn_of_skipped
 from tailor_tf.support.text import printable
 
 __all__ = [
@@ -28,7 +31,6 @@ __all__ = [
     "rest",
 ]
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 BATCH = 16  # images of a request at most
 MAX_REQUEST = 3 * 1024 * 1024  # bytes of images; servers and proxies refuse long messages
 
@@ -49,13 +51,16 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
 
     def classify(images: Sequence[bytes]) -> list[Answer]:
         try:
-            pixels = np.stack([encoded.decode(tf.constant(image), square) for image in images])
+            pixels = batch_decoder(square)(tf.constant(list(images))).numpy()
         except tf.errors.InvalidArgumentError as error:
             raise RefusedError(answers.reason(error.message)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
         if not np.isfinite(scores).all():
             raise ArtifactError(f"{os.fspath(path)} answers scores that are no finite numbers.")
-        return [Answer(classes[row.argmax()], float(row.max())) for row in scores]
+        return [
+            Answer(classes[row.argmax()], float(row.max()), tuple(row.tolist()), tuple(classes))
+            for row in scores
+        ]
 
     return classify
 
@@ -73,57 +78,83 @@ def _warn_of_code(path: pathlib.Path) -> None:
 
 
 def image_files(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
-    """Image files that are named, and image files in folders that are named.
+    """Files that are named, and image files in folders that are named, at any depth.
+
+    The rules for folders are those of the training. What is skipped is named in a warning. Links
+    that lead nowhere are returned, and `classify` refuses them.
 
     Raises:
-        ArtifactError: a path that does not exist, or a folder without a file of `SUFFIXES`.
+        ArtifactError: a path that does not exist, or a folder without an image.
     """
     found: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise ArtifactError(f"{path} holds no image; expected {', '.join(SUFFIXES)}.")
-            found += inside
-        elif path.exists():
+            found += _inside(path)
+        elif os.path.lexists(path):
             found.append(path)
         else:
             raise ArtifactError(f"There is no file {path}.")
     return found
 
 
+def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
+    listing = list_images(folder, nested=True)
+    lost = [path for path in listing.skipped if _is_lost(path)]
+    warn_of_skipped(folder, [path for path in listing.skipped if path not in lost])
+    if not listing.images and not lost:
+        raise ArtifactError(f"{folder} holds no image; expected {', '.join(SUFFIXES)}.")
+    return sorted([*listing.images, *lost])
+
+
+def _is_lost(path: pathlib.Path) -> bool:
+    """Whether a path is a link, named like an image, to a file that does not exist."""
+    return path.is_symlink() and not path.exists() and path.suffix.lower() in SUFFIXES
+
+
 def classify(
-    files: Sequence[pathlib.Path], classifier: Classifier
+    files: Iterable[pathlib.Path], classifier: Classifier
 ) -> Iterator[tuple[pathlib.Path, Answer | RefusedError]]:
     """Classifies files, several in a request; yields each with its answer or with its refusal."""
     for group in _groups(files):
-        contents = [path.read_bytes() for path in group]
-        try:
-            yield from zip(group, classifier(contents), strict=True)
-        except RefusedError:
-            for path, content in zip(group, contents, strict=True):  # one of them is to blame
-                yield path, _alone(classifier, content)
+        contents = [content for _, content in group if isinstance(content, bytes)]
+        answers = iter(_answers(contents, classifier))
+        for path, content in group:
+            yield path, next(answers) if isinstance(content, bytes) else content
 
 
-def _alone(classifier: Classifier, content: bytes) -> Answer | RefusedError:
-    if not content:
-        return RefusedError("The file is empty.")
+def _answers(contents: Sequence[bytes], classifier: Classifier) -> Sequence[Answer | RefusedError]:
+    """The answers of one request; if it is refused, those of a request for each image."""
     try:
-        return classifier([content])[0]
+        return classifier(contents) if contents else []
     except RefusedError as error:
-        return error
+        if len(contents) == 1:
+            return [error]
+        return [_answers([content], classifier)[0] for content in contents]
 
 
-def _groups(files: Sequence[pathlib.Path]) -> Iterator[list[pathlib.Path]]:
-    """Files of one request each: `BATCH` files and `MAX_REQUEST` bytes at most."""
-    group: list[pathlib.Path] = []
+def _groups(
+    files: Iterable[pathlib.Path],
+) -> Iterator[list[tuple[pathlib.Path, bytes | RefusedError]]]:
+    """Files of one request each, with contents: `BATCH` and `MAX_REQUEST` bytes at most."""
+    group: list[tuple[pathlib.Path, bytes | RefusedError]] = []
     size = 0
     for path in files:
-        own = path.stat().st_size
+        content = _content(path)
+        own = len(content) if isinstance(content, bytes) else 0
         if group and (len(group) == BATCH or size + own > MAX_REQUEST):
             yield group
             group, size = [], 0
-        group.append(path)
+        group.append((path, content))
         size += own
     if group:
         yield group
+
+
+def _content(path: pathlib.Path) -> bytes | RefusedError:
+    """The content of a file; devices and pipes are not opened."""
+    try:
+        if path.exists() and not path.is_file():
+            return RefusedError("This is no file.")
+        return path.read_bytes() or RefusedError("The file is empty.")
+    except OSError as error:
+        return RefusedError(f"{error.strerror}.")

@@ -13,7 +13,7 @@ from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.network.graph import Normalisation
 
 FLAGS = flags.FLAGS
-_SOURCE = ("data_dir", "validation_fraction", "seed")
+_SOURCE = ("data_dir", "validation_fraction", "seed", "skip_broken")
 SOURCE_NAMES = ("task", "deterministic", *_SOURCE)
 _PREPROCESSING = ("flip", "crop_padding", "resize", "fit", "crop_scale", "jitter")
 
@@ -44,6 +44,7 @@ def define_source() -> None:
     values.define_integer(
         "seed", 0, "Seed of all random numbers.", least=0, most=values.LARGEST_SEED
     )
+    flags.DEFINE_bool("skip_broken", False, "Whether to leave out images that cannot be decoded.")
     flags.DEFINE_bool(
         "deterministic", False, "Same result each time on the same machine; a little slower."
     )

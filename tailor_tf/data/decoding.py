@@ -1,19 +1,27 @@
-"""Decoding of image files: one decoder, one rule of rotation, one rule that makes squares."""
+"""Decoding of image files: one decoder, one rule of rotation, one rule that makes squares.
 
+The training, the client and the SavedModel's graph decode with it, so that all of them accept and
+refuse the same files.
+"""
+
+import functools
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from tailor_tf.data import formats
+from tailor_tf.data.formats.format import after, refuse_unless
 from tailor_tf.data.orientation import UPRIGHT, read_orientation, upright
 from tailor_tf.data.square import Square
+from tailor_tf.support import limits
 
 
 def decode_image(contents: tf.Tensor, square: Square) -> tf.Tensor:
     """Decodes one encoded image, turns it upright and makes it square.
 
-    JPEG files are decoded with the accurate integer DCT, so that the pixels are the same as from
-    Pillow and other programs with libjpeg's default; TensorFlow's default is faster and less
-    accurate. They are turned as their Exif data say. Of an animation, the first frame is taken.
+    JPEG files are turned as their Exif data say. What the formats have beside colours is described
+    in `formats.format`.
 
     Args:
         contents: string scalar, a JPEG, PNG, BMP, GIF or WebP file.
@@ -21,26 +29,96 @@ def decode_image(contents: tf.Tensor, square: Square) -> tf.Tensor:
 
     Returns:
         uint8 `[side, side, 3]`, RGB.
+
+    Raises:
+        tf.errors.InvalidArgumentError: another kind of file, a damaged one, or more than
+            `limits.PIXELS` pixels, as it is or once it is scaled to be cropped; see `refusal`.
     """
-    is_jpeg = tf.io.is_jpeg(contents)
-    image = tf.cond(
-        is_jpeg,
-        lambda: _decode_jpeg(contents),
-        lambda: tf.io.decode_image(contents, channels=3, expand_animations=False),
+    kind = formats.kind(contents)
+    image = tf.switch_case(
+        kind, [functools.partial(_pixels, known, contents, square) for known in formats.FORMATS]
     )
     image.set_shape([None, None, 3])
+    is_jpeg = kind == formats.FORMATS.index(formats.JPEG)
     orientation = tf.cond(is_jpeg, lambda: read_orientation(contents), lambda: UPRIGHT)
     # A large image is turned once it is small: for 12 million pixels it takes longer than decoding.
     scaled = _scaled(image, square)
     return _window(upright(scaled, orientation), square.side)
 
 
-def _decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    # libjpeg can also decode at a half, a quarter or an eighth of the size. With three times the
-    # pixels per side that are needed, this takes 0.6 to 0.8 of the time for 12 million pixels and
-    # as long for one million or less. Sizes are rounded, which moves levels by up to 27 of 255, and
-    # programs that decode by themselves and send pixels would no longer get the same answers.
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+@functools.cache
+def decoder(square: Square) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode_image` with one rule, as a graph that is made once."""
+    contents = tf.TensorSpec([], tf.string)
+    return tf.function(lambda contents: decode_image(contents, square), input_signature=[contents])
+
+
+def decode_batch(contents: tf.Tensor, square: Square) -> tf.Tensor:
+    """Decodes images `[batch]`, each of its own size, as `decode_image` does.
+
+    Returns:
+        uint8 `[batch, side, side, 3]`.
+    """
+    return tf.map_fn(
+        lambda content: decode_image(content, square),
+        contents,
+        fn_output_signature=tf.TensorSpec([square.side, square.side, 3], tf.uint8),
+    )
+
+
+@functools.cache
+def batch_decoder(square: Square) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode_batch` with one rule, as a graph that is made once."""
+    contents = tf.TensorSpec([None], tf.string)
+    return tf.function(lambda contents: decode_batch(contents, square), input_signature=[contents])
+
+
+def _pixels(known: formats.ImageFormat, contents: tf.Tensor, square: Square) -> tf.Tensor:
+    """The image of a file of a known format, once its header has been read."""
+    sides, contents = known.header(contents)
+    return known.pixels(after(_is_small(sides, square), contents))
+
+
+def _is_small(sides: tf.Tensor, square: Square) -> tf.Operation | None:
+    """An assertion that an image may be decoded and scaled.
+
+    Args:
+        sides: int32 `[2]`, height and width.
+        square: the rule by which it is to be scaled.
+    """
+    scaled = tf.constant(square.side**2, tf.float64)
+    if square.fit == "crop":  # the other rules scale no side beyond the square
+        shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
+        scaled *= tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
+    pixels = tf.reduce_prod(tf.cast(sides, tf.int64))
+    return refuse_unless(
+        (pixels <= limits.PIXELS) & (scaled <= limits.PIXELS),
+        "Received an image of ",
+        sides[0],
+        "x",
+        sides[1],
+        f" pixels; expected {limits.PIXELS} at most, scaled or not.",
+    )
+
+
+def refusal(message: str) -> str:
+    """TensorFlow's message on an image that it does not accept, without the place in its graph."""
+    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
+    if said:
+        return said[1] or said[2]
+    first = (message or "no details").strip().splitlines()[0]
+    return re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", first).strip()
+
+
+def why_refused(content: bytes, square: Square) -> str:
+    """Why the content of a file is not accepted; what another try may accept was not whole."""
+    if not content:
+        return "The file is empty."
+    try:
+        decoder(square)(tf.constant(content))
+    except tf.errors.OpError as error:
+        return refusal(error.message)
+    return "It could not be read completely."
 
 
 def make_square(image: tf.Tensor, square: Square) -> tf.Tensor:

@@ -30,7 +30,7 @@ def load_digits(image_size: int) -> Found:
 
 SOURCE = Source(
     usage="'digits' (built in)",
-    load=lambda rest, square, data_dir: load_digits(square.side),  # they are square
+    load=lambda rest, reading: load_digits(reading.square.side),  # they are square
     name=lambda rest: "digits",
     mirrors=lambda rest: False,  # a mirrored digit is no digit
     has_rest=False,

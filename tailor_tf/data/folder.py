@@ -1,34 +1,37 @@
 """Tasks from folders of images: `PATH/<split>/<class>/<image>`."""
 
 import dataclasses
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 
+from tailor_tf.data import fingerprint
+from tailor_tf.data.broken import Broken, settle
 from tailor_tf.data.errors import DataError
+from tailor_tf.data.formats import SUFFIXES
 from tailor_tf.data.images import (
     MEMORY_BUDGET,
     ImageFiles,
     Images,
+    broken_file,
     decode_files,
     image_bytes,
+    look_at_files,
 )
+from tailor_tf.data.listing import by_kind, list_images, visible, warn_of_skipped
+from tailor_tf.data.progress import Progress
 from tailor_tf.data.source import Found, Source
+from tailor_tf.data.split_folders import split_folders
 from tailor_tf.data.splits import Split
 from tailor_tf.data.square import Square
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
-"""File name endings that are read, in lower or upper case."""
-
-_SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
-_NAMES_SHOWN = 3
+from tailor_tf.support.text import first_names
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Listing:
-    """Content of a split's folder.
+    """Images of a split's folder.
 
     Attributes:
         classes: class names, sorted.
@@ -40,109 +43,118 @@ class _Listing:
     paths: np.ndarray
     labels: np.ndarray
 
+    def without(self, positions: np.ndarray) -> "_Listing":
+        """The listing without the images at some positions, int `[removed]`."""
+        paths, labels = (np.delete(values, positions) for values in (self.paths, self.labels))
+        return _Listing(self.classes, paths, labels)
 
-def load_folder(path: str, square: Square) -> Found:
+    def by_class(self) -> dict[str, np.ndarray]:
+        """The file paths of each class, by its name."""
+        return {name: self.paths[self.labels == i] for i, name in enumerate(self.classes)}
+
+
+def load_folder(path: str, square: Square, *, skip_broken: bool = False) -> Found:
     """Reads the splits of a folder of images.
 
-    The images are decoded at once if all of them fit in `images.MEMORY_BUDGET`. Otherwise they are
-    decoded whenever they are read.
+    All images are decoded at once, in parallel. They are kept if all of them fit in
+    `images.MEMORY_BUDGET`. Otherwise they are decoded again whenever they are read.
 
     Args:
-        path: folder with `train`, and optionally `validation` (or `val`) and `test`, each with one
-            folder of images per class; or a folder of class folders, which becomes `train`. `~`
-            is the home folder.
+        path: folder with `train`, and optionally folders of validation and test images, each with
+            one folder of images per class; or a folder of class folders, which becomes `train`, see
+            `split_folders`. `~` is the home folder.
         square: the rule that makes images square.
+        skip_broken: whether to leave out images that cannot be decoded.
 
     Returns:
         The class names in sorted order, and the splits found, by name.
 
     Raises:
         DataError: if the folder is missing or has another layout, if a class has no images, if the
-            splits have different classes, or if an image cannot be decoded.
+            splits have different classes, or if images cannot be decoded.
     """
-    folders = _split_folders(Path(path).expanduser())
+    folders = split_folders(Path(path).expanduser())
     listings = {name: _list_split(folder) for name, folder in folders.items()}
     classes = listings["train"].classes
-    for name, listing in listings.items():
-        _check_same_classes(name, listing.classes, classes)
+    listings = {name: _with_classes(name, found, classes) for name, found in listings.items()}
     count = sum(len(listing.paths) for listing in listings.values())
     in_memory = image_bytes(count, square.side) <= MEMORY_BUDGET
+    images, listings = _decoded(listings, square, in_memory, skip_broken)
+    prints = _fingerprints(listings)
     return classes, {
-        name: Split(name, listing.labels, _images(listing.paths, square, in_memory))
+        name: Split(name, listing.labels, images[name], prints[name])
         for name, listing in listings.items()
     }
 
 
-def _images(paths: np.ndarray, square: Square, in_memory: bool) -> Images:
-    return decode_files(paths, square) if in_memory else ImageFiles(paths, square)
+def _decoded(
+    listings: Mapping[str, _Listing], square: Square, in_memory: bool, skip_broken: bool
+) -> tuple[dict[str, Images], dict[str, _Listing]]:
+    """Images and listings of all splits, without broken images if these may be skipped."""
+    count = sum(len(listing.paths) for listing in listings.values())
+    progress = Progress(f"Looking at {count} images", count)
+    images: dict[str, Images] = {}
+    kept: dict[str, _Listing] = {}
+    broken: list[Broken] = []
+    for name, listing in listings.items():
+        if in_memory:
+            pixels, positions = decode_files(listing.paths, square, progress=progress)
+            images[name] = np.delete(pixels, positions, axis=0) if len(positions) else pixels
+        else:
+            positions = look_at_files(listing.paths, square, progress=progress)
+            images[name] = ImageFiles(np.delete(listing.paths, positions), square)
+        kept[name] = listing.without(positions)
+        broken += [broken_file(path, square) for path in listing.paths[positions]]
+    progress.end()
+    settle(broken, count, skip=skip_broken)
+    _check_no_class_is_empty(kept["train"])
+    return images, kept
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The folder of each split; the root itself is `train` if it has no folders of splits."""
-    if not root.is_dir():
-        kind = "is a file" if root.exists() else "does not exist"
+def _check_no_class_is_empty(train: _Listing) -> None:
+    empty = [name for name, paths in train.by_class().items() if not len(paths)]
+    if empty:
         raise DataError(
-            f"Image folder {root} {kind}; expected a folder with train/<class>/<image> or"
-            " <class>/<image> in it. Check the path after 'folder:'."
+            f"No image of the class(es) {first_names(empty)} can be decoded; expected one or more"
+            " for training. Repair the images or remove the class."
         )
-    found = {
-        split: root / name
-        for split, names in _SPLIT_FOLDERS.items()
-        for name in reversed(names)
-        if (root / name).is_dir()
+
+
+def _fingerprints(listings: Mapping[str, _Listing]) -> dict[str, fingerprint.Fingerprint]:
+    sizes = [Path(path).stat().st_size for found in listings.values() for path in found.paths]
+    content = sum(sizes) <= fingerprint.CONTENT_BYTES
+    return {
+        name: fingerprint.of_files(found.by_class(), content=content)
+        for name, found in listings.items()
     }
-    if not found:
-        return {"train": root}
-    if "train" not in found:
-        raise DataError(
-            f"Image folder {root} has {', '.join(sorted(found))} but no train; expected a folder"
-            f" {root / 'train'} with one folder of images per class. Add it."
-        )
-    return found
 
 
 def _list_split(folder: Path) -> _Listing:
-    class_folders = sorted(entry for entry in _visible(folder) if entry.is_dir())
-    _check_class_count(folder, [entry.name for entry in class_folders])
-    files, skipped = [], []
+    entries = visible(folder)
+    class_folders = [entry for entry in entries if entry.is_dir()]
+    _check_classes(folder, [entry.name for entry in class_folders])
+    files, skipped = [], [entry for entry in entries if not entry.is_dir()]
     for class_folder in class_folders:
-        images, others = _list_class(class_folder)
-        files.append(images)
-        skipped += others
-    if skipped:
-        logging.warning(
-            "Skipped %d file(s) or folder(s) in %s that do not end like image files (%s): %s",
-            len(skipped),
-            folder,
-            " ".join(IMAGE_SUFFIXES),
-            _first_names(skipped),
-        )
+        listing = list_images(class_folder)
+        if not listing.images:
+            raise _no_images(class_folder, listing.skipped)
+        files.append(listing.images)
+        skipped += listing.skipped
+    warn_of_skipped(folder, skipped)
     labels = np.repeat(np.arange(len(files), dtype=np.int32), [len(images) for images in files])
     paths = np.array([str(path) for images in files for path in images], dtype=object)
     return _Listing(tuple(entry.name for entry in class_folders), paths, labels)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
+def _no_images(class_folder: Path, skipped: Sequence[Path]) -> DataError:
+    holds = by_kind(skipped) if skipped else "nothing"
+    return DataError(
+        f"Class folder {class_folder} has no images; it holds {holds}. Expected files ending in"
+        f" {' '.join(SUFFIXES)} directly in it. Add images or remove the folder."
+    )
 
 
-def _list_class(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the images of a class and all other entries of its folder, each sorted."""
-    entries = sorted(_visible(folder))
-    images = [
-        entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-    ]
-    others = sorted(set(entries) - set(images))
-    if not images:
-        holds = _first_names(others) if others else "nothing"
-        raise DataError(
-            f"Class folder {folder} has no images; it holds {holds}. Expected files ending in"
-            f" {' '.join(IMAGE_SUFFIXES)} directly in it. Add images or remove the folder."
-        )
-    return images, others
-
-
-def _check_class_count(folder: Path, names: Sequence[str]) -> None:
+def _check_classes(folder: Path, names: Sequence[str]) -> None:
     if not names:
         raise DataError(
             f"Folder {folder} has no class folders; expected at least two, each with the images"
@@ -154,26 +166,50 @@ def _check_class_count(folder: Path, names: Sequence[str]) -> None:
             " because a network cannot learn to distinguish one class. Check that the path is not"
             " one level too high or too low."
         )
+    for name in names:
+        if not _is_text(name):
+            raise DataError(
+                f"The name of the class folder {name!r} in {folder} is not UTF-8; expected text,"
+                " because reports and artifacts show it. Rename the folder."
+            )
+    taken: dict[str, str] = {}
+    for name in names:
+        if taken.setdefault(_composed(name), name) != name:
+            raise DataError(
+                f"Folder {folder} has two class folders named {name}, with letters and accents"
+                " written in different ways; expected one. Move the images of one into the other."
+            )
 
 
-def _check_same_classes(name: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _composed(name: str) -> str:
+    """The form of a name in which letters and accents are one character."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _with_classes(name: str, listing: _Listing, classes: tuple[str, ...]) -> _Listing:
+    """The listing of a split with the classes of the training images, in their order."""
+    expected = {_composed(known): label for label, known in enumerate(classes)}
+    found = [_composed(own) for own in listing.classes]
     missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing or unknown:
         raise DataError(
-            f"Split {name!r} has other classes than 'train': missing {_first_names(missing)},"
-            f" unknown {_first_names(unknown)}. Expected the same class folders in every split."
+            f"Split {name!r} has other classes than 'train': missing {first_names(missing)},"
+            f" unknown {first_names(unknown)}. Expected the same class folders in every split."
         )
-
-
-def _first_names(names: Sequence[object]) -> str:
-    shown = ", ".join(str(name) for name in names[:_NAMES_SHOWN]) or "none"
-    more = len(names) - _NAMES_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    labels = np.array([expected[own] for own in found], np.int32)[listing.labels]
+    return _Listing(classes, listing.paths, labels)
 
 
 SOURCE = Source(
     usage="'folder:PATH' (PATH/train/<class>/<image>, or PATH/<class>/<image>)",
-    load=lambda rest, square, data_dir: load_folder(rest, square),
+    load=lambda rest, reading: load_folder(rest, reading.square, skip_broken=reading.skip_broken),
     name=lambda rest: Path(rest).expanduser().resolve().name,
     mirrors=lambda rest: True,
     place=lambda rest: str(Path(rest).expanduser().resolve()),

@@ -6,6 +6,7 @@ positions and returns uint8 pixels `[positions, height, width, 3]`.
 """
 
 import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tailor_tf.data.decoding import decode_image
+from tailor_tf.data.broken import Broken, settle
+from tailor_tf.data.decoding import batch_decoder, decoder, why_refused
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.square import Square
 
@@ -61,69 +63,98 @@ def empty_images(count: int, image_size: int, budget: int) -> np.ndarray:
 
 
 def fill_images(
-    images: np.ndarray,
+    images: np.ndarray | None,
     encoded: tf.data.Dataset,
+    count: int,
     square: Square,
-    describe: Callable[[int], str],
-) -> None:
-    """Decodes a data set of encoded images into an array, in parallel and in order.
+    *,
+    read: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """Decodes a data set of encoded images into an array, in parallel.
 
     Args:
-        images: uint8 `[examples, side, side, 3]`, overwritten.
-        encoded: data set of `examples` string scalars, each an encoded image.
+        images: uint8 `[examples, side, side, 3]`, overwritten, except for images that cannot be
+            decoded; `None` only to find these.
+        encoded: data set of string scalars, each an encoded image.
+        count: number of examples in the data set.
         square: the rule that makes images square.
-        describe: from the position of an example to its name in error messages.
+        read: from an element of the data set to an encoded image.
+        progress: called with the number of images of each batch.
 
-    Raises:
-        DataError: if an image cannot be decoded; the message names the image.
+    Returns:
+        Positions of the images that cannot be read or decoded, int `[broken]`.
     """
-    decoded = encoded.map(lambda contents: decode_image(contents, square), tf.data.AUTOTUNE)
-    done = 0
-    try:
-        for batch in decoded.batch(_DECODING_BATCH).prefetch(2):
-            images[done : done + len(batch)] = batch.numpy()
-            done += len(batch)
-    except tf.errors.OpError:
-        _name_broken_image(encoded.skip(done), square, lambda position: describe(done + position))
-        raise
+
+    decode = decoder(square)
+
+    def numbered(position: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode(read(element))
+        return position, image[0, 0, 0] if images is None else image
+
+    dataset = encoded.enumerate().map(numbered, tf.data.AUTOTUNE).ignore_errors()
+    found = []
+    for positions, batch in dataset.batch(_DECODING_BATCH).prefetch(2).as_numpy_iterator():
+        found.append(positions)
+        if images is not None:
+            images[positions] = batch
+        progress(len(positions))
+    return np.setdiff1d(np.arange(count), np.concatenate([[], *found]))
 
 
-def _name_broken_image(
-    encoded: tf.data.Dataset, square: Square, describe: Callable[[int], str]
-) -> None:
-    """Decodes one image after the other to find the one that fails."""
-    for position, contents in enumerate(encoded.take(_DECODING_BATCH)):
-        try:
-            decode_image(contents, square)
-        except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0]
-            raise DataError(
-                f"Cannot decode {describe(position)}: {reason} Expected a whole JPEG, PNG, BMP,"
-                " GIF or WebP image. Repair or remove it."
-            ) from error
-
-
-def decode_files(paths: Sequence[str], square: Square) -> np.ndarray:
+def decode_files(
+    paths: Sequence[str], square: Square, *, progress: Callable[[int], None] = lambda done: None
+) -> tuple[np.ndarray, np.ndarray]:
     """Decodes image files in parallel.
 
     Args:
         paths: the files.
         square: the rule that makes images square.
+        progress: called with the number of images of each batch.
 
     Returns:
-        uint8 `[files, side, side, 3]`, in the order of `paths`.
-
-    Raises:
-        DataError: if a file cannot be read or decoded; the message names the file.
+        uint8 `[files, side, side, 3]`, in the order of `paths`, and the positions of the files that
+        cannot be read or decoded, int `[broken]`; their images are undefined.
     """
     images = np.empty((len(paths), square.side, square.side, 3), np.uint8)
-    encoded = tf.data.Dataset.from_tensor_slices(list(paths)).map(tf.io.read_file)
-    try:
-        fill_images(images, encoded, square, lambda position: paths[position])
-    except tf.errors.OpError as error:
-        # The file could not be read at all; TensorFlow's message starts with its name.
-        raise DataError(f"Cannot read an image file: {error.message.splitlines()[0]}") from error
-    return images
+    return images, _read(images, paths, square, progress)
+
+
+def look_at_files(
+    paths: Sequence[str], square: Square, *, progress: Callable[[int], None] = lambda done: None
+) -> np.ndarray:
+    """Decodes image files in parallel, to find those that `decode_files` cannot decode.
+
+    Arguments and the second result of `decode_files`.
+    """
+    return _read(None, paths, square, progress)
+
+
+def _read(
+    images: np.ndarray | None,
+    paths: Sequence[str],
+    square: Square,
+    progress: Callable[[int], None],
+) -> np.ndarray:
+    names = tf.data.Dataset.from_tensor_slices(_names(paths))
+    return fill_images(images, names, len(paths), square, read=tf.io.read_file, progress=progress)
+
+
+def _names(paths: Sequence[str]) -> list[bytes]:
+    return [os.fsencode(path) for path in paths]  # not every name is UTF-8
+
+
+def broken_file(path: str, square: Square) -> Broken:
+    """The description of a file that cannot be read or decoded."""
+
+    def reason() -> str:
+        try:
+            with open(path, "rb") as file:
+                return why_refused(file.read(), square)
+        except OSError as error:
+            return error.strerror
+
+    return Broken(path, reason)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,7 +178,14 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, positions: np.ndarray) -> np.ndarray:
-        return decode_files(self.paths[positions], self.square)
+        paths = self.paths[positions]
+        try:
+            contents = tf.stack([tf.io.read_file(name) for name in _names(paths)])
+            return batch_decoder(self.square)(contents).numpy()
+        except tf.errors.OpError:
+            broken = look_at_files(paths, self.square)
+            settle([broken_file(paths[p], self.square) for p in broken], len(paths), skip=False)
+            raise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,6 +6,22 @@ from collections.abc import Callable, Mapping
 from tailor_tf.data.splits import Split
 from tailor_tf.data.square import Square
 
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the images of a source are read.
+
+    Attributes:
+        square: the rule that makes images square.
+        data_dir: folder of TensorFlow Datasets' data sets; its own default if None.
+        skip_broken: whether to leave out images that cannot be decoded.
+    """
+
+    square: Square
+    data_dir: str | None = None
+    skip_broken: bool = False
+
+
 # Class names, and the source's splits by name; a test split without labels is None.
 Found = tuple[tuple[str, ...], Mapping[str, Split | None]]
 
@@ -18,8 +34,7 @@ class Source:
 
     Attributes:
         usage: form of such a name, for error messages and the help of flags.
-        load: function of REST, the rule that makes images square, and the folder of data sets;
-            returns classes and splits.
+        load: function of REST and of the way to read the images; returns classes and splits.
         name: function of REST; returns the task's name, unless a person gives it another one.
         mirrors: function of REST; returns whether mirrored images keep their class, so that
             training mirrors them by default.
@@ -28,7 +43,7 @@ class Source:
     """
 
     usage: str
-    load: Callable[[str, Square, str | None], Found]
+    load: Callable[[str, Reading], Found]
     name: Callable[[str], str]
     mirrors: Callable[[str], bool]
     has_rest: bool = True

@@ -8,7 +8,7 @@ from typing import Any
 from tailor_tf.data import digits, folder, tfds_source
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
-from tailor_tf.data.source import Source
+from tailor_tf.data.source import Reading, Source
 from tailor_tf.data.splits import Split, check_fractions, cut_splits
 from tailor_tf.data.square import FITS
 from tailor_tf.data.statistics import channel_statistics
@@ -37,6 +37,7 @@ def load_task(
     validation_fraction: float = 0.15,
     test_fraction: float = 0.2,
     seed: int = 0,
+    skip_broken: bool = False,
     flip: bool | None = None,
     crop_padding: int | None = None,
     resize: int | None = None,
@@ -61,6 +62,7 @@ def load_task(
             split if the source has none.
         test_fraction: likewise for the test split; 0 for a task without test split.
         seed: chooses the images of the splits that are cut; 0 or more.
+        skip_broken: whether to leave out images that cannot be decoded.
         flip: whether training mirrors images left to right; None: yes, except for characters and
             signs.
         crop_padding: padding of the random crop in training, pixels; None: an eighth of
@@ -107,6 +109,7 @@ def load_task(
         test_fraction=test_fraction,
         seed=seed,
         name=name,
+        skip_broken=skip_broken,
     )
     if mean is None or std is None:
         found_mean, found_std = channel_statistics(task.train.images)
@@ -148,6 +151,7 @@ def load_prepared(
     test_fraction: float = 0.2,
     seed: int = 0,
     name: str | None = None,
+    skip_broken: bool = False,
 ) -> Task:
     """Loads a task whose preprocessing is known, such as that of a network that exists.
 
@@ -163,7 +167,7 @@ def load_prepared(
         raise DataError(f"seed is {seed}; expected 0 or more.")
     source, rest = _find_source(spec)
     name = names.checked(source.name(rest) if name is None else name)
-    classes, found = source.load(rest, preprocessing.square, data_dir)
+    classes, found = source.load(rest, Reading(preprocessing.square, data_dir, skip_broken))
     fractions = {"validation": validation_fraction, "test": test_fraction}
     splits = _complete(classes, found, fractions, seed)
     kind = spec.partition(":")[0]

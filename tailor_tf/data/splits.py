@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tailor_tf.data.errors import DataError
+from tailor_tf.data.fingerprint import Fingerprint
 from tailor_tf.data.images import Images, select_images
 
 
@@ -17,6 +18,8 @@ class Split:
         labels: int32 `[examples]`, positions in the task's classes.
         images: uint8 `[examples, height, width, 3]`, indexed with an array of positions. A NumPy
             array if the images fit in memory; otherwise images are decoded when they are read.
+        fingerprint: letters for each class that change with its images, see `fingerprint`; empty if
+            they are not known.
 
     Raises:
         DataError: the split is empty, or images and labels differ in number.
@@ -25,6 +28,7 @@ class Split:
     name: str
     labels: np.ndarray
     images: Images
+    fingerprint: Fingerprint = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.images):
@@ -47,8 +51,14 @@ class Split:
         return self.images.shape[1:]
 
     def select(self, positions: np.ndarray, name: str) -> "Split":
-        """Returns the examples at `positions`, int `[chosen]`, as a split with the name `name`."""
-        return Split(name, self.labels[positions], select_images(self.images, positions))
+        """Returns the examples at `positions`, int `[chosen]`, as a split with the name `name`.
+
+        The fingerprint stays with the split of the same name: it is that of all images from which
+        splits were cut.
+        """
+        images = select_images(self.images, positions)
+        own = self.fingerprint if name == self.name else {}
+        return Split(name, self.labels[positions], images, own)
 
 
 def check_fractions(fractions: dict[str, float]) -> None:

@@ -48,14 +48,20 @@ class Task:
     @property
     def image_counts(self) -> dict[str, int]:
         """Number of images of each existing split, by its name."""
+        return {split.name: len(split) for split in self._splits}
+
+    @property
+    def _splits(self) -> list[Split]:
         splits = (self.train, self.validation, self.test)
-        return {split.name: len(split) for split in splits if split is not None}
+        return [split for split in splits if split is not None]
 
     def settings(self) -> dict[str, Any]:
         """Properties of the task that change the result of a training, as JSON values."""
+        known = {split.name: dict(split.fingerprint) for split in self._splits if split.fingerprint}
         return {
             "task": self.name,
             "classes": list(self.classes),
             "images": self.image_counts,
+            **({"fingerprint": known} if known else {}),
             "preprocessing": self.preprocessing.as_dict(),
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tailor_tf.data import fingerprint
+from tailor_tf.data.broken import Broken, settle
+from tailor_tf.data.decoding import why_refused
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.images import (
     MEMORY_BUDGET,
@@ -19,7 +23,7 @@ from tailor_tf.data.images import (
     fill_images,
     image_bytes,
 )
-from tailor_tf.data.source import Found, Source
+from tailor_tf.data.source import Found, Reading, Source
 from tailor_tf.data.splits import Split
 from tailor_tf.data.square import Square
 
@@ -32,7 +36,7 @@ _CHARACTER_NAMES = re.compile(
 )
 
 
-def load_tfds(name: str, square: Square, data_dir: str | None) -> Found:
+def load_tfds(name: str, reading: Reading) -> Found:
     """Reads the splits of a data set, and prepares the data set if necessary.
 
     Images are decoded by `decoding.decode_image`, because TensorFlow Datasets' decoder of JPEG
@@ -41,8 +45,8 @@ def load_tfds(name: str, square: Square, data_dir: str | None) -> Found:
 
     Args:
         name: `NAME` or `NAME/CONFIG`, optionally with `:VERSION`.
-        square: the rule that makes images square.
-        data_dir: folder of prepared data sets; TensorFlow Datasets' default if None.
+        reading: the rule that makes images square, folder of prepared data sets, and whether to
+            leave out images that cannot be decoded.
 
     Returns:
         The class names, and the splits found, by name; a test split whose labels are withheld is
@@ -52,13 +56,13 @@ def load_tfds(name: str, square: Square, data_dir: str | None) -> Found:
         DataError: if the data set is unknown, cannot be prepared, or is not for image
             classification.
     """
-    builder = _prepared(name, data_dir)
+    builder = _prepared(name, reading.data_dir)
     splits = _find_splits(name, builder.info.splits)
     count = sum(builder.info.splits[split].num_examples for split in splits.values())
-    budget = MEMORY_BUDGET if image_bytes(count, square.side) <= MEMORY_BUDGET else 0
+    budget = MEMORY_BUDGET if image_bytes(count, reading.square.side) <= MEMORY_BUDGET else 0
     classes = tuple(builder.info.features["label"].names)
     return classes, {
-        split: _load_split(builder, source, split, square, budget)
+        split: _load_split(builder, source, split, reading, budget)
         for split, source in splits.items()
     }
 
@@ -173,17 +177,32 @@ def load_unlabelled_test(
     with _reading(builder, "test"):
         dataset = _encoded(builder, "test")
         names = [text.decode() for text in dataset.map(lambda e: e["name"]).as_numpy_iterator()]
-        return names, _decoded(builder, "test", dataset, len(names), square, MEMORY_BUDGET)
+        images = empty_images(len(names), square.side, MEMORY_BUDGET)
+        encoded = _images(dataset)
+        broken = fill_images(images, encoded, len(names), square)
+        settle(_broken(encoded, broken, _place(builder, "test"), square), len(names), skip=False)
+        return names, images
 
 
-def _load_split(builder: Any, source: str, split: str, square: Square, budget: int) -> Split | None:
+def _load_split(
+    builder: Any, source: str, split: str, reading: Reading, budget: int
+) -> Split | None:
     with _reading(builder, source):
         dataset = _encoded(builder, source)
         labels = _labels(dataset)
         if (labels == _WITHHELD).any():
             return _without_labels(builder.info.full_name, split)
         _check_labels(builder, source, labels)
-        return Split(split, labels, _decoded(builder, source, dataset, len(labels), square, budget))
+        encoded, square, count = _images(dataset), reading.square, len(labels)
+        images = empty_images(count, square.side, budget)
+        positions = fill_images(images, encoded, count, square)
+        broken = _broken(encoded, positions, _place(builder, source), square)
+        settle(broken, count, skip=reading.skip_broken)
+        origin = builder.info.full_name
+        prints = fingerprint.of_labels(labels, builder.info.features["label"].names, origin)
+        found = Split(split, labels, images, prints)
+        whole = np.setdiff1d(np.arange(count), positions)
+        return found.select(whole, split) if broken else found
 
 
 @contextlib.contextmanager
@@ -208,18 +227,28 @@ def _encoded(builder: Any, source: str) -> tf.data.Dataset:
     )
 
 
-def _decoded(
-    builder: Any, source: str, dataset: tf.data.Dataset, count: int, square: Square, budget: int
-) -> Images:
-    images = empty_images(count, square.side, budget)
-    place = f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
-    fill_images(
-        images,
-        dataset.map(lambda example: example["image"]),
-        square,
-        lambda position: f"image {position} of split {place}",
-    )
-    return images
+def _images(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The encoded images of a data set's examples."""
+    return dataset.map(lambda example: example["image"])
+
+
+def _broken(
+    encoded: tf.data.Dataset, positions: np.ndarray, place: str, square: Square
+) -> list[Broken]:
+    """Descriptions of the encoded images at some positions, which cannot be decoded."""
+
+    def reason(position: int) -> str:
+        (content,) = encoded.skip(position).take(1).as_numpy_iterator()
+        return why_refused(content, square)
+
+    return [
+        Broken(f"image {position} of split {place}", functools.partial(reason, position))
+        for position in positions.tolist()
+    ]
+
+
+def _place(builder: Any, source: str) -> str:
+    return f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
 
 
 def _check_labels(builder: Any, source: str, labels: np.ndarray) -> None:

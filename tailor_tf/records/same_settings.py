@@ -7,6 +7,9 @@ from typing import Any
 
 from tailor_tf.support import names
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.text import first_names
+
+_IMAGES = "fingerprint"  # of the images; records of earlier versions have none
 
 
 class SettingsChangedError(TailorError):
@@ -24,9 +27,12 @@ def check_same_settings(
         settings: the settings now, JSON values.
 
     Raises:
-        SettingsChangedError: settings differ; the message names them with both values.
+        SettingsChangedError: settings differ; the message names them with both values, and the
+            classes whose images changed.
     """
-    before, now = _flat(old), _flat(json.loads(json.dumps(settings)))
+    now = json.loads(json.dumps(settings))
+    images, before = _changed_images(old, now), _flat(_without_images(old))
+    now = _flat(_without_images(now))
     if not names.is_valid(before.get("task")):  # a name that earlier versions accepted
         before["task"] = now.get("task")
     changed = [
@@ -34,11 +40,34 @@ def check_same_settings(
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
     ]
-    if changed:
+    if changed or images:
         raise SettingsChangedError(
-            f"{os.fspath(path)} was made with other settings: {'; '.join(changed)}. Use another "
-            "working directory, or start again in this one (pipelines.tailor: --redo=PHASE)."
+            f"{os.fspath(path)} was made with other settings: {'; '.join([*changed, *images])}. "
+            "Use another working directory, or start again in this one (pipelines.tailor: "
+            f"--redo={'teacher' if images else 'PHASE'})."
         )
+
+
+def have_same_images(old: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether two settings are those of the same images, as far as both of them tell."""
+    return not _changed_images(old, settings)
+
+
+def _changed_images(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What changed in the images of each split; nothing if one of the settings does not tell."""
+    if _IMAGES not in old or _IMAGES not in now:
+        return []
+    found = []
+    for split in sorted({*old[_IMAGES], *now[_IMAGES]}):
+        before, after = (settings[_IMAGES].get(split, {}) for settings in (old, now))
+        names = [n for n in sorted({*before, *after}) if before.get(n) != after.get(n)]
+        if names:
+            found.append(f"the images of {split} changed, of the classes {first_names(names)}")
+    return found
+
+
+def _without_images(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != _IMAGES}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

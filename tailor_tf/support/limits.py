@@ -21,3 +21,5 @@ REQUEST_PIXELS = 64 * MIB  # of all images of a request, before and after scalin
 SQUARE_PIXELS = 16 * MIB  # of all squares of a request, which a network reads at once
 
 TENSOR_BYTES = 1024 * MIB  # of all tensors that a TFLite file asks LiteRT for
+
+PIXELS = 64 * MIB  # of an image that is decoded; of a larger one only the header is read

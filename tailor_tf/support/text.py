@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+_NAMES_SHOWN = 3
 _ESCAPED = ("Cc", "Cs", "Zl", "Zp")  # Unicode's control characters, surrogates, line breaks
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MARKUP = re.compile(r"[\\|`<\[]")  # starts of links, code, HTML and cells in Markdown
@@ -66,6 +67,13 @@ def amount(count: float) -> str:
     """A count with three significant digits; large ones in millions (M) or thousands (k)."""
     unit, name = (1e6, " M") if count >= 1e5 else (1e3, " k") if count >= 1e3 else (1, "")
     return significant(count / unit) + name
+
+
+def first_names(names: Sequence[object]) -> str:
+    """The first names of a list, and how many more there are; "none" for no name."""
+    shown = ", ".join(str(name) for name in names[:_NAMES_SHOWN]) or "none"
+    more = len(names) - _NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def aligned(rows: Sequence[Sequence[str]], words: int = 1) -> list[str]:

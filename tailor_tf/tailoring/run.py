@@ -21,6 +21,7 @@ from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import writer
 from tailor_tf.support.errors import TailorError
+from tailor_tf.tailoring.batch_sizes import check_batch_sizes, recipes_of
 from tailor_tf.tailoring.depth_search import DepthSearch
 from tailor_tf.tailoring.description import describe
 from tailor_tf.tailoring.level_search import LevelSearch
@@ -28,6 +29,7 @@ from tailor_tf.tailoring.meter import Meter
 from tailor_tf.tailoring.phase_settings import PhaseSettings
 from tailor_tf.tailoring.phase_trainer import Callbacks, PhaseTrainer, no_callbacks
 from tailor_tf.tailoring.phases import Phases
+from tailor_tf.tailoring.redo import kinds_to_forget
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import AUTO, Settings
 from tailor_tf.training.options import TrainingOptions
@@ -147,31 +149,35 @@ class Run:
             print(f"\n{self.task.name}: the first {depth} of {blocks} blocks", flush=True)
         self._end_at(depth)
 
-    def check(self, method: str = "nettailor", redo: str | None = None) -> None:
-        """Refuses a working directory with other settings, before anything is written.
+    def check(
+        self, method: str = METHODS[0], redo: str | None = None, until: str = "finetune"
+    ) -> None:
+        """Refuses too large batches and a directory with other settings, before writing anything.
 
         Args:
             method: one of `METHODS`; phases of other methods are not checked.
             redo: the stage that will be run again; this stage and later ones are not checked.
+            until: the last stage to run; batches of later ones may be too large.
 
         Raises:
-            TailorError: an unknown stage, or a truncated network without a depth and a budget.
+            TailorError: an unknown stage, a truncated network without a depth and a budget, or
+                batches that are larger than the training images.
             SettingsChangedError: settings differ; the message names the file and the settings.
         """
+        used = recipes_of(method, until, has_probes=bool(self._probes()))
+        recipes = {f"{name}_batch_size": getattr(self.settings, name) for name in used}
+        check_batch_sizes(recipes, len(self.task.train))
         self.prepare()
-        is_baseline = method in names.BASELINES
-        if is_baseline:
+        looked_at = [names.TEACHER, *self._probes()]
+        if method in names.BASELINES:
             looked_at = [self.baseline_phase(method)]
-        else:
-            depths = self._depth_search.depths
-            looked_at = [names.TEACHER, *(map(names.probe, depths) if depths[1:] else ())]
         if method == "nettailor":
             levels = self.settings.levels(self._costs.full.depth)
             looked_at.append(names.STUDENT)
             looked_at += [
                 make(level) for level in levels for make in (names.pruned, names.finetuned)
             ]
-        forgotten = names.kinds_from(redo) if redo else ()
+        forgotten = self._kinds_to_forget(redo) if redo else ()
         depends_on = self._depends_on()
         self._trainer.check({p: depends_on.of(p) for p in looked_at if p.kind not in forgotten})
 
@@ -184,10 +190,19 @@ class Run:
         Raises:
             TailorError: an unknown stage.
         """
-        kinds = names.kinds_from(stage)
+        kinds = self._kinds_to_forget(stage)
         if stage not in names.BASELINES:
             self.workdir.forget_result()
         self.workdir.forget(kinds)
+
+    def _kinds_to_forget(self, stage: str) -> tuple[str, ...]:
+        settings = {phase: self._depends_on().of(phase) for phase in self._probes()}
+        return kinds_to_forget(stage, self.records, settings)
+
+    def _probes(self) -> list[Phase]:
+        """The short trainings of which some find the depth; none if there is no choice."""
+        depths = self._depth_search.depths
+        return [names.probe(depth) for depth in depths] if depths[1:] else []
 
     def run(self, until: str = "finetune") -> Result | None:
         """Runs the stages up to `until` that have not run yet.
@@ -264,6 +279,7 @@ class Run:
         Raises:
             TailorError: no pruned network is within the budget.
         """
+        self._check_batch_sizes(METHODS[0], "finetune")
         self.settle_depth()
         self._describe()
         phases = self.prepare()
@@ -332,21 +348,3 @@ class Run:
         found = selected.tried, selected.chosen, selected.within_tolerance
         expected = self.search.expected_difference(selected)
         self.records.write(SelectionRecord(*found, latency, expected))
-
-
-def tailor(
-    universal: Universal,
-    task: Task,
-    workdir: str | os.PathLike,
-    settings: Settings | None = None,
-    *,
-    callbacks: Callbacks = no_callbacks,
-    meter: Meter | None = None,
-    options: TrainingOptions | None = None,
-) -> Result:
-    """Tailors a universal network to a task: runs all phases that are not finished in `workdir`.
-
-    Arguments and errors are the same as for `Run` and `Run.result`.
-    """
-    run = Run(universal, task, workdir, settings, callbacks=callbacks, meter=meter, options=options)
-    return run.result()

@@ -115,7 +115,9 @@ def test_path_of_a_file(tmp_path: Path):
 
 def test_images_one_level_too_deep(make_folder):
     root = make_folder({"a/images": 2, "b/images": 2})
-    with pytest.raises(DataError, match=r"a has no images; it holds .*images\. .* directly in it"):
+    with pytest.raises(
+        DataError, match=r"a has no images; it holds 1 folder \(images\)\. .* directly"
+    ):
         load_folder(str(root), Square(8))
 
 

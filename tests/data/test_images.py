@@ -1,28 +1,60 @@
 """Ways to hold images, and files that cannot be decoded."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 from tailor_tf.data import images
+from tailor_tf.data.decoding import make_square
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.square import Square
 from tests.data.pictures import smooth_image
 
 
-def test_truncated_image_is_named_among_good_ones(tmp_path: Path):
-    paths = [tmp_path / f"{index}.jpg" for index in range(5)]
-    for path in paths:
-        smooth_image(32, 32).save(path)
-    paths[3].write_bytes(paths[3].read_bytes()[:300])
-    with pytest.raises(DataError, match=r"Cannot decode .*3\.jpg: .*Repair or remove it"):
-        images.decode_files([str(path) for path in paths], Square(32))
+def broken_jpeg(path: Path) -> str:
+    smooth_image(32, 32).save(path)
+    path.write_bytes(path.read_bytes()[:300])
+    return str(path)
 
 
-def test_missing_file_is_named():
-    with pytest.raises(DataError, match=r"Cannot read an image file: .*nowhere\.png"):
-        images.decode_files(["nowhere.png"], Square(8))
+def test_broken_files_are_found_among_good_ones(tmp_path: Path):
+    """A truncated file and a missing one; the others are read as Pillow reads them."""
+    paths = [str(tmp_path / f"{index}.png") for index in range(600)]
+    for index, path in enumerate(paths):
+        smooth_image(8 + index % 3, 8).save(path)
+    broken_jpeg(Path(paths[3]).with_suffix(".jpg"))
+    paths[3] = str(tmp_path / "3.jpg")
+    (tmp_path / "500.png").unlink()
+    found, broken = images.decode_files(paths, Square(8))
+    assert broken.tolist() == images.look_at_files(paths, Square(8)).tolist() == [3, 500]
+    for index in (0, 255, 257, 599):
+        expected = make_square(tf.constant(np.asarray(Image.open(paths[index]))), Square(8))
+        np.testing.assert_array_equal(found[index], expected)
+    reasons = [images.broken_file(paths[index], Square(8)).reason() for index in broken]
+    assert "JPEG" in reasons[0]
+    assert reasons[1] == "No such file or directory"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "caf\u00e9.png".encode(), b"a\nb.png", b"%s.png"])
+def test_names_of_any_bytes(tmp_path: Path, name: bytes):
+    path = tmp_path / os.fsdecode(name)
+    smooth_image(8, 8).save(path)
+    found, broken = images.decode_files([str(path)], Square(8))
+    np.testing.assert_array_equal(found[0], np.asarray(smooth_image(8, 8)))
+    assert not len(broken)
+    lazy = images.ImageFiles(np.array([str(path)], object), Square(8))
+    np.testing.assert_array_equal(lazy[np.array([0])], found)
+
+
+def test_a_file_that_breaks_later_is_named(tmp_path: Path):
+    path = broken_jpeg(tmp_path / "a.jpg")
+    lazy = images.ImageFiles(np.array([path], object), Square(8))
+    with pytest.raises(DataError, match=r"Cannot decode .*a\.jpg: .*Repair or remove it"):
+        lazy[np.array([0])]
 
 
 def test_images_over_the_budget_go_to_disk():

@@ -14,7 +14,6 @@ from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 from export import formats
-from export.encoded import MAX_PIXELS
 from export.metadata import ArtifactError
 from export.onnx import single as onnx
 from export.saved_model import single as saved_model
@@ -23,6 +22,7 @@ from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.compaction import compact
 from tailor_tf.method.folding import fold
+from tailor_tf.support import limits
 from tests.builders import random_architecture, random_student
 
 CLASSES = ("ant", "bee", "cow", "dog", "eël")
@@ -227,9 +227,9 @@ class TestSavedModel:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b"", "0 bytes that are no JPEG or PNG"),
-            (b"hello", "5 bytes that are no JPEG or PNG"),
-            (b"GIF89a" + b"\0" * 30, "no JPEG or PNG"),
+            (b"", "0 bytes that are no JPEG, PNG"),
+            (b"hello", "5 bytes that are no JPEG, PNG"),
+            (b"GIF89a" + b"\0" * 30, "GIF file that is damaged"),
             (b"\x89PNG\r\n\x1a\n", "PNG"),
             (b"\xff\xd8\xff", "JPEG"),
         ],
@@ -249,7 +249,7 @@ class TestSavedModel:
     def test_huge_image_is_refused_by_its_header(self, signatures):
         side = 65_500
         header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + side.to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f"65500x65500.*{MAX_PIXELS}"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"65500x65500.*{limits.PIXELS}"):
             signatures["encoded_images"](encoded=tf.constant([header + b"\0" * 50]))
 
     def test_thin_image_is_refused_by_what_it_would_become(self, signatures):

@@ -1,68 +1,77 @@
-"""Encoded images: what is decoded, and what is refused before it takes memory or time."""
+"""Encoded images in a SavedModel and in the client: what the training accepts, pixel for pixel."""
 
-import io
-
+import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from export import encoded
-from tailor_tf.data.square import Square
+from export.saved_model import single as saved_model
+from export.serving import client
+from tailor_tf.data.batches import evaluation_input
+from tailor_tf.data.folder import load_folder
+from tailor_tf.data.preprocessing import Preprocessing
+from tailor_tf.data.task_info import TaskInfo
+from tailor_tf.method.compaction import compact
+from tailor_tf.method.folding import fold
+from tests.builders import random_architecture, random_student
+from tests.data.encodings import ACCEPTED, REFUSED
 
-
-def _header(height, width):
-    """A PNG file that says how large it is and holds no pixels."""
-    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0" + b"\0" * 50
-
-
-def _jpeg(height, width):
-    file = io.BytesIO()
-    Image.new("L", (width, height)).save(file, "JPEG", quality=1)
-    return file.getvalue()
-
-
-def _message(content, side, fit="crop"):
-    """Why an image is not decoded."""
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        encoded.decode(tf.constant(content), Square(side, fit))
-    return error.value.message
+INFO = TaskInfo(
+    "animals",
+    ("ant", "bee"),
+    Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), flip=True, crop_padding=0),
+)
 
 
-def _limit(height, width):
-    return f"image of {height}x{width} pixels; expected 67108864 at most, scaled or not."
+@pytest.fixture(scope="module")
+def network(tiny):
+    rng = np.random.default_rng(4)
+    architecture = random_architecture(tiny.graph.num_blocks, rng, 3)
+    return fold(compact(random_student(tiny, architecture, rng, len(INFO.classes))))
 
 
-@pytest.mark.parametrize(("height", "width"), [(8193, 8192), (8192, 8193), (65_535, 65_535)])
-def test_more_pixels_are_refused_by_the_header(height, width):
-    assert _limit(height, width) in _message(_header(height, width), side=8)
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("served") / "1"
+    saved_model.save(path, network, INFO)
+    return path
 
 
-def test_the_pixels_of_an_image_that_is_not_too_large_are_read():
-    """There are none in this file, which is another error."""
-    message = _message(_header(8192, 8192), side=8)
-    assert message and _limit(8192, 8192) not in message
+@pytest.fixture(scope="module")
+def encoded_images(folder):
+    loaded = tf.saved_model.load(str(folder))
+    yield loaded.signatures["encoded_images"]
+    del loaded
 
 
-def test_more_pixels_once_they_are_scaled_are_refused():
-    """The shorter side is scaled to 256 pixels, and the longer one likewise: 256 times each."""
-    assert _limit(1025, 1) in _message(_header(1025, 1), side=256)
-    assert _limit(1, 1025) in _message(_header(1, 1025), side=256)
-    assert _limit(1024, 1) not in _message(_header(1024, 1), side=256)
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder for the training, with every variant that is accepted in both classes."""
+    root = tmp_path_factory.mktemp("images")
+    for class_name in INFO.classes:
+        (root / class_name).mkdir()
+        for index, (name, (content, _)) in enumerate(ACCEPTED.items()):
+            suffix = name.partition(",")[0].lower()
+            (root / class_name / f"{index:03}.{suffix}").write_bytes(content)
+    return root
 
 
-@pytest.mark.parametrize("fit", ["squeeze", "pad"])
-def test_rules_that_scale_to_the_square_have_no_such_limit(fit):
-    assert "scaled or not" not in _message(_header(1025, 1), side=256, fit=fit)
-    assert _limit(8193, 8192) in _message(_header(8193, 8192), side=256, fit=fit)
+def test_signature_and_client_answer_as_the_training(network, encoded_images, folder, images):
+    _, splits = load_folder(str(images), INFO.preprocessing.square)
+    squares = splits["train"].images[: len(ACCEPTED)]
+    expected = network(evaluation_input(squares, INFO.preprocessing), training=False).numpy()
+    contents = tf.constant([content for content, _ in ACCEPTED.values()])
+    found = encoded_images(encoded=contents)["logits"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    files = client.image_files([images / INFO.classes[0]])
+    answers = [answer for _, answer in client.classify(files, client.local(folder))]
+    scores = [answer.scores for answer in answers]
+    np.testing.assert_allclose(scores, tf.nn.softmax(expected), atol=1e-4)
 
 
-def test_jpeg_files_have_the_same_limits():
-    assert _limit(65_500, 8) in _message(_jpeg(65_500, 8), side=256)
-    assert encoded.decode(tf.constant(_jpeg(20, 8)), Square(16)).shape == (16, 16, 3)
-
-
-def test_an_image_among_others_is_refused_alike():
-    contents = tf.constant([_jpeg(20, 8), _header(8193, 8192)])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="8193x8192 pixels; expected 67108864"):
-        encoded.decode_batch(contents, Square(8))
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_training_refuses_is_an_error_of_its_request(encoded_images, folder, name):
+    content, reason = REFUSED[name]
+    good, _ = ACCEPTED["PNG"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=reason):
+        encoded_images(encoded=tf.constant([good, content]))
+    encoded_images(encoded=tf.constant([good]))

@@ -81,7 +81,7 @@ class TestClient:
         assert found[good].class_name == expected[good][0]
         assert str(found[tmp_path / "empty.png"]) == "The file is empty."
         reason = str(found[tmp_path / "text.jpg"])
-        assert reason == "Received 5 bytes that are no JPEG or PNG image."
+        assert reason == "Received 5 bytes that are no JPEG, PNG, BMP, GIF or WebP image."
 
     def test_long_requests_are_split(self, files, monkeypatch):
         requests = []
