@@ -11,11 +11,11 @@ from absl import logging
 from export import formats
 from export.metadata import ArtifactError
 from export.saved_model.single import is_saved_model
-from export.serving import answers
 from export.serving.answers import Answer, Classifier, RefusedError
 from export.serving.over_grpc import grpc
 from export.serving.rest import rest
-from tailor_tf.data.decoding import batch_decoder
+from tailor_tf.data.decoding import decode_content
+from tailor_tf.data.errors import DataError
 from tailor_tf.data.formats import SUFFIXES
 from tailor_tf.data.listing import list_images, warn_of_skipped
 from tailor_tf.support.text import printable
@@ -51,9 +51,9 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
 
     def classify(images: Sequence[bytes]) -> list[Answer]:
         try:
-            pixels = batch_decoder(square)(tf.constant(list(images))).numpy()
-        except tf.errors.InvalidArgumentError as error:
-            raise RefusedError(answers.reason(error.message)) from error
+            pixels = np.stack([decode_content(image, square) for image in images])
+        except DataError as error:
+            raise RefusedError(str(error)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
         if not np.isfinite(scores).all():
             raise ArtifactError(f"{os.fspath(path)} answers scores that are no finite numbers.")

@@ -1,7 +1,6 @@
 """Images that cannot be decoded: refused together in one message, or left out."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 
 from absl import logging
 
@@ -12,24 +11,11 @@ from tailor_tf.support import limits
 _SHOWN = 3  # images that a message names
 
 
-@dataclasses.dataclass(frozen=True)
-class Broken:
-    """An image that cannot be decoded.
-
-    Attributes:
-        name: its name for a person, such as that of its file.
-        reason: returns why it cannot be decoded; called only if the image is named.
-    """
-
-    name: str
-    reason: Callable[[], str]
-
-
-def settle(broken: Sequence[Broken], count: int, *, skip: bool) -> None:
+def settle(broken: Mapping[str, str], count: int, *, skip: bool) -> None:
     """Warns of broken images if they may be left out, and refuses them otherwise.
 
     Args:
-        broken: the broken ones among the images.
+        broken: the reason for each broken image, by its name for a person, such as its file's.
         count: number of images, broken ones included.
         skip: whether they may be left out.
 
@@ -50,7 +36,8 @@ def settle(broken: Sequence[Broken], count: int, *, skip: bool) -> None:
     )
 
 
-def _named(broken: Sequence[Broken]) -> str:
-    shown = [f"{image.name}: {image.reason().rstrip('.')}" for image in broken[:_SHOWN]]
+def _named(broken: Mapping[str, str]) -> str:
+    first = list(broken.items())[:_SHOWN]
+    shown = [f"{name}: {reason.rstrip('.')}" for name, reason in first]
     more = len(broken) - _SHOWN
     return "; ".join(shown) + (f"; and {more} more." if more > 0 else ".")

@@ -8,9 +8,11 @@ import functools
 import re
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from tailor_tf.data import formats
+from tailor_tf.data.errors import DataError
 from tailor_tf.data.formats.format import after, refuse_unless
 from tailor_tf.data.orientation import UPRIGHT, read_orientation, upright
 from tailor_tf.data.square import Square
@@ -46,13 +48,6 @@ def decode_image(contents: tf.Tensor, square: Square) -> tf.Tensor:
     return _window(upright(scaled, orientation), square.side)
 
 
-@functools.cache
-def decoder(square: Square) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`decode_image` with one rule, as a graph that is made once."""
-    contents = tf.TensorSpec([], tf.string)
-    return tf.function(lambda contents: decode_image(contents, square), input_signature=[contents])
-
-
 def decode_batch(contents: tf.Tensor, square: Square) -> tf.Tensor:
     """Decodes images `[batch]`, each of its own size, as `decode_image` does.
 
@@ -64,13 +59,6 @@ def decode_batch(contents: tf.Tensor, square: Square) -> tf.Tensor:
         contents,
         fn_output_signature=tf.TensorSpec([square.side, square.side, 3], tf.uint8),
     )
-
-
-@functools.cache
-def batch_decoder(square: Square) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`decode_batch` with one rule, as a graph that is made once."""
-    contents = tf.TensorSpec([None], tf.string)
-    return tf.function(lambda contents: decode_batch(contents, square), input_signature=[contents])
 
 
 def _pixels(known: formats.ImageFormat, contents: tf.Tensor, square: Square) -> tf.Tensor:
@@ -110,15 +98,28 @@ def refusal(message: str) -> str:
     return re.sub(r"\{\{.*?\}\} *|\[\[.*|\[Op:.*", "", first).strip()
 
 
-def why_refused(content: bytes, square: Square) -> str:
-    """Why the content of a file is not accepted; what another try may accept was not whole."""
+def decode_content(content: bytes, square: Square) -> np.ndarray:
+    """Decodes the content of one file as `decode_image` does; threads may call it together.
+
+    Returns:
+        uint8 `[side, side, 3]`, RGB.
+
+    Raises:
+        DataError: the file is not accepted; the message is the reason alone.
+    """
     if not content:
-        return "The file is empty."
+        raise DataError("The file is empty.")
     try:
-        decoder(square)(tf.constant(content))
+        return _decoder(square)(tf.constant(content)).numpy()
     except tf.errors.OpError as error:
-        return refusal(error.message)
-    return "It could not be read completely."
+        raise DataError(refusal(error.message)) from error
+
+
+@functools.cache
+def _decoder(square: Square) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode_image` with one rule, as a graph that is made once."""
+    contents = tf.TensorSpec([], tf.string)
+    return tf.function(lambda contents: decode_image(contents, square), input_signature=[contents])
 
 
 def make_square(image: tf.Tensor, square: Square) -> tf.Tensor:

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from tailor_tf.data import fingerprint
-from tailor_tf.data.broken import Broken, settle
+from tailor_tf.data.broken import settle
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.formats import SUFFIXES
 from tailor_tf.data.images import (
     MEMORY_BUDGET,
     ImageFiles,
     Images,
-    broken_file,
     decode_files,
     image_bytes,
     look_at_files,
@@ -43,8 +42,8 @@ class _Listing:
     paths: np.ndarray
     labels: np.ndarray
 
-    def without(self, positions: np.ndarray) -> "_Listing":
-        """The listing without the images at some positions, int `[removed]`."""
+    def without(self, positions: Sequence[int]) -> "_Listing":
+        """The listing without the images at some positions."""
         paths, labels = (np.delete(values, positions) for values in (self.paths, self.labels))
         return _Listing(self.classes, paths, labels)
 
@@ -95,16 +94,16 @@ def _decoded(
     progress = Progress(f"Looking at {count} images", count)
     images: dict[str, Images] = {}
     kept: dict[str, _Listing] = {}
-    broken: list[Broken] = []
+    broken: dict[str, str] = {}
     for name, listing in listings.items():
         if in_memory:
-            pixels, positions = decode_files(listing.paths, square, progress=progress)
-            images[name] = np.delete(pixels, positions, axis=0) if len(positions) else pixels
+            pixels, reasons = decode_files(listing.paths, square, progress=progress)
+            images[name] = np.delete(pixels, list(reasons), axis=0) if reasons else pixels
         else:
-            positions = look_at_files(listing.paths, square, progress=progress)
-            images[name] = ImageFiles(np.delete(listing.paths, positions), square)
-        kept[name] = listing.without(positions)
-        broken += [broken_file(path, square) for path in listing.paths[positions]]
+            reasons = look_at_files(listing.paths, square, progress=progress)
+            images[name] = ImageFiles(np.delete(listing.paths, list(reasons)), square)
+        kept[name] = listing.without(list(reasons))
+        broken |= {listing.paths[place]: reason for place, reason in reasons.items()}
     progress.end()
     settle(broken, count, skip=skip_broken)
     _check_no_class_is_empty(kept["train"])

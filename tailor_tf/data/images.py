@@ -5,24 +5,27 @@ when they are read, or `ImageRows`, a selection of one of these. Each is indexed
 positions and returns uint8 pixels `[positions, height, width, 3]`.
 """
 
+import concurrent.futures
 import dataclasses
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tailor_tf.data.broken import Broken, settle
-from tailor_tf.data.decoding import batch_decoder, decoder, why_refused
+from tailor_tf.data.broken import settle
+from tailor_tf.data.decoding import decode_content
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.square import Square
 
 MEMORY_BUDGET = 2 * 1024**3
 """Most bytes that the decoded images of all splits of a task together may take in memory."""
 
-_DECODING_BATCH = 256
+_GROUP = 256  # images that are decoded between two steps of a progress bar
+_THREADS = os.cpu_count() or 1
 
 
 def image_bytes(count: int, image_size: int) -> int:
@@ -64,97 +67,78 @@ def empty_images(count: int, image_size: int, budget: int) -> np.ndarray:
 
 def fill_images(
     images: np.ndarray | None,
-    encoded: tf.data.Dataset,
-    count: int,
+    encoded: Iterable[Any],
     square: Square,
     *,
-    read: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    read: Callable[[Any], bytes] = lambda content: content,
     progress: Callable[[int], None] = lambda done: None,
-) -> np.ndarray:
-    """Decodes a data set of encoded images into an array, in parallel.
+) -> dict[int, str]:
+    """Decodes images into an array, in parallel.
 
     Args:
         images: uint8 `[examples, side, side, 3]`, overwritten, except for images that cannot be
             decoded; `None` only to find these.
-        encoded: data set of string scalars, each an encoded image.
-        count: number of examples in the data set.
+        encoded: the encoded images, or what `read` reads them from.
         square: the rule that makes images square.
-        read: from an element of the data set to an encoded image.
-        progress: called with the number of images of each batch.
+        read: from an element of `encoded` to the content of an image file.
+        progress: called with the number of images of each group.
 
     Returns:
-        Positions of the images that cannot be read or decoded, int `[broken]`.
+        Images that cannot be read or decoded: their positions, each with the reason.
     """
 
-    decode = decoder(square)
-
-    def numbered(position: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode(read(element))
-        return position, image[0, 0, 0] if images is None else image
-
-    dataset = encoded.enumerate().map(numbered, tf.data.AUTOTUNE).ignore_errors()
-    found = []
-    for positions, batch in dataset.batch(_DECODING_BATCH).prefetch(2).as_numpy_iterator():
-        found.append(positions)
+    def decode(numbered: tuple[int, Any]) -> str | None:
+        position, element = numbered
+        try:
+            pixels = decode_content(read(element), square)
+        except OSError as error:
+            return f"{error.strerror}."
+        except DataError as error:
+            return str(error)
         if images is not None:
-            images[positions] = batch
-        progress(len(positions))
-    return np.setdiff1d(np.arange(count), np.concatenate([[], *found]))
+            images[position] = pixels
+        return None
+
+    broken, numbered = {}, enumerate(encoded)
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        while group := list(itertools.islice(numbered, _GROUP)):
+            reasons = zip(group, pool.map(decode, group), strict=True)
+            broken |= {position: reason for (position, _), reason in reasons if reason}
+            progress(len(group))
+    return broken
 
 
 def decode_files(
     paths: Sequence[str], square: Square, *, progress: Callable[[int], None] = lambda done: None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, dict[int, str]]:
     """Decodes image files in parallel.
 
     Args:
         paths: the files.
         square: the rule that makes images square.
-        progress: called with the number of images of each batch.
+        progress: called with the number of images of each group.
 
     Returns:
-        uint8 `[files, side, side, 3]`, in the order of `paths`, and the positions of the files that
-        cannot be read or decoded, int `[broken]`; their images are undefined.
+        uint8 `[files, side, side, 3]`, in the order of `paths`, and the positions of files that
+        cannot be read or decoded, each with the reason; their images are undefined.
     """
     images = np.empty((len(paths), square.side, square.side, 3), np.uint8)
-    return images, _read(images, paths, square, progress)
+    return images, fill_images(images, paths, square, read=_content, progress=progress)
 
 
 def look_at_files(
     paths: Sequence[str], square: Square, *, progress: Callable[[int], None] = lambda done: None
-) -> np.ndarray:
+) -> dict[int, str]:
     """Decodes image files in parallel, to find those that `decode_files` cannot decode.
 
     Arguments and the second result of `decode_files`.
     """
-    return _read(None, paths, square, progress)
+    return fill_images(None, paths, square, read=_content, progress=progress)
 
 
-def _read(
-    images: np.ndarray | None,
-    paths: Sequence[str],
-    square: Square,
-    progress: Callable[[int], None],
-) -> np.ndarray:
-    names = tf.data.Dataset.from_tensor_slices(_names(paths))
-    return fill_images(images, names, len(paths), square, read=tf.io.read_file, progress=progress)
-
-
-def _names(paths: Sequence[str]) -> list[bytes]:
-    return [os.fsencode(path) for path in paths]  # not every name is UTF-8
-
-
-def broken_file(path: str, square: Square) -> Broken:
-    """The description of a file that cannot be read or decoded."""
-
-    def reason() -> str:
-        try:
-            with open(path, "rb") as file:
-                return why_refused(file.read(), square)
-        except OSError as error:
-            return error.strerror
-
-    return Broken(path, reason)
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -179,13 +163,9 @@ class ImageFiles:
 
     def __getitem__(self, positions: np.ndarray) -> np.ndarray:
         paths = self.paths[positions]
-        try:
-            contents = tf.stack([tf.io.read_file(name) for name in _names(paths)])
-            return batch_decoder(self.square)(contents).numpy()
-        except tf.errors.OpError:
-            broken = look_at_files(paths, self.square)
-            settle([broken_file(paths[p], self.square) for p in broken], len(paths), skip=False)
-            raise
+        images, broken = decode_files(paths, self.square)
+        settle({paths[place]: reason for place, reason in broken.items()}, len(paths), skip=False)
+        return images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

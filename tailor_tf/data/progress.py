@@ -1,5 +1,6 @@
 """Progress of work on many images."""
 
+import sys
 import time
 
 import keras
@@ -9,6 +10,8 @@ _PATIENCE = 3.0  # seconds of work that need no bar
 
 class Progress:
     """A progress bar that appears if the work takes longer than some seconds.
+
+    Without a terminal, there is the label alone.
 
     Args:
         label: what is being done, the line before the bar.
@@ -20,18 +23,22 @@ class Progress:
         self._total = total
         self._done = 0
         self._start = time.monotonic()
+        self._is_shown = False
         self._bar: keras.utils.Progbar | None = None
 
     def __call__(self, done: int) -> None:
         """Adds a number of images that are done."""
         self._done += done
-        if self._bar is None and time.monotonic() - self._start > _PATIENCE:
+        is_long = time.monotonic() - self._start > _PATIENCE and self._done < self._total
+        if is_long and not self._is_shown:
             print(self._label, flush=True)
-            self._bar = keras.utils.Progbar(self._total, unit_name="image", interval=1)
+            self._is_shown = True
+            if sys.stdout.isatty():
+                self._bar = keras.utils.Progbar(self._total, unit_name="image")
         if self._bar:
             self._bar.update(self._done)
 
     def end(self) -> None:
         """Ends the line of the bar, if it appeared."""
         if self._bar and self._done < self._total:
-            self._bar.update(self._done, finalize=True)
+            self._bar.update(self._total, finalize=True)

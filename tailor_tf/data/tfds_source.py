@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import functools
 import os
 import re
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from tailor_tf.data import fingerprint
-from tailor_tf.data.broken import Broken, settle
-from tailor_tf.data.decoding import why_refused
+from tailor_tf.data.broken import settle
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.images import (
     MEMORY_BUDGET,
@@ -29,6 +27,7 @@ from tailor_tf.data.square import Square
 
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 _WITHHELD = -1
+_READY = 256  # encoded images that wait to be decoded
 
 # Data sets of characters and traffic signs, which have another meaning when they are mirrored.
 _CHARACTER_NAMES = re.compile(
@@ -39,7 +38,7 @@ _CHARACTER_NAMES = re.compile(
 def load_tfds(name: str, reading: Reading) -> Found:
     """Reads the splits of a data set, and prepares the data set if necessary.
 
-    Images are decoded by `decoding.decode_image`, because TensorFlow Datasets' decoder of JPEG
+    Images are decoded by `decoding.decode_content`, because TensorFlow Datasets' decoder of JPEG
     files is less accurate and does not turn them upright. They are decoded at once: into memory if
     all of them fit in `images.MEMORY_BUDGET`, otherwise into a temporary file.
 
@@ -177,10 +176,7 @@ def load_unlabelled_test(
     with _reading(builder, "test"):
         dataset = _encoded(builder, "test")
         names = [text.decode() for text in dataset.map(lambda e: e["name"]).as_numpy_iterator()]
-        images = empty_images(len(names), square.side, MEMORY_BUDGET)
-        encoded = _images(dataset)
-        broken = fill_images(images, encoded, len(names), square)
-        settle(_broken(encoded, broken, _place(builder, "test"), square), len(names), skip=False)
+        images, _ = _decoded(builder, "test", len(names), square, MEMORY_BUDGET)
         return names, images
 
 
@@ -193,15 +189,13 @@ def _load_split(
         if (labels == _WITHHELD).any():
             return _without_labels(builder.info.full_name, split)
         _check_labels(builder, source, labels)
-        encoded, square, count = _images(dataset), reading.square, len(labels)
-        images = empty_images(count, square.side, budget)
-        positions = fill_images(images, encoded, count, square)
-        broken = _broken(encoded, positions, _place(builder, source), square)
-        settle(broken, count, skip=reading.skip_broken)
+        images, broken = _decoded(
+            builder, source, len(labels), reading.square, budget, reading.skip_broken
+        )
         origin = builder.info.full_name
         prints = fingerprint.of_labels(labels, builder.info.features["label"].names, origin)
         found = Split(split, labels, images, prints)
-        whole = np.setdiff1d(np.arange(count), positions)
+        whole = np.setdiff1d(np.arange(len(labels)), broken)
         return found.select(whole, split) if broken else found
 
 
@@ -227,28 +221,17 @@ def _encoded(builder: Any, source: str) -> tf.data.Dataset:
     )
 
 
-def _images(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The encoded images of a data set's examples."""
-    return dataset.map(lambda example: example["image"])
-
-
-def _broken(
-    encoded: tf.data.Dataset, positions: np.ndarray, place: str, square: Square
-) -> list[Broken]:
-    """Descriptions of the encoded images at some positions, which cannot be decoded."""
-
-    def reason(position: int) -> str:
-        (content,) = encoded.skip(position).take(1).as_numpy_iterator()
-        return why_refused(content, square)
-
-    return [
-        Broken(f"image {position} of split {place}", functools.partial(reason, position))
-        for position in positions.tolist()
-    ]
-
-
-def _place(builder: Any, source: str) -> str:
-    return f"{source!r} of {builder.info.full_name} in {builder.data_dir}"
+def _decoded(
+    builder: Any, source: str, count: int, square: Square, budget: int, skip_broken: bool = False
+) -> tuple[np.ndarray, list[int]]:
+    """The images of a split, and positions of those that cannot be decoded and may be left out."""
+    images = empty_images(count, square.side, budget)
+    dataset = _encoded(builder, source).map(lambda example: example["image"])
+    broken = fill_images(images, dataset.prefetch(_READY).as_numpy_iterator(), square)
+    place = f"split {source!r} of {builder.info.full_name} in {builder.data_dir}"
+    names = {f"image {position} of {place}": reason for position, reason in broken.items()}
+    settle(names, count, skip=skip_broken)
+    return images, list(broken)
 
 
 def _check_labels(builder: Any, source: str, labels: np.ndarray) -> None:

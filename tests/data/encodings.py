@@ -160,7 +160,7 @@ _RLE = patched(written(PALETTE, "BMP"), compression=(30, "<I", 1))
 _OLD_HEADER = patched(written(PICTURE, "BMP"), size=(14, "<I", 12))
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "0 bytes that are no JPEG, PNG, BMP, GIF or WebP image"),
+    "one byte": (b"B", "1 bytes that are no JPEG, PNG, BMP, GIF or WebP image"),
     "text": (b"hello", "5 bytes that are no JPEG, PNG"),
     "TIFF": (written(PICTURE, "TIFF"), "bytes that are no JPEG"),
     "ICO": (written(PICTURE, "ICO"), "bytes that are no JPEG"),

@@ -1,16 +1,20 @@
 """Image folders: their layouts and what can be wrong with them."""
 
 import logging
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tailor_tf.data import folder
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.folder import load_folder
 from tailor_tf.data.sources import load_task
 from tailor_tf.data.square import Square
+from tests.data.encodings import png
 
 COMPLETE = {
     f"{split}/{name}": count
@@ -54,10 +58,65 @@ def test_no_test_split_on_request(make_folder):
     assert task.test is None
 
 
-def test_short_name_of_validation(make_folder):
-    root = make_folder({f"{split}/{name}": 2 for split in ("train", "val") for name in "ab"})
+SHORT = ["val", "valid", "dev", "eval", "validation"]
+
+
+@pytest.mark.parametrize("name", [*SHORT, *map(str.upper, SHORT), *map(str.title, SHORT)])
+def test_names_of_validation(make_folder, name: str):
+    root = make_folder({f"{split}/{c}": n for split, n in [("Train", 2), (name, 3)] for c in "ab"})
     _, splits = load_folder(str(root), Square(8))
-    assert set(splits) == {"train", "validation"}
+    assert {split: len(found) for split, found in splits.items()} == {"train": 4, "validation": 6}
+
+
+@pytest.mark.parametrize("others", [["extra"], ["extra", "Testing", "unlabelled", "z"]])
+def test_other_folders_beside_splits_are_named(make_folder, caplog, others: list[str]):
+    layout = {f"{split}/{name}": 2 for split in ("train", "Test") for name in "ab"}
+    root = make_folder({**layout, **{f"{name}/a": 1 for name in others}})
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, splits = load_folder(str(root), Square(8))
+    assert set(splits) == {"train", "test"}
+    assert "are not used: beside the splits Test, train, expected no other folders" in caplog.text
+    for name in others[:1]:
+        assert str(root / name) in caplog.text
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ["bus", "car", "train"],
+        ["bus", "test"],
+        ["Train", "test", "val", "x"],
+        ["train/test", "train/train", "train/val"],
+        ["train/bus", "train/test", "test/bus", "test/test"],
+    ],
+)
+def test_classes_named_like_splits(make_folder, layout: list[str]):
+    classes, splits = load_folder(str(make_folder(dict.fromkeys(layout, 2))), Square(8))
+    assert classes == tuple(sorted({name.rpartition("/")[2] for name in layout}))
+    assert len(splits["train"]) == 2 * len(classes)
+
+
+def test_names_of_classes_are_compared_in_one_form(make_folder):
+    """Archives of macOS hold an accent as a character of its own."""
+    composed, apart = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    zebra = "caff"  # between the two forms, so that they have another order
+    layout = {f"train/{apart}": 1, f"train/{zebra}": 2, f"test/{composed}": 3, f"test/{zebra}": 4}
+    classes, splits = load_folder(str(make_folder(layout)), Square(8))
+    assert classes == (apart, zebra)
+    assert np.bincount(splits["train"].labels).tolist() == [1, 2]
+    assert np.bincount(splits["test"].labels).tolist() == [3, 4]
+
+
+def test_two_forms_of_one_class_are_refused(make_folder):
+    names = [unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD")]
+    with pytest.raises(DataError, match="two class folders named caf"):
+        load_folder(str(make_folder(dict.fromkeys(names, 2))), Square(8))
+
+
+def test_a_class_name_that_is_not_text_is_refused(make_folder):
+    name = os.fsdecode(b"caf\xe9")
+    with pytest.raises(DataError, match=r"is not UTF-8; expected text.*Rename the folder"):
+        load_folder(str(make_folder({name: 2, "tea": 2})), Square(8))
 
 
 def test_home_folder(make_folder, monkeypatch):
@@ -76,16 +135,35 @@ def test_images_are_resized(make_folder):
     assert splits["train"].images.shape == (2, 6, 6, 3)
 
 
-def test_other_files_are_skipped_and_counted(make_folder, caplog):
+def test_what_is_skipped_is_counted_by_kind(make_folder, caplog):
     root = make_folder({"cat": 2, "dog": 2})
-    for name in ("cat/notes.txt", "cat/Thumbs.db", "dog/.DS_Store"):
+    for name in (
+        "cat/notes.txt",
+        "cat/more.TXT",
+        "cat/Thumbs.db",
+        "dog/.DS_Store",
+        "dog/._000.png",
+    ):
         (root / name).write_text("no image")
+    (root / "cat/x.jpg").mkdir()
+    (root / "cat/lost.png").symlink_to("nowhere.png")
+    (root / "README").touch()
+    os.mkfifo(root / "dog/pipe.jpg")
     (root / ".cache").mkdir()
+    (root / "__MACOSX").mkdir()
     with caplog.at_level(logging.WARNING, logger="absl"):
         classes, splits = load_folder(str(root), Square(8))
     assert (classes, len(splits["train"])) == (("cat", "dog"), 4)
-    assert "Skipped 2 file(s)" in caplog.text
-    assert "notes.txt" in caplog.text
+    assert "Skipped 7 file(s) or folder(s)" in caplog.text
+    for kind in (
+        "2 .txt (more.TXT, notes.txt)",
+        "1 .db (Thumbs.db)",
+        "1 folder (x.jpg)",
+        "1 broken link (lost.png)",
+        "1 without ending (README)",
+        "1 device or pipe (pipe.jpg)",
+    ):
+        assert kind in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -94,6 +172,11 @@ def test_other_files_are_skipped_and_counted(make_folder, caplog):
         ({"elsewhere/a": 1}, "does not exist; expected a folder with train/<class>/<image>"),
         ({"root/test/a": 1, "root/test/b": 1}, "has test but no train"),
         ({"root/train": 2}, "has no class folders; expected at least two"),
+        ({"root/train": 2, "root/test": 2}, "test has no class folders; expected at least two"),
+        (
+            {f"root/{split}/{name}": 1 for split in ("train", "val", "Valid") for name in "ab"},
+            "folders Valid and val for the split 'validation'; expected one",
+        ),
         ({"root/train/a": 2}, "has the single class 'a'; expected at least two"),
         ({"root/a": 2, "root/b": 0}, r"b has no images; it holds nothing\. Expected files ending"),
         (
@@ -124,6 +207,66 @@ def test_images_one_level_too_deep(make_folder):
 def test_class_with_one_image(make_folder):
     with pytest.raises(DataError, match=r"'dog' has 1 training image\(s\).*validation, test"):
         load_task(f"folder:{make_folder({'cat': 5, 'dog': 1})}", image_size=8)
+
+
+def broken_folder(make_folder, count: int) -> Path:
+    """A folder of three splits of two classes, each class with broken images."""
+    root = make_folder({f"{split}/{name}": count + 2 for split in SPLITS for name in "ab"})
+    for path in sorted(root.rglob("*.png")):
+        if int(path.stem) < count:
+            path.write_bytes([b"", b"text", b"\x89PNG\r\n\x1a\n"][int(path.stem) % 3])
+    return root
+
+
+@pytest.fixture(params=["in memory", "in their files"])
+def place(request, monkeypatch):
+    """Where the images are: within and beyond the memory budget."""
+    if request.param == "in their files":
+        monkeypatch.setattr(folder, "MEMORY_BUDGET", 0)
+
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_broken_images_of_all_splits_are_refused_at_once(make_folder, place):
+    root = broken_folder(make_folder, 4)
+    message = (
+        rf"Cannot decode 24 of 36 images: {root}/test/a/000\.png: The file is empty;"
+        rf" {root}/test/a/001\.png: Received 4 bytes that are no JPEG.*;"
+        rf" {root}/test/a/002\.png: Invalid PNG.*; and 21 more\. .*--skip_broken"
+    )
+    with pytest.raises(DataError, match=message):
+        load_folder(str(root), Square(8))
+
+
+def test_broken_images_are_left_out(make_folder, place, caplog):
+    root = broken_folder(make_folder, 4)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, splits = load_folder(str(root), Square(8), skip_broken=True)
+    assert "Left out 24 of 36 images" in caplog.text
+    for name in SPLITS:
+        whole = [root / name / c / f"{n:03}.png" for c in "ab" for n in (4, 5)]
+        assert splits[name].labels.tolist() == [0, 0, 1, 1]
+        found = splits[name].images[np.arange(4)]
+        np.testing.assert_array_equal(found, np.stack([pixels(path) for path in whole]))
+
+
+def test_a_class_of_broken_images_alone_is_refused(make_folder):
+    root = make_folder({"a": 2, "b": 2})
+    for path in (root / "b").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"No image of the class\(es\) b can be decoded"):
+        load_folder(str(root), Square(8), skip_broken=True)
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(make_folder):
+    root = make_folder({"a": 2, "b": 2})
+    (root / "a/000.png").write_bytes(png(np.zeros((1, 1, 3), np.uint8), side=30_000))
+    message = (
+        r"Cannot decode .*a/000\.png: Received an image of 30000x30000 pixels; expected 67108864"
+    )
+    with pytest.raises(DataError, match=message):
+        load_folder(str(root), Square(8))
 
 
 @pytest.mark.parametrize("contents", [b"", b"\xff\xd8\xff no image", b"plain text"])
