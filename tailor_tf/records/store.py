@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.records import workdir as names
+from tailor_tf.records.checks import check
 from tailor_tf.records.level import Level
 from tailor_tf.records.phase import TRUNCATE, Phase
 from tailor_tf.records.records import ExamplesRecord, PhaseRecord, RunRecord, SelectionRecord
@@ -125,7 +126,9 @@ def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:
             received = data.pop(_CHECKSUM, None)
             if received not in (None, _checksum(data)):
                 raise ValueError(f"its content does not match its checksum {str(received)[:16]}")
-            return kind.from_dict(data)
+            record = kind.from_dict(data)
+            check(record)
+            return record
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TailorError(f"{path} is damaged: {error!r}. Remove it, and run again.") from error
     raise TailorError(

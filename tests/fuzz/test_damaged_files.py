@@ -25,6 +25,8 @@ from tailor_tf.records.phase import TEACHER
 from tailor_tf.records.records import PhaseRecord, RunRecord, SelectionRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
+from tailor_tf.report import tables
+from tailor_tf.report.outcome import load as load_outcome
 from tailor_tf.support.errors import TailorError
 from tailor_tf.training.checkpoints import Checkpoints
 from tests.builders import inverted_residuals, randomise
@@ -210,8 +212,12 @@ def test_records(kind, tmp_path):
     def read():
         return records.read_phase(TEACHER) if of_phase else records.read(kind)
 
-    inputs = damages(path, 130) + json_forgeries(path, 60)
-    check_all(path, read, inputs, tmp_path)
+    def report():
+        outcome = load_outcome(Workdir(tmp_path))
+        return {"tables": tables.table(outcome) + tables.classes(outcome)}
+
+    check_all(path, read, damages(path, 150), tmp_path)
+    check_all(path, report, json_forgeries(path, 100), tmp_path)
 
 
 @pytest.fixture(scope="module")
