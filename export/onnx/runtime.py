@@ -40,6 +40,8 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
     """
     try:
         yield
+    except ArtifactError:
+        raise
     except Exception as error:  # its classes have nothing in common, and may lack UTF-8
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ArtifactError(

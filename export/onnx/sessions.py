@@ -47,14 +47,15 @@ def _runtime(path: pathlib.Path, mapped: "_MappedKernels", threads: int) -> Runt
     import onnxruntime
 
     info = single.read_info(path)
-    single.check(path)
     model = onnx.load(path, load_external_data=False)
     outside = onnx.TensorProto.EXTERNAL
-    kernels = {
-        tensor.name: mapped.value(tensor)
-        for tensor in model.graph.initializer
-        if tensor.data_location == outside
-    }
+    with runtime.explained(path):
+        kernels = {
+            tensor.name: mapped.value(tensor)
+            for tensor in model.graph.initializer
+            if tensor.data_location == outside
+        }
+    single.check(path)
     options = runtime.options(threads)
     options.enable_cpu_mem_arena = False  # or each session keeps room for itself
     for name, kernel in kernels.items():

@@ -114,6 +114,33 @@ def test_export_and_predict(tailored):
 
 
 @pytest.mark.slow
+def test_names_of_a_task(tailored, tmp_path):
+    """A task has another name in its exports, and another one in a bundle; both find the pack."""
+    workdir, _ = tailored
+    exports, bundle = f"--exports={tmp_path / 'exports'}", f"--bundle={tmp_path / 'bundle'}"
+    one = ["--formats=tflite", "--precision=float32"]
+    status, output = program(
+        "export", f"--workdir={workdir}", exports, *one, "--nobenchmark", "--name=numbers"
+    )
+    assert status == 0, output
+    assert (tmp_path / "exports" / "files" / "numbers" / "1" / "float32.tflite").exists()
+    for verb, name in (("create", "first"), ("add", "second")):
+        status, output = program("bundle", verb, bundle, f"--workdir={workdir}", f"--name={name}")
+        assert status == 0, output
+    status, output = program("bundle", "add", bundle, f"--workdir={workdir}", "--name=FIRST")
+    assert status == 2 and "'FIRST' differs from 'first' in" in output
+    status, output = program("bundle", "export", bundle, exports, *one)
+    assert status == 0, output
+    Image.fromarray(load_task("digits", image_size=16).test.images[0]).save(tmp_path / "a.png")
+    artifact = f"--artifact={tmp_path / 'exports' / 'tflite' / '1' / 'float32.tflite'}"
+    answers = {
+        name: program("predict", artifact, f"--name={name}", str(tmp_path / "a.png"))
+        for name in ("first", "second")
+    }
+    assert answers["first"] == answers["second"] and answers["first"][0] == 0
+
+
+@pytest.mark.slow
 def test_the_readme_example(monkeypatch, tmp_path):
     """The README's Python runs as it stands, but for one epoch per phase instead of many."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
