@@ -61,7 +61,7 @@ class SharedSavedModel(SharedFormat):
         del threads  # TensorFlow has one setting for the whole process, tf.config.threading
         loaded, tasks = load(path)
         return {
-            name: single.runtime(loaded.signatures[signatures(name)[0]], info)
+            name: single.runtime(single.signature_of(path, loaded, signatures(name)[0]), info)
             for name, info in tasks.items()
         }
 

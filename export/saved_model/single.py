@@ -3,7 +3,6 @@
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -175,7 +174,21 @@ def load_runtime(path: pathlib.Path, threads: int) -> Runtime:
     """
     del threads  # TensorFlow has one setting for the whole process, tf.config.threading
     loaded, info = load(path)
-    return runtime(loaded.signatures["serving_default"], info)
+    return runtime(signature_of(path, loaded, requests.SIGNATURES[0]), info)
+
+
+def signature_of(path: str | os.PathLike, loaded: Any, name: str) -> Callable[..., Any]:
+    """A signature of TensorFlow's object of a SavedModel.
+
+    Raises:
+        ArtifactError: the model has no such signature.
+    """
+    if name not in loaded.signatures:
+        raise ArtifactError(
+            f"{os.fspath(path)} has no signature {name!r}; it has {', '.join(loaded.signatures)}. "
+            "Export the task again."
+        )
+    return loaded.signatures[name]
 
 
 def runtime(signature: Callable[..., Any], info: TaskInfo) -> Runtime:

@@ -55,6 +55,11 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
         except DataError as error:
             raise RefusedError(str(error)) from error
         scores = tf.nn.softmax(runtime.logits(pixels)).numpy()
+        if scores.shape[-1] != len(classes):
+            raise ArtifactError(
+                f"{os.fspath(path)} answers {scores.shape[-1]} scores for {len(classes)} classes. "
+                "Export the task again."
+            )
         if not np.isfinite(scores).all():
             raise ArtifactError(f"{os.fspath(path)} answers scores that are no finite numbers.")
         return [

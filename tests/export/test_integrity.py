@@ -1,5 +1,6 @@
 """Artifacts that were altered after their export, or that are none: refused before they are run."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -174,3 +175,22 @@ class TestNumbersThatAreNone:
         png = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
         with pytest.raises(ArtifactError, match=r"a.tflite answers scores that are no finite"):
             client.local(tmp_path / "a.tflite")([png])
+
+
+def test_description_with_other_classes_than_the_network(exportable, tmp_path):
+    """A stranger's file, with the right checksum."""
+    fewer = dataclasses.replace(INFO, classes=INFO.classes[:2])
+    network = tflite.convert(fold(exportable.network))
+    tflite.save(tmp_path / "a.tflite", network, fewer)
+    png = tf.io.encode_png(np.zeros((8, 8, 3), np.uint8)).numpy()
+    with pytest.raises(ArtifactError, match=r"a.tflite answers 3 scores for 2 classes"):
+        client.local(tmp_path / "a.tflite")([png])
+
+
+def test_model_without_the_signature(model):
+    tf.saved_model.save(tf.Module(), str(model))
+    (model / "export.json").unlink()
+    (model / "assets").mkdir(exist_ok=True)
+    (model / "assets" / "metadata.json").write_text(json.dumps(INFO.as_dict()))
+    with pytest.raises(ArtifactError, match="has no signature 'serving_default'"):
+        formats.load(model)
