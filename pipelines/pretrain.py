@@ -20,7 +20,7 @@ training.define()
 paths.define("workdir", paths.FOLDER, None, "Folder for all files of the run.", required=True)
 values.define_text("backbone", "wide_resnet26", "Backbone to train; any backbone of the project.")
 values.define_number(
-    "width", None, "Factor of the numbers of channels (wide_resnet26 only).", above=0, most=64
+    "width", None, "Factor of the numbers of channels (wide_resnet26 only).", above=0, most=8
 )
 values.define_integer(
     "image_size",

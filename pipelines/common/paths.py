@@ -32,7 +32,7 @@ class PathParser(flags.ArgumentParser):
 
     def __init__(self, kind: str):
         self.kind = kind
-        self.syntactic_help = f"({kind})"
+        self.syntactic_help = kind
 
     def parse(self, argument: str) -> str:
         if not argument.strip():

@@ -55,8 +55,8 @@ def _log_on_one_line() -> None:
 
 
 def _print_all_names() -> None:
-    """Prints names that the terminal's encoding does not have with escapes, not with an error."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
+    """Prints what the terminal's encoding does not have as escapes, as standard error does."""
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def parse(argv: list[str]) -> list[str]:

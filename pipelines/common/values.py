@@ -62,7 +62,7 @@ class NumberParser(flags.ArgumentParser):
 
     def __init__(self, kind: type, within: Range, words: Sequence[str] = ()):
         self.kind, self.within, self.words = kind, within, tuple(words)
-        self.syntactic_help = f"({self.expected})"
+        self.syntactic_help = self.expected
 
     @property
     def expected(self) -> str:

@@ -61,7 +61,7 @@ class Recipe:
             if received not in known:
                 raise TailorError(f"Unknown {name} {received!r}; known are {', '.join(known)}.")
         for name in ("epochs", "batch_size", "learning_rate", "decay_epochs"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:  # nor is "not a number"
                 raise TailorError(f"{name} is {getattr(self, name)}; expected a positive number.")
 
     def as_dict(self) -> dict[str, Any]:

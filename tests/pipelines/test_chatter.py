@@ -79,8 +79,13 @@ def test_a_person_may_ask_for_all_of_it():
 
 
 def test_a_program_prints_its_message_and_nothing_else(tmp_path):
-    command = [sys.executable, "-m", "pipelines.report", f"--workdirs={tmp_path}"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, text=True)
-    assert run.returncode == 2
-    assert run.stderr.startswith(f"Error: {tmp_path}/records holds no record")
-    assert run.stderr.count("\n") == 1
+    """Also into files, and with a name that is not UTF-8."""
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    command = [sys.executable, "-m", "pipelines.report", b"--workdirs=" + folder]
+    printed, errors = tmp_path / "printed", tmp_path / "errors"
+    with printed.open("wb") as out, errors.open("wb") as err:
+        run = subprocess.run(command, cwd=ROOT, stdout=out, stderr=err, timeout=120)
+    assert run.returncode == 2 and printed.read_bytes() == b""
+    said = errors.read_text()
+    assert said.startswith(f"Error: {tmp_path}/caf\\udce9/records holds no record")
+    assert said.count("\n") == 1

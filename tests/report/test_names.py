@@ -13,6 +13,7 @@ from tailor_tf.records.records import ExamplesRecord
 from tailor_tf.report import page, tables, writer
 from tailor_tf.support import drawing
 from tailor_tf.support.errors import TailorError
+from tests.report.browser import browse, needs_chromium
 from tests.report.builders import PIXEL, finished, row
 
 NAMES = {
@@ -193,3 +194,35 @@ def test_a_page_allows_no_scripts():
     text = page.overview_page("title", None, [["a", "b", "c"]])
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="(.*?)"', text)
     assert "default-src 'none'" in policy and "script" not in policy
+
+
+RAN = "document.title='ran'"
+SCRIPTS = [
+    f"<script>{RAN}</script>",
+    f'"><img src=x onerror="{RAN}">',
+    f"--><svg onload={RAN}>",
+    f"]]></style><script>{RAN}</script>",
+    f"javascript:{RAN}",
+    f"{{{{ {RAN} }}}}",
+]
+
+
+@pytest.mark.slow
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("policy", [True, False])
+def test_a_browser_runs_nothing_and_reports_nothing(dark, policy, tmp_path):
+    """With the page's content policy and, as browsers may not know it, without."""
+    folder = written(tmp_path, *SCRIPTS, *NAMES.values())
+    path, picture = folder / "index.html", folder / "page.png"
+    if not policy:
+        path.write_text(path.read_text().replace("Content-Security-Policy", ""))
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    done = browse(path, 1280, scheme, "--enable-logging=stderr", f"--screenshot={picture}")
+    assert done.returncode == 0, done.stderr
+    assert not re.findall(r"CONSOLE.*", done.stderr)
+    with Image.open(picture) as image:
+        corner = image.convert("L").getpixel((2, image.height - 2))
+    assert (corner < 100) == dark
+    text = browse(path, 1280, scheme, "--dump-dom").stdout
+    assert "<title>ran</title>" not in text

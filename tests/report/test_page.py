@@ -4,8 +4,6 @@ import dataclasses
 import html.parser
 import json
 import re
-import shutil
-import subprocess
 
 import pytest
 
@@ -14,10 +12,10 @@ from tailor_tf.records import phase as phases
 from tailor_tf.records.records import EpochRecord, ExamplesRecord, LatencyRecord
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import page, svg, writer
+from tests.report.browser import browse, needs_chromium
 from tests.report.builders import PIXEL, finished
 
 VOID = {"meta", "img", "link", "br", "path", "use", "rect", "image"}
-CHROMIUM = shutil.which("chromium")
 
 
 class _Reader(html.parser.HTMLParser):
@@ -233,15 +231,8 @@ def _deepen(made, blocks):
     made.change(phases.STUDENT, history=history)
 
 
-def _browse(path, width, *options):
-    """Opens a page in a window of so many pixels, and returns the finished browser."""
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *options]
-    command += [f"--window-size={width},2000", f"file://{path}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+@needs_chromium
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(("classes", "blocks"), [(3, 4), (200, 4), (3, 54)])
 def test_a_browser_shows_it_without_an_error(tmp_path, made, width, classes, blocks):
@@ -251,7 +242,7 @@ def test_a_browser_shows_it_without_an_error(tmp_path, made, width, classes, blo
     if blocks != 4:
         _deepen(made, blocks)
     path, picture = _page(made, tmp_path), tmp_path / "page.png"
-    done = _browse(path, width, "--enable-logging=stderr", f"--screenshot={picture}")
+    done = browse(path, width, "--enable-logging=stderr", f"--screenshot={picture}")
     assert done.returncode == 0 and picture.stat().st_size > 10_000
     assert not re.findall(r"CONSOLE.*", done.stderr)
     # Only parts that scroll by themselves are wider than the window.
@@ -259,5 +250,5 @@ def test_a_browser_shows_it_without_an_error(tmp_path, made, width, classes, blo
     script = "<script>document.title=document.documentElement.scrollWidth</script></body>"
     page_with_scripts = path.read_text().replace("Content-Security-Policy", "")
     probe.write_text(page_with_scripts.replace("</body>", script))
-    text = _browse(probe, width, "--dump-dom").stdout
+    text = browse(probe, width, "--dump-dom").stdout
     assert json.loads(re.search(r"<title>(\d+)</title>", text)[1]) <= max(width, 500)
