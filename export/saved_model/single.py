@@ -3,6 +3,7 @@
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
