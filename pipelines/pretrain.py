@@ -7,6 +7,7 @@ from tailor_tf import backbones
 from tailor_tf.records.phase import Phase
 from tailor_tf.records.workdir import SourceWorkdir
 from tailor_tf.support import locks
+from tailor_tf.tailoring.batch_sizes import check_batch_sizes
 from tailor_tf.tailoring.pretraining import pretrain
 from tailor_tf.training.recipe import Recipe
 
@@ -39,6 +40,7 @@ def train(workdir: str) -> None:
     recipe, options = training.recipe(""), training.options()
     graph = backbones.create(FLAGS.backbone, **config)
     task = images.load(FLAGS.image_size, graph.normalisation)
+    check_batch_sizes({"batch_size": recipe}, len(task.train))
     with locks.locked(workdir):
         record = pretrain(
             graph,

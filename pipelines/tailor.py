@@ -58,6 +58,7 @@ def make_run(workdir: str) -> Run:
         meter=tailoring.latency_meter(network, task, settings),
         options=options,
     )
+    run.check_batch_sizes(FLAGS.method, FLAGS.until)
     if FLAGS.method in BASELINES:
         run.baseline_phase(FLAGS.method)  # refuses one that lacks a flag
     return run
@@ -67,7 +68,7 @@ def tailor(workdir: str) -> None:
     """Runs the phases that the flags name in a working directory and prints the report's table."""
     run = make_run(workdir)
     with locks.locked(workdir):
-        run.check(FLAGS.method, FLAGS.redo, FLAGS.until)
+        run.check(FLAGS.method, FLAGS.redo)
         if FLAGS.redo:
             run.forget(FLAGS.redo)
         flag_files.write(Workdir(workdir))

@@ -23,6 +23,7 @@ _CHATTER = re.compile(
     rb"|To enable the following instructions: "
     rb"|INFO: Created TensorFlow Lite "
     rb"|fully_quantize: "
+    rb"|Improper call to JPEG library"  # a broken image, which gets a message of its own
 )
 _FIRST = (b"I", b"W", b"E", b"T", b"f")  # first bytes of chatter
 _FLUSH = b"\0\n"  # asks the filter to confirm that it printed all lines so far

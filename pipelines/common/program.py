@@ -25,8 +25,7 @@ IN_USE_STATUS = 75  # the usual exit status for "try again later"
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program; errors of the user end in one message instead of a stack trace."""
 
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
+    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: files have names of any bytes
 
     def guarded(argv: list[str]) -> None:
         interrupts.raise_ended()

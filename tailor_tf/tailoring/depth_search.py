@@ -11,6 +11,7 @@ at. Not in the paper.
 from collections.abc import Callable, Sequence
 
 from tailor_tf.records import phase as names
+from tailor_tf.records.phase import Phase
 from tailor_tf.records.store import Records
 from tailor_tf.support.statistics import standard_error
 from tailor_tf.tailoring.phases import Phases
@@ -57,6 +58,11 @@ class DepthSearch:
         self._tolerance = (settings.tolerance or 0.0) / 100
         self._records = records
         self._validation_images = validation_images
+
+    @property
+    def probes(self) -> list[Phase]:
+        """The short trainings, of which some find the depth; none if there is no choice."""
+        return [names.probe(depth) for depth in self.depths] if self.depths[1:] else []
 
     def select(self, phases: Phases) -> int:
         """The depth: trains networks of some depths for a few epochs if there is a choice."""

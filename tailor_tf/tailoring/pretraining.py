@@ -17,7 +17,6 @@ from tailor_tf.network import counting
 from tailor_tf.network.graph import BlockGraph, build_network
 from tailor_tf.records.workdir import SourceWorkdir
 from tailor_tf.support.files import write_text
-from tailor_tf.tailoring.batch_sizes import check_batch_sizes
 from tailor_tf.training import evaluation
 from tailor_tf.training.loop import Trainer
 from tailor_tf.training.objective import Classification
@@ -78,11 +77,9 @@ def pretrain(
         options: options of the training loop.
 
     Raises:
-        TailorError: a batch is larger than the training images.
         SettingsChangedError: the working directory was made with other settings.
         NonFiniteLossError: the loss is infinite or not a number.
     """
-    check_batch_sizes({"batch_size": recipe}, len(task.train))
     files = SourceWorkdir(workdir)
     keras.utils.set_random_seed(seed)
     model = build_network(graph, task.num_classes)

@@ -149,26 +149,19 @@ class Run:
             print(f"\n{self.task.name}: the first {depth} of {blocks} blocks", flush=True)
         self._end_at(depth)
 
-    def check(
-        self, method: str = METHODS[0], redo: str | None = None, until: str = "finetune"
-    ) -> None:
-        """Refuses too large batches and a directory with other settings, before writing anything.
+    def check(self, method: str = METHODS[0], redo: str | None = None) -> None:
+        """Refuses a working directory with other settings, before anything is written.
 
         Args:
             method: one of `METHODS`; phases of other methods are not checked.
             redo: the stage that will be run again; this stage and later ones are not checked.
-            until: the last stage to run; batches of later ones may be too large.
 
         Raises:
-            TailorError: an unknown stage, a truncated network without a depth and a budget, or
-                batches that are larger than the training images.
+            TailorError: an unknown stage, or a truncated network without a depth and a budget.
             SettingsChangedError: settings differ; the message names the file and the settings.
         """
-        used = recipes_of(method, until, has_probes=bool(self._probes()))
-        recipes = {f"{name}_batch_size": getattr(self.settings, name) for name in used}
-        check_batch_sizes(recipes, len(self.task.train))
         self.prepare()
-        looked_at = [names.TEACHER, *self._probes()]
+        looked_at = [names.TEACHER, *self._depth_search.probes]
         if method in names.BASELINES:
             looked_at = [self.baseline_phase(method)]
         if method == "nettailor":
@@ -196,13 +189,18 @@ class Run:
         self.workdir.forget(kinds)
 
     def _kinds_to_forget(self, stage: str) -> tuple[str, ...]:
-        settings = {phase: self._depends_on().of(phase) for phase in self._probes()}
+        settings = {phase: self._depends_on().of(phase) for phase in self._depth_search.probes}
         return kinds_to_forget(stage, self.records, settings)
 
-    def _probes(self) -> list[Phase]:
-        """The short trainings of which some find the depth; none if there is no choice."""
-        depths = self._depth_search.depths
-        return [names.probe(depth) for depth in depths] if depths[1:] else []
+    def check_batch_sizes(self, method: str = METHODS[0], until: str = "finetune") -> None:
+        """Refuses too large batches of all phases at once; see `batch_sizes.recipes_of`.
+
+        Raises:
+            TailorError: batches that are larger than the training images, or an unknown stage.
+        """
+        used = recipes_of(method, until, has_probes=bool(self._depth_search.probes))
+        recipes = {f"{name}_batch_size": getattr(self.settings, name) for name in used}
+        check_batch_sizes(recipes, len(self.task.train))
 
     def run(self, until: str = "finetune") -> Result | None:
         """Runs the stages up to `until` that have not run yet.
@@ -279,7 +277,7 @@ class Run:
         Raises:
             TailorError: no pruned network is within the budget.
         """
-        self._check_batch_sizes(METHODS[0], "finetune")
+        self.check_batch_sizes()
         self.settle_depth()
         self._describe()
         phases = self.prepare()

@@ -58,44 +58,6 @@ def test_no_test_split_on_request(make_folder):
     assert task.test is None
 
 
-SHORT = ["val", "valid", "dev", "eval", "validation"]
-
-
-@pytest.mark.parametrize("name", [*SHORT, *map(str.upper, SHORT), *map(str.title, SHORT)])
-def test_names_of_validation(make_folder, name: str):
-    root = make_folder({f"{split}/{c}": n for split, n in [("Train", 2), (name, 3)] for c in "ab"})
-    _, splits = load_folder(str(root), Square(8))
-    assert {split: len(found) for split, found in splits.items()} == {"train": 4, "validation": 6}
-
-
-@pytest.mark.parametrize("others", [["extra"], ["extra", "Testing", "unlabelled", "z"]])
-def test_other_folders_beside_splits_are_named(make_folder, caplog, others: list[str]):
-    layout = {f"{split}/{name}": 2 for split in ("train", "Test") for name in "ab"}
-    root = make_folder({**layout, **{f"{name}/a": 1 for name in others}})
-    with caplog.at_level(logging.WARNING, logger="absl"):
-        _, splits = load_folder(str(root), Square(8))
-    assert set(splits) == {"train", "test"}
-    assert "are not used: beside the splits Test, train, expected no other folders" in caplog.text
-    for name in others[:1]:
-        assert str(root / name) in caplog.text
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        ["bus", "car", "train"],
-        ["bus", "test"],
-        ["Train", "test", "val", "x"],
-        ["train/test", "train/train", "train/val"],
-        ["train/bus", "train/test", "test/bus", "test/test"],
-    ],
-)
-def test_classes_named_like_splits(make_folder, layout: list[str]):
-    classes, splits = load_folder(str(make_folder(dict.fromkeys(layout, 2))), Square(8))
-    assert classes == tuple(sorted({name.rpartition("/")[2] for name in layout}))
-    assert len(splits["train"]) == 2 * len(classes)
-
-
 def test_names_of_classes_are_compared_in_one_form(make_folder):
     """Archives of macOS hold an accent as a character of its own."""
     composed, apart = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))

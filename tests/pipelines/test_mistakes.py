@@ -50,6 +50,14 @@ from tests.programs import program
             ["--protocol=imagenet_to_sketch", "--folders=docs"],
             "no folder docs/wikiart with the images of wikiart",
         ),
+        ("predict", ["--artifact=a.onnx", "--json", "--csv", "README.md"], "expected one of them"),
+        ("predict", ["--grpc=a:1", "--model=b", "--top_k=2", "README.md"], "labels.txt of the exp"),
+        (
+            "tailor",
+            ["--student_batch_size=2000", "--until=student"],
+            "of --student_batch_size=2000",
+        ),
+        ("pretrain", ["--batch_size=2000"], "too few for one batch of --batch_size=2000"),
         ("bundle", ["list"], "There is no bundle at no_bundle; expected a directory with bundle"),
         (
             "bundle",
