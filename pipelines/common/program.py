@@ -10,6 +10,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from pipelines.common import interrupts
+from tailor_tf.data import batches
 from tailor_tf.records.phase import Phase
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import locks
@@ -24,8 +25,6 @@ IN_USE_STATUS = 75  # the usual exit status for "try again later"
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs a program; errors of the user end in one message instead of a stack trace."""
-
-    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: files have names of any bytes
 
     def guarded(argv: list[str]) -> None:
         interrupts.raise_ended()
@@ -100,6 +99,11 @@ def _messages() -> Iterator[None]:
             f"Error: another host is gone. {reason} Run the same command on all hosts to continue.",
             ERROR_STATUS,
         )
+    except tf.errors.InvalidArgumentError as error:
+        found = batches.data_error(error)
+        if found is None:
+            raise
+        _fail(f"Error: {found}", ERROR_STATUS)
     except interrupts.Ended as ended:
         redo = "redo" in FLAGS and FLAGS.redo is not None
         print(file=sys.stderr)  # behind a progress bar

@@ -13,11 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from tailor_tf.data.augmentation import augmented, draw
+from tailor_tf.data.decoding import refusal
 from tailor_tf.data.errors import DataError
+from tailor_tf.data.formats.format import after, refuse_unless
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.splits import Split
 
 _PARALLEL_BATCHES = min(os.cpu_count() or 1, 8)  # batches prepared at the same time
+_UNREADABLE = "Unreadable image. "  # before the message of an error
 _READY_BATCHES = 4  # finished batches that wait for the training step
 
 
@@ -70,7 +73,7 @@ def training_batches(
 
     Returns:
         Data set of images float32 `[batch, image_size, image_size, 3]` and labels int32 `[batch]`.
-        An image that cannot be decoded raises a `tf.errors.OpError` naming the file.
+        An image that cannot be decoded raises a `tf.errors.OpError`, see `data_error`.
 
     Raises:
         DataError: if the images have another size than the preprocessing, if the batch size is
@@ -114,7 +117,7 @@ def evaluation_batches(
 
     Returns:
         Data set of images float32 `[batch, image_size, image_size, 3]` and labels int32 `[batch]`.
-        An image that cannot be decoded raises a `tf.errors.OpError` naming the file.
+        An image that cannot be decoded raises a `tf.errors.OpError`, see `data_error`.
 
     Raises:
         DataError: if the images have another size than the preprocessing or the batch size is not
@@ -164,11 +167,23 @@ def _batches(
     return dataset.with_options(options)
 
 
+def data_error(error: tf.errors.OpError) -> DataError | None:
+    """The error about an image that ended a data set; `None` if the reason is another one."""
+    said = refusal(error.message)
+    return DataError(said.removeprefix(_UNREADABLE)) if said.startswith(_UNREADABLE) else None
+
+
 def _read(split: Split, positions: tf.Tensor) -> tf.Tensor:
     """Reads uint8 images `[batch, height, width, 3]` from memory or from files."""
-    images = tf.numpy_function(
-        lambda chosen: split.images[chosen], [positions], tf.uint8, stateful=False
-    )
+
+    def read(chosen: np.ndarray) -> tuple[np.ndarray, bytes]:
+        try:
+            return split.images[chosen], b""
+        except DataError as error:  # raised here, it would be printed with a stack trace
+            return np.zeros(0, np.uint8), str(error).encode(errors="backslashreplace")
+
+    images, problem = tf.numpy_function(read, [positions], [tf.uint8, tf.string], stateful=False)
+    images = after(refuse_unless(problem == b"", _UNREADABLE, problem), images)
     return tf.ensure_shape(images, [*positions.shape, *split.image_shape])
 
 

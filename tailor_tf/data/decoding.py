@@ -18,6 +18,9 @@ from tailor_tf.data.orientation import UPRIGHT, read_orientation, upright
 from tailor_tf.data.square import Square
 from tailor_tf.support import limits
 
+# An assertion's message in a graph, also in JSON, and eagerly.
+_SAID = r"assertion failed: \[(.*?)\](?=$|\n|\\n| \[Op)|Summarized data: b'(.*?)'"
+
 
 def decode_image(contents: tf.Tensor, square: Square) -> tf.Tensor:
     """Decodes one encoded image, turns it upright and makes it square.
@@ -91,7 +94,7 @@ def _is_small(sides: tf.Tensor, square: Square) -> tf.Operation | None:
 
 def refusal(message: str) -> str:
     """TensorFlow's message on an image that it does not accept, without the place in its graph."""
-    said = re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message, re.DOTALL)
+    said = re.search(_SAID, message, re.DOTALL)
     if said:
         return said[1] or said[2]
     first = (message or "no details").strip().splitlines()[0]

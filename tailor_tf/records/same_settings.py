@@ -55,15 +55,23 @@ def have_same_images(old: Mapping[str, Any], settings: Mapping[str, Any]) -> boo
 
 def _changed_images(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What changed in the images of each split; nothing if one of the settings does not tell."""
-    if _IMAGES not in old or _IMAGES not in now:
+    before, after = _fingerprints(old), _fingerprints(now)
+    if not before or not after:
         return []
     found = []
-    for split in sorted({*old[_IMAGES], *now[_IMAGES]}):
-        before, after = (settings[_IMAGES].get(split, {}) for settings in (old, now))
-        names = [n for n in sorted({*before, *after}) if before.get(n) != after.get(n)]
+    for split in sorted({*before, *after}):
+        one, other = before.get(split, {}), after.get(split, {})
+        names = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
         if names:
             found.append(f"the images of {split} changed, of the classes {first_names(names)}")
     return found
+
+
+def _fingerprints(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Fingerprints of classes by split, as far as the settings have them."""
+    found = settings.get(_IMAGES)
+    splits = found.items() if isinstance(found, Mapping) else ()
+    return {split: classes for split, classes in splits if isinstance(classes, Mapping)}
 
 
 def _without_images(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Batches: reproducible, independent of their size, and augmented as described."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tailor_tf.data import folder as folder_module
-from tailor_tf.data.batches import evaluation_batches, training_batches
+from tailor_tf.data.batches import data_error, evaluation_batches, training_batches
 from tailor_tf.data.errors import DataError
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.sources import load_task
@@ -159,8 +160,13 @@ def test_broken_file_of_a_lazy_split_is_named(make_folder, monkeypatch):
     folder = make_folder({"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2})
     task = load_task(f"folder:{folder}", image_size=8)
     (folder / "test/b/001.png").write_bytes(b"\x89PNG\r\n\x1a\nno image")
-    with pytest.raises(tf.errors.OpError, match=r"Cannot decode .*test/b/001\.png"):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
         collect(evaluation_batches(task.test, task.preprocessing, batch_size=3))
+    found = data_error(error.value)
+    assert re.fullmatch(
+        r"Cannot decode .*test/b/001\.png: .* Repair or remove it, .*--skip_broken\.", str(found)
+    )
+    assert data_error(tf.errors.InvalidArgumentError(None, None, "another reason")) is None
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def test_other_settings_are_named_too():
 def test_files_that_do_not_tell_their_images_are_accepted():
     """Those of earlier versions, and of tasks that a program made of arrays."""
     unknown = {key: value for key, value in SETTINGS.items() if key != "fingerprint"}
-    for old, now in ((unknown, SETTINGS), (SETTINGS, unknown), (SETTINGS, SETTINGS)):
-        check_same_settings("teacher.json", old, now)
-        assert have_same_images(old, now)
+    strange = [unknown | {"fingerprint": value} for value in (None, "a", [1], {"train": 1})]
+    for other in (unknown, *strange, SETTINGS):
+        for old, now in ((other, SETTINGS), (SETTINGS, other)):
+            check_same_settings("teacher.json", old, now)
+            assert have_same_images(old, now)

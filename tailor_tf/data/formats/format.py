@@ -66,13 +66,17 @@ def as_sides(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def refuse_unless(condition: tf.Tensor, *message: str | tf.Tensor) -> tf.Operation | None:
-    """An assertion; numbers in the message are scalar tensors."""
+    """An assertion; tensors in the message are scalars."""
 
     def refuse() -> tf.Operation | None:
-        parts = [part if isinstance(part, str) else tf.strings.as_string(part) for part in message]
-        return tf.debugging.Assert(False, [tf.strings.join(parts)])
+        return tf.debugging.Assert(False, [tf.strings.join(list(map(_as_text, message)))])
 
     return tf.cond(condition, tf.no_op, refuse)  # so that the message is made only if it is needed
+
+
+def _as_text(part: str | tf.Tensor) -> str | tf.Tensor:
+    is_text = isinstance(part, str) or part.dtype == tf.string
+    return part if is_text else tf.strings.as_string(part)
 
 
 def after(assertion: tf.Operation | None, value: tf.Tensor) -> tf.Tensor:
