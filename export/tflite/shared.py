@@ -24,7 +24,7 @@ from export.shared_format import SharedFormat, SharedSubject
 from export.tflite import flatbuffer, kernels, litert, own_files, runtime, single, unfolding
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
-from tailor_tf.support import files
+from tailor_tf.support import archives, files
 from tailor_tf.support.json_text import parsed
 
 TASKS_FILE = "tasks.json"
@@ -233,7 +233,7 @@ def _described(path: str | os.PathLike) -> Mapping[str, Any]:
         tasks = parsed(single.read_member(path, TASKS_FILE))
         if not isinstance(tasks, Mapping):
             raise ValueError(f"{TASKS_FILE} is no JSON object")
-    except single.NO_MEMBER as error:
+    except archives.ERRORS as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {TASKS_FILE}; expected a TFLite file of many tasks."
         ) from error

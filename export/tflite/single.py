@@ -11,7 +11,6 @@ import pathlib
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import keras
@@ -21,14 +20,11 @@ import tensorflow as tf
 from export import metadata
 from export.metadata import METADATA_FILE, ArtifactError
 from tailor_tf.data.task_info import TaskInfo
-from tailor_tf.support import limits
+from tailor_tf.support import archives
 from tailor_tf.support.json_text import parsed
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"
-
-# Errors over a damaged archive: encrypted and unknown members have no class of their own.
-NO_MEMBER = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError)
 
 
 def convert(
@@ -137,7 +133,7 @@ def read_info(path: str | os.PathLike) -> TaskInfo:
     """
     try:
         text = read_member(path, METADATA_FILE)
-    except NO_MEMBER as error:
+    except archives.ERRORS as error:
         raise ArtifactError(
             f"{os.fspath(path)} holds no {METADATA_FILE}; expected a TFLite file that "
             "pipelines.export wrote, or, of a file of many tasks, the name of one."
@@ -149,7 +145,7 @@ def network_of(path: str | os.PathLike) -> bytes:
     """The flatbuffer of a TFLite file, without the zip archive behind it.
 
     Raises:
-        NO_MEMBER: there is no archive.
+        archives.ERRORS: there is no archive.
     """
     with zipfile.ZipFile(path) as archive:
         end = min(member.header_offset for member in archive.infolist())
@@ -168,13 +164,10 @@ def check(path: str | os.PathLike) -> None:
 
 
 def read_member(path: str | os.PathLike, name: str) -> bytes:
-    """Reads a file of the zip archive behind a flatbuffer, as large as descriptions of tasks are.
+    """Reads a description in the zip archive behind a flatbuffer.
 
     Raises:
-        NO_MEMBER: there is no such file, or it is damaged or too large.
+        archives.ERRORS: there is no such file, or it is damaged or too large.
     """
-    with zipfile.ZipFile(path) as archive, archive.open(name) as member:
-        text = member.read(limits.JSON_BYTES + 1)  # whatever size the archive declares
-    if len(text) > limits.JSON_BYTES:
-        raise zipfile.BadZipFile(f"{name} is larger than {limits.JSON_BYTES:,} bytes")
-    return text
+    with zipfile.ZipFile(path) as archive:
+        return archives.read(archive, name)

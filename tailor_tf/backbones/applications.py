@@ -14,6 +14,7 @@ from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal, universal_from_tensors
 from tailor_tf.network.graph import BlockGraph
 from tailor_tf.network.weights import WeightsError
+from tailor_tf.support import files
 from tailor_tf.support.errors import TailorError
 
 _IMAGENET, _SYMMETRIC = NAMED["torch"].normalisation, NAMED["tf"].normalisation
@@ -119,6 +120,8 @@ def _load_by_keras(name: str, backbone: str | None, config: Mapping[str, Any]) -
             f"{name} needs a backbone of keras.applications, received {backbone}; known are "
             f"{', '.join(names())}."
         )
+    if name != DOWNLOADED:
+        files.check_file(name, follow=True)
     graph, tensors = load(backbone, weights=name, **config)
     return universal_from_tensors(graph, tensors, origin=f"{backbone} of {name}")
 

@@ -1,6 +1,5 @@
 """Universal networks from files of Keras models, read without running anything that they hold."""
 
-import json
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,8 @@ from tailor_tf.backbones import applications, definition, keras_models
 from tailor_tf.backbones.source import Source
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.network.weights import WeightsError
+from tailor_tf.support import archives, files
+from tailor_tf.support.json_text import parsed
 
 _KERAS_MAJOR = "3"
 _SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -45,12 +46,14 @@ def read(path: str) -> keras.Model:
     Raises:
         weights.WeightsError: the file is damaged, of another version of Keras, or holds no whole
             model, or its model cannot be built again.
+        files.FileKindError: there is a pipe or a device; it is not opened.
     """
     if pathlib.Path(path).is_dir():
         raise WeightsError(
             f"{path} is a folder, such as a SavedModel of TensorFlow; expected a model's file of "
             "Keras 3, which model.save('model.keras') writes."
         )
+    files.check_file(path, follow=True)
     version, architecture = _content(path)
     if version.partition(".")[0] != _KERAS_MAJOR:
         raise WeightsError(
@@ -72,16 +75,16 @@ def _content(path: str) -> tuple[str, Mapping[str, Any]]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
-                version = str(json.loads(file.read("metadata.json"))["keras_version"])
-                architecture = json.loads(file.read("config.json"))
+                version = str(parsed(archives.read(file, "metadata.json"))["keras_version"])
+                architecture = parsed(archives.read(file, "config.json"))
                 # How it was compiled is not read, and may name losses of a person's own.
                 return version, {**architecture, "compile_config": None}
         with h5py.File(path) as file:
             version = file.attrs.get("keras_version", "of an unknown version")
             version = version.decode() if isinstance(version, bytes) else version
             architecture = file.attrs.get("model_config")
-        architecture = architecture and json.loads(architecture)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        architecture = architecture and parsed(architecture)
+    except (*archives.ERRORS, TypeError) as error:
         raise WeightsError(
             f"Cannot read a model from {path}: {definition.first_line(error)}. Expected a whole "
             "file that model.save('model.keras') of Keras 3 writes."

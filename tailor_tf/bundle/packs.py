@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.bundle.manifest import BundleError
 from tailor_tf.method.task_pack import PackHeader, TailoredTask, load_task_pack
-from tailor_tf.support import names
+from tailor_tf.support import files, names
 from tailor_tf.support.text import aligned
 
 
@@ -56,8 +56,10 @@ def read_pack(path: str | os.PathLike, universal: Universal, name: str | None = 
         weights.WeightsError: the file was cut short.
         names.TaskNameError: the name cannot be the name of a task.
         BundleError: the file was replaced while it was read.
+        files.FileKindError: there is a folder, a pipe or a device; it is not opened.
         OSError: there is no such file.
     """
+    files.check_file(path, follow=True)
     content = pathlib.Path(path).read_bytes()
     task = load_task_pack(path, universal, None if name is None else names.checked(name))
     if pathlib.Path(path).read_bytes() != content:

@@ -179,6 +179,16 @@ class SourceWorkdir(_Folder):
         path: the directory, which need not exist; a string is accepted, too.
     """
 
+    def check(self) -> None:
+        """Refuses links, pipes and devices in the place of its files and folders.
+
+        Raises:
+            files.FileKindError: names the first one.
+        """
+        files.check_folder(Workdir(self.path).all_logs)
+        for path in (self.universal, self.record, self.checkpoint, self.path / locks.LOCK):
+            files.check_file(path)
+
     @property
     def universal(self) -> pathlib.Path:
         """File of the universal network."""

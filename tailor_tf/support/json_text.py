@@ -20,9 +20,26 @@ def parsed(text: str | bytes, most: int = limits.JSON_BYTES) -> Any:
     if len(text) > most:
         raise ValueError(f"a text of {len(text):,} bytes, expected {most:,} at most")
     try:
-        return json.loads(text, parse_int=_whole)
+        value = json.loads(text, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("a text that is nested too deeply") from error
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Refuses nesting in which functions that call themselves would run out of their stack."""
+    level, depth = [value], 0
+    while level := [child for each in level for child in _containers(each)]:
+        depth += 1
+        if depth > limits.DEPTH:
+            raise ValueError(f"a text nested more than {limits.DEPTH} levels deep")
+
+
+def _containers(value: Any) -> list[Any]:
+    """The objects and arrays directly inside of a JSON value."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [child for child in inside if isinstance(child, dict | list)]
 
 
 def _whole(digits: str) -> int:

@@ -8,6 +8,7 @@ KIB, MIB = 2**10, 2**20
 
 JSON_BYTES = 16 * MIB  # descriptions: manifests, metadata of packs and artifacts
 RECORD_BYTES = 128 * MIB  # records, which may hold images of every class
+DEPTH = 200  # of nested objects and arrays in JSON
 DIGITS = 20  # of a whole number in JSON
 HEADER_BYTES = 16 * MIB  # of safetensors files: names and shapes of tensors, and metadata
 

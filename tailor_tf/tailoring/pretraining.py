@@ -79,8 +79,10 @@ def pretrain(
     Raises:
         SettingsChangedError: the working directory was made with other settings.
         NonFiniteLossError: the loss is infinite or not a number.
+        support.files.FileKindError: a link is in the place of a file or folder of the training.
     """
     files = SourceWorkdir(workdir)
+    files.check()
     keras.utils.set_random_seed(seed)
     model = build_network(graph, task.num_classes)
     trainer = Trainer(

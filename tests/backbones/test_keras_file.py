@@ -1,6 +1,7 @@
 """Files of Keras models: what is read, what is refused in one line, and that nothing is run."""
 
 import json
+import os
 import pathlib
 import zipfile
 
@@ -11,6 +12,7 @@ import pytest
 from keras import layers as kl
 
 from tailor_tf import load_universal
+from tailor_tf.support.errors import TailorError
 from tests import builders, keras_builders
 
 
@@ -210,3 +212,19 @@ def test_settings_that_it_does_not_have(file):
 def test_a_missing_file():
     with pytest.raises(ValueError, match=r"No universal network 'no\.keras'; .*a \.keras or \.h5"):
         load_universal(pathlib.Path("no.keras"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.keras", {}),
+        ("a.h5", {}),
+        ("a.h5", {"backbone": "MobileNetV2"}),
+        ("a", {}),
+        ("a", {"backbone": "resnet18"}),
+    ],
+)
+def test_pipes_in_the_place_of_files(tmp_path, name, options):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TailorError, match=f"{name} is a pipe; expected a regular file"):
+        load_universal(tmp_path / name, **options)

@@ -83,3 +83,10 @@ def test_names_of_earlier_versions_are_still_read(store):
     (store.path / "bundle.json").write_text(text)
     assert set(store.verify().tasks) == set(store.load()) == {"_Tasks.", "_tasks."}
     store.remove("_tasks.")
+
+
+@pytest.mark.parametrize("make", kinds.SPECIAL)
+def test_packs_that_are_no_files(small, outside, tmp_path, make):
+    make(tmp_path / "pack", outside)
+    with pytest.raises(FileKindError, match="expected a regular file"):
+        read_pack(tmp_path / "pack", small)
