@@ -11,7 +11,7 @@ import random
 import numpy as np
 import pytest
 
-from export import exportable, formats
+from export import exportable, formats, metadata
 from export.onnx import single as onnx
 from export.tflite import single as tflite
 from export.tflite.kernels import folded
@@ -225,25 +225,46 @@ def exported(packs, small):
     return exportable.from_task_pack(packs["birds"], small)
 
 
-def check_artifact(path, tmp_path, count):
+def check_artifact(path, tmp_path, forged):
     def read():
         runtime = formats.load(path)
         side = runtime.info.preprocessing.resize
         images = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
         return {"info": runtime.info, "logits": runtime.logits(images)}
 
-    check_all(path, read, damages(path, count), tmp_path)
+    check_all(path, read, damages(path, 250) + [(content, False) for content in forged], tmp_path)
 
 
 def test_tflite_files(exported, tmp_path):
     network = folded(exported.network, "int8")
     samples = np.random.default_rng(0).normal(size=(4, 1, 8, 8, 3)).astype("float32")
-    path = tmp_path / "int8.tflite"
-    tflite.save(path, tflite.convert(network, "int8", representative=samples), exported.info)
-    check_artifact(path, tmp_path, 300)
+    content = tflite.convert(network, "int8", representative=samples)
+    path, forged = tmp_path / "int8.tflite", []
+    for seed in range(200):  # other networks, with the right checksum
+        tflite.save(path, mutation.of_bytes(random.Random(seed), content), exported.info)
+        forged.append(path.read_bytes())
+    path.unlink()
+    tflite.save(path, content, exported.info)
+    check_artifact(path, tmp_path, forged)
 
 
 def test_onnx_files(exported, tmp_path):
     path = tmp_path / "float32.onnx"
     path.write_bytes(onnx.convert(fold(exported.network), exported.info))
-    check_artifact(path, tmp_path, 300)
+    check_artifact(path, tmp_path, list(forged_onnx(path, exported.info)))
+
+
+def forged_onnx(path, info):
+    """Other networks, described without a checksum as by earlier versions of this project."""
+    import google.protobuf.message
+    import onnx as library
+
+    content = path.read_bytes()
+    for seed in range(400):
+        try:
+            model = library.load_from_string(mutation.of_bytes(random.Random(seed), content))
+            del model.metadata_props[:]
+            model.metadata_props.add(key=onnx.METADATA_KEY, value=metadata.to_json(info))
+            yield model.SerializeToString()
+        except (google.protobuf.message.DecodeError, UnicodeError):
+            continue
