@@ -138,15 +138,17 @@ class Workdir(_Folder):
         """
         for folder in (self.report, self.exports.path, *self._folders_of_phases()):
             files.check_folder(folder)
-        inside = [path for path in self._files_of_phases() if path.parent != self.all_logs]
         own = (self.flags, self.task_pack, self.predictions, self.output, self.path / locks.LOCK)
-        for path in (*own, *inside):
+        for path in (*own, *map(self.record, RECORDS)):
             files.check_file(path)
+        for path in self._files_of_phases():
+            if _phase_of(path) and path.parent != self.all_logs:
+                files.check_file(path)
 
     def forget(self, kinds: Collection[str]) -> None:
         """Removes records, checkpoints and logs of all phases of these kinds."""
         for path in self._files_of_phases():
-            phase = _phase(path.name.lstrip(".").partition(".")[0])
+            phase = _phase_of(path)
             if phase and phase.kind in kinds:
                 shutil.rmtree(path) if files.is_folder(path) else path.unlink()
 
@@ -162,6 +164,11 @@ class Workdir(_Folder):
 
     def _folders_of_phases(self) -> tuple[pathlib.Path, ...]:
         return self.records, self.checkpoints, self.all_logs
+
+
+def _phase_of(path: pathlib.Path) -> Phase | None:
+    """The phase that a file belongs to, such as a checkpoint or an unfinished file of it."""
+    return _phase(path.name.lstrip(".").partition(".")[0])
 
 
 def _phase(name: str) -> Phase | None:

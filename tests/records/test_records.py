@@ -258,6 +258,8 @@ class TestLinks:
         (tmp_path / "real").mkdir()
         (tmp_path / "run").symlink_to(tmp_path / "real")  # as the person says
         Records(Workdir(tmp_path / "run")).write(RUN)
+        (tmp_path / "run" / "records" / "My backup").mkdir()  # which no program looks at
+        (tmp_path / "run" / "photos").symlink_to(tmp_path)
         Workdir(tmp_path / "run").check()
 
 
