@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tailor_tf.support.names import ENCODED
+
 WARM_UP = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_BATCH = 32  # images of a batch that the server puts together
 SIGNATURES = ("serving_default", "encoded_images")  # for tensors and for encoded images
@@ -18,7 +20,7 @@ def signatures(task: str | None = None) -> tuple[str, str]:
     Args:
         task: name of one task in a model of many; `None` for a model of one.
     """
-    return SIGNATURES if task is None else (task, f"{task}_encoded")
+    return SIGNATURES if task is None else (task, f"{task}{ENCODED}")
 
 
 def predict_request(model: str, signature: str, **inputs: np.ndarray):

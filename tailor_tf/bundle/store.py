@@ -278,6 +278,7 @@ class BundleStore:
                 "remove the old one."
             )
         names.check_distinct(pack.name, manifest.tasks, self.path)
+        names.check_signatures(pack.name, manifest.tasks, self.path)
         tasks = {**manifest.tasks, pack.name: Entry.of(pack.content)}
         return dataclasses.replace(manifest, tasks=tasks)
 

@@ -12,6 +12,8 @@ RULE = (
     "Windows reserves"
 )
 
+ENCODED = "_encoded"  # ending of a task's signature that takes image files
+
 _LENGTH, _BYTES = 100, 200  # a file name has 255 bytes at most, with endings
 _SPELLING = re.compile(r"[^\W_][\w.-]*(?<!\.)")
 _WINDOWS = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9])(?:\..*)?")
@@ -73,6 +75,21 @@ def check_distinct(name: str, others: Iterable[str], place: object) -> None:
                 f"The name {name!r} differs from {other!r} in {place} by case or Unicode form "
                 "alone; expected names that all file systems distinguish. Give it another name "
                 "with --name."
+            )
+
+
+def check_signatures(name: str, others: Iterable[str], place: object) -> None:
+    """Refuses a name that is the signature of another task in the same model; as `check_distinct`.
+
+    Raises:
+        TaskNameError: names both.
+    """
+    for other in others:
+        if ENCODED in (name.removeprefix(other), other.removeprefix(name)):
+            raise TaskNameError(
+                f"The names {name!r} and {other!r} in {place} would have the same signature in an "
+                f"artifact of both, as {ENCODED!r} is the ending for image files; expected names "
+                "that differ by more. Give it another name with --name."
             )
 
 

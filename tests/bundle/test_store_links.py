@@ -76,6 +76,12 @@ def test_names_that_a_file_system_may_confuse(store, paths, small, name):
     assert bundle_packs.files(store) == before
 
 
+def test_names_that_would_share_a_signature(store, paths, small):
+    with pytest.raises(TaskNameError, match=r"'birds_encoded' and 'birds' in .* same signature"):
+        store.add(read_pack(paths["signs"], small, "birds_encoded"))
+    store.add(read_pack(paths["signs"], small, "birds_encoded2"))
+
+
 def test_names_of_earlier_versions_are_still_read(store):
     """They were allowed in bundles once: reserved, and differing by case alone."""
     text = (store.path / "bundle.json").read_text()
