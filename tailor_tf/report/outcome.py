@@ -1,8 +1,10 @@
 """Results of a run, read from its records."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -199,6 +201,31 @@ class Outcome:
         share = self.gone(count)
         word = "fewer" if share >= 0 else "more"
         return f"{100 * abs(share):.1f} % {word} {count.replace('_', '-')}"
+
+
+@contextlib.contextmanager
+def explaining(*workdirs: object) -> Iterator[None]:
+    """Context manager: what goes wrong while records are shown is said in one message.
+
+    The values in a record that somebody else wrote may be of any kind, and may contradict those in
+    other records.
+
+    Args:
+        *workdirs: the working directories, for the message.
+
+    Raises:
+        TailorError: an error of the block.
+    """
+    try:
+        yield
+    except TailorError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise TailorError(
+            f"The records of {', '.join(map(str, workdirs))} cannot be shown "
+            f"({type(error).__name__}: {error}): one holds another value than a run writes. Remove "
+            "the record that was changed, and run the same command of pipelines.tailor again."
+        ) from error
 
 
 def _existing(record: _Record | None, path: pathlib.Path, phase: str) -> _Record:

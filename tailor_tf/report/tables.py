@@ -17,7 +17,7 @@ from tailor_tf.records.level import Level
 from tailor_tf.records.records import LatencyRecord, PhaseRecord, RunRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
-from tailor_tf.report.outcome import Outcome, methods
+from tailor_tf.report.outcome import Outcome, explaining, methods
 from tailor_tf.support.text import aligned, amount, markdown, printable, significant
 
 _SPLITS = ("validation", "test")
@@ -262,11 +262,13 @@ def comparison_rows(workdirs: Iterable[str | os.PathLike]) -> list[list[str]]:
     header = ["task", "method", "runs", "validation (%)", "test (%)", "parameters (M)"]
     header += ["task parameters (M)", "multiply-adds (M)", "parameters gone (%)"]
     header += ["multiply-adds gone (%)", "universal blocks run", "seconds"]
-    rows = [
-        [task, *_method_row(method, records, whole)]
-        for (task, *_, whole), of_task in _by_task_and_method(workdirs).items()
-        for method, records in of_task.items()
-    ]
+    workdirs = list(workdirs)
+    with explaining(*workdirs):
+        rows = [
+            [str(task), *_method_row(method, records, whole)]
+            for (task, *_, whole), of_task in _by_task_and_method(workdirs).items()
+            for method, records in of_task.items()
+        ]
     return [header, *rows]
 
 

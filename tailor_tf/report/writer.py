@@ -10,7 +10,7 @@ from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import charts, page, tables
 from tailor_tf.report.architecture import architecture_figure
-from tailor_tf.report.outcome import Outcome, load, methods
+from tailor_tf.report.outcome import Outcome, explaining, load, methods
 from tailor_tf.support.drawing import save
 from tailor_tf.support.files import write_text
 
@@ -39,6 +39,11 @@ def write(workdir: str | os.PathLike) -> str:
             layout.
     """
     workdir = Workdir(workdir)
+    with explaining(workdir):
+        return _write(workdir)
+
+
+def _write(workdir: Workdir) -> str:
     outcome, folder = load(workdir, finished=False), workdir.report
     text = tables.table(outcome)
     write_text(folder / TABLE, text)
@@ -93,7 +98,9 @@ def write_overview(workdirs: Sequence[str | os.PathLike], path: str | os.PathLik
     """
     path = pathlib.Path(path)
     found = list(map(Workdir, workdirs))
-    outcomes = [load(workdir) for workdir in found if "nettailor" in methods(workdir)]
-    drawing = _save(charts.overview_figure(outcomes), path.with_suffix("")) if outcomes else None
+    with explaining(*workdirs):
+        outcomes = [load(workdir) for workdir in found if "nettailor" in methods(workdir)]
+        figure = charts.overview_figure(outcomes) if outcomes else None
+    drawing = figure and _save(figure, path.with_suffix(""))
     rows = tables.comparison_rows(workdirs)
     write_text(path, page.overview_page(f"{len(outcomes)} tailored networks", drawing, rows))

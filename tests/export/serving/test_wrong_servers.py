@@ -360,7 +360,8 @@ class TestGRPC:
             client.grpc("localhost:1", *names)
 
 
-def test_replies_of_random_bytes_are_one_message():
+@pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.slow)])
+def test_replies_of_random_bytes_are_one_message(count):
     """Mutations of a good reply, each answered or refused."""
     rng = np.random.default_rng(0)
     good = predictions(GOOD)
@@ -374,7 +375,7 @@ def test_replies_of_random_bytes_are_one_message():
 
     with rest_server(lambda *_: (200, {}, content[0])) as (url, _):
         classifier = client.rest(url, "m")
-        for content[0] in (mutated() for _ in range(200)):
+        for content[0] in (mutated() for _ in range(count)):
             try:
                 (answer,) = ask(classifier)
             except ArtifactError as error:
