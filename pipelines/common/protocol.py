@@ -8,7 +8,8 @@ from absl import flags
 
 from pipelines.common import paths, values
 from tailor_tf.decathlon import challenge
-from tailor_tf.decathlon.protocols import PROTOCOLS
+from tailor_tf.decathlon.protocols import COLLECTION, PROTOCOLS
+from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
@@ -76,8 +77,8 @@ def check(names: Sequence[str]) -> None:
     """Looks at the files that the domains need, so that none is missing hours later.
 
     Raises:
-        TailorError: a flag file or a folder of images is missing, or annotations or test labels
-            are named and not there.
+        TailorError: a flag file or a folder of images is missing, annotations or test labels are
+            named and not there, or the data are prepared and their annotations cannot be found.
     """
     for domain in names:
         if not flag_file(domain).is_file():
@@ -85,11 +86,22 @@ def check(names: Sequence[str]) -> None:
         kind, _, folder = images(domain).partition(":")
         if kind == "folder" and not os.path.isdir(folder):
             raise TailorError(f"There is no folder {folder} with the images of {domain}.")
-    if FLAGS.annotations and FLAGS.protocol == "decathlon":
-        for domain in names:
-            challenge.read_annotations(FLAGS.annotations, domain)
+    if FLAGS.protocol == "decathlon":
+        _check_annotations(names)
     if FLAGS.test_labels:
         _check_labels(names)
+
+
+def _check_annotations(names: Sequence[str]) -> None:
+    """Refuses a folder that is named and lacks a file, and data that came without annotations."""
+    prepared = pathlib.Path(FLAGS.data_dir) / COLLECTION
+    if FLAGS.annotations:
+        for domain in names:
+            challenge.read_annotations(FLAGS.annotations, domain)
+    elif all((prepared / domain).is_dir() for domain in names):  # and nothing is unpacked any more
+        runs = [Workdir(pathlib.Path(FLAGS.workdir) / domain) for domain in names]
+        if not all(run.predictions.exists() for run in runs):
+            challenge.find_annotations(FLAGS.data_dir)
 
 
 def _check_labels(names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
-from tests.programs import in_fork, parsed
+from tests.programs import ROOT, in_fork, parsed
 
 
 def _read(content, folder, *given):
@@ -91,3 +91,14 @@ def test_what_is_written_is_one_line_for_each_flag(tmp_path):
     assert b"--task=folder:caf\xe9" in lines
     assert {b"--prune_blocks=8,6", b"--depth=all", b"--max_skip=dense"} < set(lines)
     assert not [line for line in lines if line.startswith(b"--until") or line[:2] != b"--"]
+
+
+def _answers(files):
+    return parsed("pipelines.tailor", [["--workdir=missing", f"--flagfile={f}"] for f in files])
+
+
+def test_the_flag_files_of_the_project_are_accepted():
+    files = sorted(map(str, (ROOT / "pipelines" / "flags").rglob("*.txt")))
+    assert len(files) > 20
+    for file, (said, status, _) in zip(files, in_fork(_answers, files), strict=True):
+        assert status == 0, f"{file}: {said}"

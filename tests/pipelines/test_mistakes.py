@@ -80,3 +80,12 @@ def test_mistakes_end_in_one_message(name, flags, message, tmp_path):
     assert "Traceback" not in output
     assert output.splitlines()[-1].startswith("Error: ")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_decathlon_without_annotations_is_refused_before_it_is_trained(tmp_path):
+    (tmp_path / "data/visual_domain_decathlon/dtd").mkdir(parents=True)
+    flags = [f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'runs'}", "--domains=dtd"]
+    status, output = program("decathlon", *flags)
+    assert status == 2
+    assert output.splitlines()[-1].startswith(f"Error: No annotations in {tmp_path}/data")
+    assert not (tmp_path / "runs").exists()
