@@ -6,6 +6,7 @@ before or completely changed.
 """
 
 import dataclasses
+import errno
 import os
 import pathlib
 import re
@@ -203,7 +204,16 @@ class BundleStore:
                     "Add another one first, or delete the directory."
                 )
             rest = {task: entry for task, entry in manifest.tasks.items() if task != name}
-            return self._publish(dataclasses.replace(manifest, tasks=rest))
+            without = dataclasses.replace(manifest, tasks=rest)
+            try:
+                return self._publish(without)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                # The task's own file makes room; if the program is killed here, this task alone
+                # is incomplete, and can be removed again.
+                self._remove_unnamed(without)
+                return self._publish(without)
 
     def verify(self) -> Manifest:
         """Reads all files and compares them with the manifest.
@@ -285,6 +295,11 @@ class BundleStore:
     def _publish(self, manifest: Manifest) -> Manifest:
         """Replaces the manifest and removes files that it does not list."""
         files.write_text(self.path / MANIFEST, manifest.to_json())
+        self._remove_unnamed(manifest)
+        return manifest
+
+    def _remove_unnamed(self, manifest: Manifest) -> None:
+        """Removes files that the manifest does not list."""
         named = {self._file(UNIVERSAL, manifest.universal)}
         named |= {self._file(PACKS, entry) for entry in manifest.tasks.values()}
         for folder in (UNIVERSAL, PACKS):
@@ -294,7 +309,6 @@ class BundleStore:
                     path.unlink()
         for path in self.path.glob(f".{MANIFEST}.*"):
             path.unlink()
-        return manifest
 
 
 def _encoded(universal: Universal) -> bytes:

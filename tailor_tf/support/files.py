@@ -8,8 +8,8 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -37,18 +37,37 @@ class TooLargeError(TailorError):
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Context manager: yields a temporary path beside `path`, renamed to `path` on success."""
+    """Context manager: yields a temporary path beside `path`, renamed to `path` on success.
+
+    The file is on the disk before it has its name, so that not even a power failure leaves a part
+    of it. The user's umask says who may read it.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk; the message names `path`.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = pathlib.Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield temporary
-        temporary.chmod(0o644)
+        sync(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Writes a file or the entries of a folder from the system's memory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -79,11 +79,13 @@ class Versions:
             OSError: the number is taken.
         """
         _record_sums(content)
-        content.chmod(0o755)
+        for path in (content, *content.rglob("*")):
+            files.sync(path)
         while True:
             wanted = number or max([above, *self.numbers()]) + 1
             try:
                 os.rename(content, self.base / str(wanted))  # fails if that version exists
+                files.sync(self.base)
                 return wanted
             except OSError as error:
                 taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
