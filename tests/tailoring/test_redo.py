@@ -1,14 +1,22 @@
 """Phases that are run again, also if the images changed since the depth was found."""
 
-import pytest
+import dataclasses
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from tailor_tf import Run, load_task
 from tailor_tf.network.cost import Cost
 from tailor_tf.records import phase as names
 from tailor_tf.records.records import PhaseRecord
+from tailor_tf.records.same_settings import SettingsChangedError
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
+from tailor_tf.tailoring.phase_settings import PhaseSettings
 from tailor_tf.tailoring.redo import kinds_to_forget
+from tests.tailoring.quick import QUICK, SETTINGS
 
 PROBES = [names.probe(4), names.probe(8)]
 LATER = ("teacher", "student", "pruned", "finetuned")
@@ -50,3 +58,47 @@ def test_kinds(records, stage, letters, kinds):
 def test_unknown_stage(records):
     with pytest.raises(TailorError, match="Unknown phase 'techer'"):
         kinds_to_forget("techer", records, {})
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of two classes with five images of random pixels each."""
+    for seed, path in enumerate(tmp_path / f"images/{c}/{i}.png" for c in NAMES for i in range(5)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    return tmp_path / "images"
+
+
+NAMES = ("no", "yes")
+AUTOMATIC = dataclasses.replace(SETTINGS, prune_blocks=None, depth="auto")
+SMALL = dataclasses.replace(QUICK, batch_size=2)
+
+
+def test_a_label_that_is_corrected_is_noticed(tiny, images, tmp_path):
+    """Two images exchange their classes, under the same names."""
+    wanted = dataclasses.replace(AUTOMATIC, teacher=SMALL, student=SMALL, finetune=SMALL)
+    workdir = Workdir(tmp_path / "run")
+
+    def begun():
+        task = load_task(f"folder:{images}", image_size=16)
+        return task, Run(tiny, task, workdir.path, wanted)
+
+    task, run = begun()
+    for phase in (names.TEACHER, names.probe(12)):
+        settings = PhaseSettings(tiny, task, wanted).of(phase)
+        run.records.write_phase(phase, PhaseRecord(0.0, {}, {}, COST, None, {}, settings))
+    run.check()
+    one, other = (images / name / "3.png" for name in NAMES)
+    contents = one.read_bytes(), other.read_bytes()
+    other.write_bytes(contents[0])
+    one.write_bytes(contents[1])
+    _, run = begun()
+    with pytest.raises(
+        SettingsChangedError, match=r"images of train changed, of the classes no, yes.*=teacher"
+    ):
+        run.check()
+    run.check(redo="teacher")
+    run.forget("teacher")
+    assert workdir.phases() == []
+    run.check()
