@@ -91,7 +91,7 @@ class TestAnswers:
         assert_same_logits(received, expected.numpy())
 
     def test_a_bad_image_is_an_error_of_its_request(self, loaded):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="5 bytes that are no JPEG or PNG"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="5 bytes that are no JPEG, PNG"):
             loaded[0].signatures["animals_encoded"](encoded=tf.constant([b"hello"]))
 
     def test_metadata_and_labels(self, tasks, loaded, folder):
