@@ -51,6 +51,9 @@ FIELDS = {
     "seed": (7, ALL),
     "prune_blocks": ((1,), FROM_TEACHER),  # of the whole network, see `depth`
     "tolerance": (0.7, set()),
+    "confidence": (0.9, set()),
+    "undecided": ("accurate", set()),
+    "test_levels": (True, set()),
     "budget": ({"parameters": 1e6}, set()),
 }
 
