@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tailor_tf.network.cost import COUNTS
-from tailor_tf.records.records import PhaseRecord, RunRecord
+from tailor_tf.records.records import PhaseRecord, RunRecord, SelectionRecord
 
 _LARGE = 1e18  # above every count and duration, and a float all the same
 
@@ -24,6 +24,8 @@ def check(record: Any) -> None:
         _check_phase(record)
     if isinstance(record, RunRecord):
         _check_run(record)
+    if isinstance(record, SelectionRecord) and record.expected_difference is not None:
+        _check_numbers([record.expected_difference])
 
 
 def _check_phase(record: PhaseRecord) -> None:
@@ -36,6 +38,9 @@ def _check_phase(record: PhaseRecord) -> None:
             _check_whole([true, predicted, images])
             if max(true, predicted) >= len(record.classes):
                 raise ValueError(f"a confusion of the classes {true} and {predicted}")
+    for positions in record.mistakes.values():
+        _check_whole(positions)
+    _check_texts([record.failed])
     for epoch in record.history:
         _check_figures([*epoch.figures.values(), *epoch.gates])
 
@@ -52,6 +57,8 @@ def _check_run(record: RunRecord) -> None:
     _check_whole(size for shape in network.node_shapes for size in shape)
     goals = [] if record.tolerance is None else [record.tolerance]
     _check_numbers([*goals, *record.budget.values(), *record.path_complexities.values()])
+    if record.confidence != 0 and not 0.5 <= record.confidence < 1:
+        raise ValueError(f"a confidence of {record.confidence}")
 
 
 def _check_texts(values: Iterable[Any]) -> None:

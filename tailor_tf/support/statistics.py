@@ -36,7 +36,8 @@ def paired_error(only: int, only_other: int, *, images: int) -> float:
     Returns:
         The standard error, 0..1.
     """
-    return math.sqrt(only + only_other - (only - only_other) ** 2 / images) / images
+    variance = only + only_other - (only - only_other) ** 2 / images
+    return math.sqrt(max(variance, 0.0)) / images
 
 
 def errors_allowed(confidence: float) -> float:

@@ -190,7 +190,7 @@ class PhaseTrainer:
             confusion={},
             cost=cost,
             architecture=student and student.architecture,
-            gates=student.gate_values() if student else {},
+            gates=student.gate_values() if student and not failed else {},
             settings=settings,
             history=history,
             stopped=stopped,

@@ -41,6 +41,7 @@ def _changed(text, place, value):
     for key in place[:-1]:
         inside = inside[key]
     inside[place[-1]] = value
+    data.pop("checksum", None)  # as in records of earlier versions
     return json.dumps(data)
 
 

@@ -34,7 +34,7 @@ def record(accuracy, history=(), **fields):
         cost=COSTS.network(),
         architecture=None,
         gates=fields.pop("gates", {}),
-        settings={},
+        settings={"task": "digits", "universal": "f0", "classes": ["one", "two"]},
         history=history,
         **fields,
     )

@@ -1,7 +1,5 @@
 """Training of one phase: whose images are looked at, and when it counts as finished."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -54,10 +52,13 @@ def always_zero():
     return model
 
 
-def train(trainer, phase=names.TEACHER, settings=types.MappingProxyType({"seed": 0}), **options):
+SAME = {"task": "zeros", "universal": "f0", "classes": ["no", "yes"], "seed": 0}
+
+
+def train(trainer, phase=names.TEACHER, settings=SAME, **options):
     model = always_zero()
     recipe = Recipe(2, batch_size=4, learning_rate=1e-6)
-    trainer.train(phase, Classification(model), recipe, dict(settings), COST, **options)
+    trainer.train(phase, Classification(model), recipe, settings, COST, **options)
     return model
 
 
@@ -98,7 +99,7 @@ def test_a_finished_phase_is_read_and_its_cost_brought_up_to_date(task, records)
     again = always_zero()
     objective, recipe = Classification(again), Recipe(2, batch_size=4)
     cost = Cost(1, 1, 1, 1, 0, latency_ms=2.0)
-    trainer.train(names.TEACHER, objective, recipe, {"seed": 0}, cost)
+    trainer.train(names.TEACHER, objective, recipe, SAME, cost)
     np.testing.assert_array_equal(again.get_weights()[0], first.get_weights()[0])
     after = records.read_phase(names.TEACHER)
     assert after.cost == cost and after.history == before.history
@@ -109,10 +110,10 @@ def test_asking_whether_a_phase_is_finished_writes_nothing(task, records):
     train(trainer)
     path = records.phase_path(names.TEACHER)
     before = path.read_bytes(), path.stat().st_mtime_ns
-    assert trainer.finished(names.TEACHER, {"seed": 0})
+    assert trainer.finished(names.TEACHER, SAME)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     with pytest.raises(SettingsChangedError, match="seed was 0 and is 1"):
-        trainer.finished(names.TEACHER, {"seed": 1})
+        trainer.finished(names.TEACHER, {**SAME, "seed": 1})
 
 
 def test_a_phase_that_was_given_up_is_finished_for_as_long_as_it_would_be_given_up(task, records):
@@ -120,8 +121,8 @@ def test_a_phase_that_was_given_up_is_finished_for_as_long_as_it_would_be_given_
     train(trainer, LEVEL, stop=lambda curve: len(curve) == 1)
     record = records.read_phase(LEVEL)
     assert record.stopped and len(record.history) == 1
-    assert trainer.finished(LEVEL, {"seed": 0}, stop=lambda curve: curve == [1.0])
-    assert trainer.finished(LEVEL, {"seed": 0}, stop=lambda curve: False) is None
+    assert trainer.finished(LEVEL, SAME, stop=lambda curve: curve == [1.0])
+    assert trainer.finished(LEVEL, SAME, stop=lambda curve: False) is None
     train(trainer, LEVEL)  # another goal, which is not out of reach
     record = records.read_phase(LEVEL)
     assert not record.stopped and len(record.history) == 2
@@ -130,6 +131,6 @@ def test_a_phase_that_was_given_up_is_finished_for_as_long_as_it_would_be_given_
 def test_a_phase_trained_to_its_end_is_finished_whatever_the_goal(task, records):
     trainer = PhaseTrainer(task, records, seed=0)
     epochs = (EpochRecord({"validation_accuracy": 0.5}),)
-    done = PhaseRecord(0.0, {"validation": 0.5}, {}, COST, None, {}, {"seed": 0}, epochs)
+    done = PhaseRecord(0.0, {"validation": 0.5}, {}, COST, None, {}, SAME, epochs)
     records.write_phase(LEVEL, done)
-    assert trainer.finished(LEVEL, {"seed": 0}, stop=lambda curve: False) == done
+    assert trainer.finished(LEVEL, SAME, stop=lambda curve: False) == done

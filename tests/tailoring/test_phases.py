@@ -32,7 +32,7 @@ class FakeTrainer:
         self.asked = {}  # by phase: objective, recipe, settings, cost, weights before
         self.prunings = {}  # by phase: student, restored paths
 
-    def train(self, phase, objective, recipe, settings, cost, *, student=None, stop=None):
+    def train(self, phase, objective, recipe, settings, cost, *, student=None, stop=None, tries=1):
         before = weights.arrays(objective.model)
         asked = {"objective": objective, "recipe": recipe, "settings": settings, "cost": cost}
         self.asked[phase] = types.SimpleNamespace(

@@ -23,7 +23,8 @@ LATER = ("teacher", "student", "pruned", "finetuned")
 
 
 def settings(letters: str) -> dict:
-    return {"fingerprint": {"train": {"no": letters}}}
+    task = {"task": "letters", "universal": "f0", "classes": ["no", "yes"]}
+    return {**task, "fingerprint": {"train": {"no": letters}}}
 
 
 @pytest.fixture
