@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from export.serving.client import Answer, RefusedError
 from tailor_tf.support.errors import TailorError
+from tailor_tf.support.text import one_line, printable
 
 CSV_HEADER = "file,rank,class,score,error"
 
@@ -19,8 +20,9 @@ Line = Callable[[os.PathLike, Ranking | RefusedError], str]
 def text(path: os.PathLike, answer: Ranking | RefusedError) -> str:
     """File, and class and score of each class, separated by tabs; or file and reason."""
     if isinstance(answer, RefusedError):
-        return f"{path}: {answer}"
-    return "\t".join([str(path), *(f"{name}\t{score:.4f}" for name, score in answer)])
+        return one_line(f"{path}: {answer}")
+    cells = [f"{printable(name)}\t{score:.4f}" for name, score in answer]
+    return "\t".join([printable(str(path)), *cells])
 
 
 def as_json(path: os.PathLike, answer: Ranking | RefusedError) -> str:

@@ -29,8 +29,8 @@ SENSELESS = {
     "blank": "  ",
 }
 ACCEPTED = {  # flags of numbers that accept each of NUMBERS
-    "zero": r"(\w+_)?(momentum|weight_decay|label_smoothing|warmup_epochs)|seed|jitter|tolerance|"
-    r"crop_padding|prune_blocks|proxy_threshold|teacher_weight|complexity_weight|"
+    "zero": r"(\w+_)?(momentum|weight_decay|label_smoothing|clip_norm|warmup_epochs)|seed|jitter|"
+    r"tolerance|confidence|crop_padding|prune_blocks|proxy_threshold|teacher_weight|complexity_weight|"
     r"max_accuracy_drop|checkpoint_seconds",
     "negative": "tolerance",
     "2^31": r"max_(madds|params|task_params|latency_ms)",
@@ -38,7 +38,7 @@ ACCEPTED = {  # flags of numbers that accept each of NUMBERS
 TEXTS = {"unknown": "unknown", "not UTF-8": os.fsdecode(b"caf\xe9"), "two lines": "a\n--seed=7"}
 FOLDERS = {"workdir", "workdirs", "exports", "bundle", "data_dir", "folders", "flagfiles"}
 FOLDERS |= {"annotations", "test_labels"}
-FILES = {"task_pack", "task_packs", "overview", "tables", "picture"}
+FILES = {"labels", "task_pack", "task_packs", "overview", "tables", "picture"}
 ANY_PATH = {"artifact", "universal"}
 REQUIRED = {
     "workdir": "missing",
