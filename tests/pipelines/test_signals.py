@@ -44,7 +44,7 @@ def wait_until(is_true, seconds=120):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
 def test_ctrl_c_while_libraries_are_imported_gives_one_message(tmp_path, seconds):
     command = [sys.executable, "-m", "pipelines.tailor", f"--workdir={tmp_path / 'run'}"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)

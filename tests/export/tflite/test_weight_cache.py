@@ -11,7 +11,7 @@ from export.tflite import kernels as tflite_kernels
 from export.tflite import shared as shared_tflite
 from tests.export.tflite.three_tasks import CLASSES, SIZE, info, make_student, save
 
-PRECISIONS = ("int8", "float32", "float16")
+FLOATS = [pytest.param(name, marks=pytest.mark.slow) for name in ("float32", "float16")]
 
 
 def cached_logits(path, cache, images):
@@ -52,7 +52,7 @@ def assert_cached_answers_are_the_interpreters(path, folder):
             np.testing.assert_array_equal(received[name], expected[name])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", ["int8", *FLOATS])
 def test_cached_answers_are_those_of_the_interpreter(shared, tmp_path, precision):
     assert_cached_answers_are_the_interpreters(shared[precision], tmp_path)
 
