@@ -1,10 +1,15 @@
-"""Servers that do not answer as TensorFlow Serving does, or not yet, over loopback connections."""
+"""Servers that do not answer as TensorFlow Serving does, or not yet, and what clients say then."""
 
 import contextlib
 import http.server
 import json
 import socket
 import threading
+
+import pytest
+
+from export.metadata import ArtifactError
+from export.serving import client
 
 
 @contextlib.contextmanager
@@ -80,3 +85,14 @@ def states(*names):
     """The content of a reply with the states of a model's versions."""
     versions = [{"version": str(n), "state": name} for n, name in enumerate(names, start=1)]
     return json.dumps({"model_version_status": versions}).encode()
+
+
+def ask(classifier, images=1):
+    return classifier([b"image"] * images)
+
+
+def message_of(classifier, images=1):
+    with pytest.raises(ArtifactError) as caught:
+        ask(classifier, images)
+    assert not isinstance(caught.value, client.RefusedError)
+    return str(caught.value)
