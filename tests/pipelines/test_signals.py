@@ -15,7 +15,12 @@ from tests.programs import ROOT, started
     ("number", "status", "message"),
     [
         (signal.SIGTERM, 143, "Terminated; the same command continues."),
-        (signal.SIGINT, 130, "Interrupted; the same command continues."),
+        pytest.param(
+            signal.SIGINT,
+            130,
+            "Interrupted; the same command continues.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_program_that_is_asked_to_end_cleans_up(tmp_path, monkeypatch, number, status, message):

@@ -37,6 +37,7 @@ class TestDivergingLevels:
         callback = keras.callbacks.LambdaCallback(on_epoch_begin=break_weights)
         return lambda phase: [callback]
 
+    @pytest.mark.slow  # tests/training/test_tries.py has it on a small network
     def test_it_is_tried_once_more_and_more_cautiously(self, universal, digits, workdir, capsys):
         tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(1))
         assert "once more from the beginning" in capsys.readouterr().out
@@ -59,6 +60,7 @@ class TestDivergingLevels:
         )
         assert again.table == result.table
 
+    @pytest.mark.slow
     def test_without_a_level_that_has_not_failed_there_is_no_result(
         self, universal, digits, workdir
     ):
