@@ -33,6 +33,8 @@ def _check_phase(record: PhaseRecord) -> None:
     costs = [value for value in dataclasses.astuple(record.cost) if value is not None]
     _check_numbers([record.seconds, *costs, *record.gates.values()])
     _check_figures(record.accuracy.values())
+    if "validation" not in record.accuracy and not record.failed:
+        raise ValueError("no accuracy on validation images")
     for entries in record.confusion.values():
         for true, predicted, images in entries:
             _check_whole([true, predicted, images])

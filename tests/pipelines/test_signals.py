@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from tests.programs import ROOT, started
+from tests.programs import ROOT
+
+PROGRAM = (sys.executable, "-m", "pipelines.tailor")
 
 
 @pytest.mark.parametrize(
@@ -23,20 +25,21 @@ from tests.programs import ROOT, started
         ),
     ],
 )
-def test_a_program_that_is_asked_to_end_cleans_up(tmp_path, monkeypatch, number, status, message):
+def test_a_program_that_is_asked_to_end_cleans_up(tmp_path, number, status, message):
     temporary, output = tmp_path / "temporary", tmp_path / "output"
     temporary.mkdir()
-    flags = (
-        "--flagfile=pipelines/flags/digits.txt",
-        "--strategy=mirrored",
-        f"--workdir={tmp_path / 'run'}",
-    )
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    process = started("tailor", *flags, output=output)
-    wait_until(lambda: output.exists() and "Epoch" in output.read_text())
-    os.kill(process.pid, number)
-    process.join(60)
-    assert process.exitcode == status, output.read_text()
+    flags = ("--flagfile=pipelines/flags/digits.txt", "--strategy=mirrored")
+    with open(output, "w") as file:
+        process = subprocess.Popen(
+            [*PROGRAM, *flags, f"--workdir={tmp_path / 'run'}"],
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(temporary)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    wait_until(lambda: "Epoch" in output.read_text())
+    process.send_signal(number)
+    assert process.wait(60) == status, output.read_text()
     text = output.read_text()
     assert text.rstrip().endswith(message) and "Traceback" not in text
     assert list(temporary.iterdir()) == []
@@ -51,7 +54,7 @@ def wait_until(is_true, seconds=120):
 
 @pytest.mark.parametrize("seconds", [0.5, 2.0])
 def test_ctrl_c_while_libraries_are_imported_gives_one_message(tmp_path, seconds):
-    command = [sys.executable, "-m", "pipelines.tailor", f"--workdir={tmp_path / 'run'}"]
+    command = [*PROGRAM, f"--workdir={tmp_path / 'run'}"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)

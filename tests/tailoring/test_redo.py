@@ -32,7 +32,7 @@ def records(tmp_path):
     """Records of a run whose depth was found with the images "old"."""
     found = Records(Workdir(tmp_path))
     for phase in PROBES[1:]:
-        record = PhaseRecord(0.0, {}, {}, COST, None, {}, settings("old"))
+        record = PhaseRecord(0.0, {"validation": 0.5}, {}, COST, None, {}, settings("old"))
         found.write_phase(phase, record)
     return found
 
@@ -88,7 +88,8 @@ def test_a_label_that_is_corrected_is_noticed(tiny, images, tmp_path):
     task, run = begun()
     for phase in (names.TEACHER, names.probe(12)):
         settings = PhaseSettings(tiny, task, wanted).of(phase)
-        run.records.write_phase(phase, PhaseRecord(0.0, {}, {}, COST, None, {}, settings))
+        done = PhaseRecord(0.0, {"validation": 0.5}, {}, COST, None, {}, settings)
+        run.records.write_phase(phase, done)
     run.check()
     one, other = (images / name / "3.png" for name in NAMES)
     contents = one.read_bytes(), other.read_bytes()
