@@ -7,7 +7,7 @@ from typing import Any
 
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.json_text import parsed
+from tailor_tf.support.json_text import canonical, parsed
 from tailor_tf.support.text import printable
 
 LABELS_FILE = "labels.txt"
@@ -66,7 +66,7 @@ def check_network(described: Any, network: bytes, origin: str) -> None:
 def _checksum(data: Mapping[str, Any], network: bytes) -> str:
     """SHA-256 of a description without its checksum, and of a network."""
     rest = {key: value for key, value in data.items() if key != _CHECKSUM}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode() + network).hexdigest()
+    return hashlib.sha256(canonical(rest).encode() + network).hexdigest()
 
 
 def from_json(text: str | bytes, origin: str) -> TaskInfo:

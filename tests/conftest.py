@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tailor_tf import backbones
+from tailor_tf.backbones.backbone import Backbone
 from tests import builders
 
 
@@ -53,3 +54,11 @@ def tiny():
 def small():
     """Universal network of `builders.small_graph`; read-only."""
     return builders.universal(builders.small_graph(), np.random.default_rng(2))
+
+
+@pytest.fixture(scope="module")
+def known_small():
+    """`small` is found by its name while a module's tests run, as networks of packs are."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(backbones.BACKBONES, "small", Backbone(builders.small_graph))
+        yield

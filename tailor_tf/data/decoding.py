@@ -77,19 +77,32 @@ def _is_small(sides: tf.Tensor, square: Square) -> tf.Operation | None:
         sides: int32 `[2]`, height and width.
         square: the rule by which it is to be scaled.
     """
-    scaled = tf.constant(square.side**2, tf.float64)
-    if square.fit == "crop":  # the other rules scale no side beyond the square
-        shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
-        scaled *= tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
     pixels = tf.reduce_prod(tf.cast(sides, tf.int64))
     return refuse_unless(
-        (pixels <= limits.PIXELS) & (scaled <= limits.PIXELS),
+        (pixels <= limits.PIXELS) & (scaled_pixels(sides, square) <= limits.PIXELS),
         "Received an image of ",
         sides[0],
         "x",
         sides[1],
         f" pixels; expected {limits.PIXELS} at most, scaled or not.",
     )
+
+
+def scaled_pixels(sides: tf.Tensor, square: Square) -> tf.Tensor:
+    """Pixels of an image once it is scaled to be made square; those beyond the square included.
+
+    Args:
+        sides: integer `[2]`, height and width.
+        square: the rule by which it is scaled.
+
+    Returns:
+        float64 scalar.
+    """
+    pixels = tf.constant(square.side**2, tf.float64)
+    if square.fit == "crop":  # the other rules scale no side beyond the square
+        shorter, longer = tf.reduce_min(sides), tf.reduce_max(sides)
+        pixels *= tf.cast(longer, tf.float64) / tf.cast(tf.maximum(shorter, 1), tf.float64)
+    return pixels
 
 
 def refusal(message: str) -> str:

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tailor_tf.data.decoding import scaled_pixels
 from tailor_tf.data.square import Square
 from tailor_tf.support import limits
 
@@ -21,10 +22,7 @@ def most_images(height: tf.Tensor, width: tf.Tensor, square: Square) -> tf.Tenso
         int64 scalar; 0 if one image is too large.
     """
     sides = tf.cast([height, width], tf.float64)
-    pixels = tf.reduce_prod(sides)
-    if square.fit == "crop":  # the other rules scale no side beyond the square
-        scale = square.side / tf.maximum(tf.reduce_min(sides), 1)
-        pixels = tf.maximum(pixels, pixels * scale**2)
+    pixels = tf.maximum(tf.reduce_prod(sides), scaled_pixels(sides, square))
     by_size = tf.cast(limits.REQUEST_PIXELS / tf.maximum(pixels, 1), tf.int64)
     return tf.minimum(by_size, limits.SQUARE_PIXELS // square.side**2)
 

@@ -19,7 +19,7 @@ import safetensors.numpy
 from tailor_tf.network import keys
 from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.json_text import parsed
+from tailor_tf.support.json_text import canonical, parsed
 
 METADATA_KEY = "tailor_tf"
 CHECKSUM = "checksum"  # entry of the metadata; missing in files of earlier versions of this project
@@ -146,8 +146,7 @@ def check_whole(
 
 def _seal(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
     """SHA-256 of tensors and metadata, independent of the order of keys."""
-    text = json.dumps(json.loads(json.dumps(metadata)), sort_keys=True)  # keys as files have them
-    return hashlib.sha256(f"{checksum(tensors)}{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{checksum(tensors)}{canonical(metadata)}".encode()).hexdigest()
 
 
 def assign(

@@ -16,7 +16,7 @@ from tailor_tf.records.same_settings import check_same_settings
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.json_text import parsed
+from tailor_tf.support.json_text import canonical, parsed
 
 _CHECKSUM = "checksum"  # missing in records of earlier versions of this project
 LAYOUT = 2  # number of the records' layout; files of other layouts are refused
@@ -111,8 +111,7 @@ def _write(path: pathlib.Path, record: Any) -> None:
 
 def _checksum(data: Mapping[str, Any]) -> str:
     """SHA-256 of a record, independent of the order of keys and of white space."""
-    values = json.loads(json.dumps(data))  # keys as files have them
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(canonical(data).encode()).hexdigest()
 
 
 def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:

@@ -27,6 +27,14 @@ def parsed(text: str | bytes, most: int = limits.JSON_BYTES) -> Any:
     return value
 
 
+def canonical(value: Any) -> str:
+    """A value as the one JSON text that all of its forms have: keys sorted and as files have them.
+
+    Checksums are made of it, so that they do not depend on the order of keys or on white space.
+    """
+    return json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+
+
 def _check_depth(value: Any) -> None:
     """Refuses nesting in which functions that call themselves would run out of their stack."""
     level, depth = [value], 0

@@ -60,7 +60,8 @@ class LevelSearch:
         if selected.chosen in self._failed:
             raise NonFiniteLossError(
                 f"{self._failed[selected.chosen].reason}, and no level tried has been trained to "
-                "its end; run the phase finetune again, with a lower learning rate."
+                "its end",
+                "run the phase finetune again, with a lower learning rate.",
             )
         return selected
 

@@ -118,7 +118,7 @@ class PhaseTrainer:
         )
         finished = self.finished(phase, settings, stop)
         if finished and finished.failed:
-            raise NonFiniteLossError(finished.failed)
+            raise NonFiniteLossError(finished.failed, "run this phase again.")
         if finished:
             self._check_weights(phase)
             make_trainer(recipe).restore()

@@ -189,7 +189,8 @@ class Run:
         self.workdir.forget(kinds)
 
     def _kinds_to_forget(self, stage: str) -> tuple[str, ...]:
-        settings = {phase: self._depends_on().of(phase) for phase in self._depth_search.probes}
+        depends_on = self._depends_on()
+        settings = {phase: depends_on.of(phase) for phase in self._depth_search.probes}
         return kinds_to_forget(stage, self.records, settings)
 
     def check_batch_sizes(self, method: str = METHODS[0], until: str = "finetune") -> None:

@@ -29,12 +29,16 @@ Batches = Callable[..., tf.data.Dataset]
 
 
 class NonFiniteLossError(TailorError):
-    """The loss became infinite or not a number."""
+    """The loss became infinite or not a number.
 
-    @property
-    def reason(self) -> str:
-        """What happened, without the advice."""
-        return str(self).partition(";")[0]
+    Args:
+        reason: what happened.
+        advice: what to do about it.
+    """
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason}; {advice}")
+        self.reason = reason
 
 
 class Trainer:
@@ -234,8 +238,8 @@ class Trainer:
             step = int(self.optimizer.iterations)
             raise NonFiniteLossError(
                 f"The loss is {loss} at step {step} with learning rate "
-                f"{float(self.optimizer.learning_rate):.3g}; start this phase again from the "
-                "beginning, with a lower learning rate."
+                f"{float(self.optimizer.learning_rate):.3g}",
+                "start this phase again from the beginning, with a lower learning rate.",
             )
 
     def _changing(self) -> dict[str, keras.Variable]:

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from tailor_tf import backbones
-from tailor_tf.backbones.backbone import Backbone
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.batches import central_window
 from tailor_tf.data.decoding import make_square
@@ -12,7 +10,7 @@ from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.task_pack import TailoredTask, load_task_pack, save_task_pack
 from tailor_tf.network.graph import build_network
 from tailor_tf.support import locks
-from tests.builders import random_architecture, random_student, randomise, small_graph
+from tests.builders import random_architecture, random_student, randomise
 
 TASKS = {
     "vehicles": (
@@ -28,11 +26,6 @@ TASKS = {
         Preprocessing(8, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3), flip=False, crop_padding=1),
     ),
 }
-
-
-def known(monkeypatch):
-    """Makes the small network one that is found by its name, as those in bundles are."""
-    monkeypatch.setitem(backbones.BACKBONES, "small", Backbone(small_graph))
 
 
 def write(folder, universal):

@@ -10,10 +10,8 @@ from tests.bundle import bundle_packs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _known():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        bundle_packs.known(monkeypatch)
-        yield
+def _known(known_small):
+    """Every test of bundles reads packs."""
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,7 @@ TASKS = ("vehicles", "birds")
 FORMATS = ("saved_model", "onnx", "tflite")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _known():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        bundle_packs.known(monkeypatch)
-        yield
+pytestmark = pytest.mark.usefixtures("known_small")
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,8 @@ from tests.support import kinds
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _known():
+def _known(known_small):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        bundle_packs.known(monkeypatch)
         monkeypatch.setitem(formats.FAMILIES, FAMILY.name, FAMILY)
         yield
 

@@ -35,16 +35,9 @@ from tests.fuzz import mutation
 from tests.fuzz.watching import watched
 from tests.report import builders as report_builders
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("known_small")]
 
 EXPECTED_ERRORS = (TailorError, OSError)  # which `pipelines.common.program` prints as one line
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _known():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        bundle_packs.known(monkeypatch)
-        yield
 
 
 @pytest.fixture(scope="module")
