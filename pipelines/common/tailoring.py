@@ -19,12 +19,13 @@ DEFAULTS = Settings()
 COMPLEXITIES = {cost.COUNTS[name].flag: name for name in cost.COUNTS}
 _DENSE = "dense"  # value of --max_skip
 _LARGEST_BUDGET = 1e15
-_RECIPES = ("teacher", "student", "finetune", "baseline")
+_RECIPES = ("teacher", "student", "sandwich", "finetune", "baseline")
 _AS_GIVEN = (
     "teacher_weight",
     "teacher_gradient",
     "node_errors",
     "logit_errors",
+    "training",
     "ranking",
     "identities",
     "own",

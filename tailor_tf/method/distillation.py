@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -125,6 +125,7 @@ class StudentObjective:
             `None` for the errors themselves, as in the paper.
         logit_errors: "squared" has the squared error of the logits in Ω, as in the paper;
             "divergence" adds the `divergence` of the classes to the loss instead.
+        variant: always 0.
 
     Raises:
         TailorError: an unknown `estimator`, `teacher_gradient` or `logit_errors`.
@@ -140,6 +141,7 @@ class StudentObjective:
     label_smoothing: float = 0.0
     node_variances: Sequence[float] | None = None
     logit_errors: str = "squared"
+    variant: ClassVar[int] = 0
 
     def __post_init__(self):
         for what, given, known in (
@@ -169,7 +171,7 @@ class StudentObjective:
         if self._is_driven:
             self.complexity_weight.update(figures["complexity"])
 
-    def __call__(self, images, labels):
+    def __call__(self, images, labels, variant=0):
         """Returns the loss of one batch, a scalar, and its terms by name."""
         architecture = self.student.architecture
         taught = self.teacher(images, training=False)

@@ -1,6 +1,7 @@
 """Search for the best of several pruned networks (NetTailor, section 3.4)."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from tailor_tf.records.level import Level
@@ -98,6 +99,42 @@ def bisect(
         else:
             leanest = position
         position = (largest + leanest) // 2
+    return choose(reached, goal)
+
+
+def guided(
+    levels: Sequence[Level],
+    guesses: Mapping[Level, float],
+    accuracy: Accuracy,
+    *,
+    goal: float,
+    most: int,
+) -> Selection:
+    """Selects the leanest level that is accurate enough, by guesses of all accuracies.
+
+    The level tried next is the leanest one that is guessed to reach the goal. If there is none and
+    no level has reached it, it is the one with the best guess. After a level that reaches the goal
+    only leaner ones are tried, and after another one only larger ones. Guesses rise by what the
+    levels tried have gained over theirs, so that they only have to be right in comparison.
+
+    Args:
+        levels: levels from the largest network to the leanest, at least one.
+        guesses: guessed validation accuracy of each level, 0..1.
+        accuracy: trains a level's network; its validation accuracy, 0..1.
+        goal: validation accuracy to reach, 0..1.
+        most: largest number of levels to try, at least one.
+    """
+    reached: dict[Level, float] = {}
+    left = list(levels)
+    while left and len(reached) < most:
+        gain = max((reached[level] - guesses[level] for level in reached), default=0.0)
+        expected = [level for level in left if guesses[level] + gain >= goal]
+        if not expected and max(reached.values(), default=-math.inf) >= goal:
+            break
+        level = expected[-1] if expected else max(left, key=guesses.__getitem__)
+        reached[level] = accuracy(level)
+        position = left.index(level)
+        left = left[position + 1 :] if reached[level] >= goal else left[:position]
     return choose(reached, goal)
 
 

@@ -1,7 +1,7 @@
 """The student: frozen universal blocks, proxies that skip ahead, and gates (NetTailor, eq. 2-4)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,9 +10,9 @@ from keras import ops
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.network import keys, weights
 from tailor_tf.network.architecture import Architecture, Path
-from tailor_tf.network.factories import HeadLayers, NewLayers, UniversalLayers
+from tailor_tf.network.factories import ExistingLayers, HeadLayers, NewLayers, UniversalLayers
 from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
-from tailor_tf.network.layers import GatedSum
+from tailor_tf.network.layers import GatedSum, SharedGates
 from tailor_tf.network.own import own_keys
 from tailor_tf.support.errors import TailorError
 
@@ -132,24 +132,81 @@ def build_student(
         TailorError: the architecture has another number of blocks than the universal network, a
             path reads a node that does not exist, or no path leads into the last layer.
     """
+    _check(universal.graph, architecture)
+    blocks, own = UniversalLayers(universal.model, architecture.own), NewLayers()
+    return _assemble(
+        universal,
+        architecture,
+        blocks=blocks,
+        proxies=own,
+        head=own if architecture.head_channels else HeadLayers(universal.model),
+        gates=lambda paths, name: GatedSum([logits(path) for path in paths], name=name),
+        last=classifier(num_classes),
+    )
+
+
+def subnet(student: Student, kept: Architecture) -> Student:
+    """The student pruned to some of its paths, with all weights shared, not copied.
+
+    Training either of them changes the other one. `prune_student` makes a network of its own.
+
+    Args:
+        student: the student.
+        kept: the paths that remain, a part of the student's.
+    """
+    model, layers = student.model, ExistingLayers(student.model)
+
+    def gates(paths: Sequence[Path], name: str) -> SharedGates:
+        every = student.architecture.into(paths[0].target)
+        return SharedGates(model.get_layer(name), [every.index(path) for path in paths])
+
+    return _assemble(
+        student.universal,
+        kept,
+        blocks=layers,
+        proxies=layers,
+        head=layers,
+        gates=gates,
+        last=model.get_layer(keys.CLASSIFIER),
+    )
+
+
+def _assemble(
+    universal: Universal,
+    architecture: Architecture,
+    *,
+    blocks: NewLayers,
+    proxies: NewLayers,
+    head: NewLayers,
+    gates: Callable[[Sequence[Path], str], GatedSum],
+    last: keras.layers.Layer,
+) -> Student:
+    """Connects layers to a student.
+
+    Args:
+        universal: the universal network.
+        architecture: the paths that exist.
+        blocks: factory of the layers of stem and universal blocks.
+        proxies: factory of the layers of proxies.
+        head: factory of the layers of the head.
+        gates: from the paths into a layer and a name to the layer that sums them.
+        last: the classifier.
+    """
     graph = universal.graph
-    _check(graph, architecture)
-    shared, own = UniversalLayers(universal.model, architecture.own), NewLayers()
     images = keras.Input(graph.input_shape, name="images")
-    nodes = {0: graph.stem(images, shared)}
+    nodes = {0: graph.stem(images, blocks)}
     for layer in architecture.layers:
         paths = architecture.into(layer)
         arriving = [
-            add_path(graph, path, nodes[path.source], shared if path.universal else own)
+            add_path(graph, path, nodes[path.source], blocks if path.universal else proxies)
             for path in paths
         ]
-        gate = GatedSum([logits(path) for path in paths], name=keys.gate(layer))
+        gate = gates(paths, keys.gate(layer))
         nodes[layer] = graph.activate(keys.node(layer))(gate(arriving))
     depth = architecture.depth
-    heads = own if architecture.head_channels else HeadLayers(universal.model)
-    features = graph.read_out(nodes[depth], depth, heads, architecture.head_channels)
+    features = graph.read_out(nodes[depth], depth, head, architecture.head_channels)
     outputs = {
-        "logits": classifier(num_classes)(features),
+        "logits": last(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
     }
     model = keras.Model(images, outputs, name="student")

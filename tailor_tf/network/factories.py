@@ -1,4 +1,4 @@
-"""Factories of layers: new layers, stock Keras layers, or layers of the universal network.
+"""Factories of layers: new layers, stock Keras layers, or layers of another network.
 
 Blocks are functions that ask a factory for their layers by name. One description therefore builds
 a trainable network, a frozen part of a student or a plain network, depending on the factory.
@@ -134,6 +134,34 @@ class HeadLayers(UniversalLayers):
         layer = super().copy(name, operation)
         owned = isinstance(layer, Shared) and any(keys.is_task(v.path) for v in layer.shared)
         return self._started(NewLayers.copy(self, name, operation)) if owned else layer
+
+
+class ExistingLayers(NewLayers):
+    """Factory of the layers that a network has already; what has no weights is made anew.
+
+    Args:
+        model: the network, in which the layers have the names that are asked for.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns the network's convolution."""
+        return self.model.get_layer(name)
+
+    def depthwise_conv(self, name, kernel_size, strides):
+        """Returns the network's depthwise convolution."""
+        return self.model.get_layer(name)
+
+    def batch_norm(self, name, epsilon=BN_EPSILON):
+        """Returns the network's batch norm."""
+        return self.model.get_layer(name)
+
+    def copy(self, name, operation):
+        """Returns the network's layer, or an operation like another one if it has no weights."""
+        has_weights = getattr(operation, "weights", ())
+        return self.model.get_layer(name) if has_weights else super().copy(name, operation)
 
 
 class AdapterLayers(HeadLayers):

@@ -1,6 +1,7 @@
 """Layers that the method adds to Keras."""
 
 import contextlib
+import contextvars
 from collections.abc import Iterator
 
 import keras
@@ -19,6 +20,23 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+_STATISTICS_MOMENTUM = contextvars.ContextVar("statistics_momentum", default=None)
+
+
+@contextlib.contextmanager
+def statistics_momentum(momentum: float) -> Iterator[None]:
+    """Context manager: batch norms in training keep their moving statistics with this momentum.
+
+    It is the weight of the old statistics. 1 leaves them as they are, and 0 replaces them by those
+    of the batch. A `tf.function` keeps the momentum under which it was traced.
+    """
+    token = _STATISTICS_MOMENTUM.set(momentum)
+    try:
+        yield
+    finally:
+        _STATISTICS_MOMENTUM.reset(token)
 
 
 def _fused_batch_norm(x, gamma, beta, epsilon):
@@ -121,8 +139,11 @@ class BatchNorm(keras.layers.BatchNormalization):
         if self.synchronized:
             normalise = _synchronized_batch_norm
         y, mean, variance = normalise(inputs, self.gamma, self.beta, self.epsilon)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        stated = _STATISTICS_MOMENTUM.get()
+        momentum = self.momentum if stated is None else stated
+        if momentum < 1:
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * momentum + batch * (1 - momentum))
         return y
 
     def get_config(self):
@@ -185,6 +206,28 @@ class GatedSum(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "initial_logits": self.initial_logits}
+
+
+class SharedGates(GatedSum):
+    """The gated sum of some paths of another layer, whose gate logits it shares.
+
+    The gates are the softmax over the logits of these paths, as if the others had been pruned.
+
+    Args:
+        source: the other layer, built; this layer takes its name.
+        positions: positions of the paths among those of the other layer.
+    """
+
+    def __init__(self, source, positions):
+        super().__init__([source.initial_logits[i] for i in positions], name=source.name)
+        self._source = lambda: source  # hidden, as `Shared` does
+        self.positions = list(positions)
+        self.built = True
+
+    @property
+    def logits(self):
+        """The gate logits, tensor `[paths]`."""
+        return ops.take(self._source().logits, self.positions)
 
 
 class Shared(keras.layers.Layer):

@@ -12,6 +12,7 @@ STAGES: Mapping[str, str] = {
     "depth": "probe",
     "teacher": "teacher",
     "student": "student",
+    "sandwich": "sandwich",
     "prune": "pruned",
     "finetune": "finetuned",
 }
@@ -32,7 +33,8 @@ class Phase:
     """One training or pruning of a run; its records, checkpoints and logs have its name.
 
     Attributes:
-        kind: "probe", "teacher", "student", "pruned", "finetuned", or the name of a baseline.
+        kind: "probe", "teacher", "student", "sandwich", "pruned", "finetuned", or the name of a
+            baseline.
         level: the level of pruning; `None` for phases without pruning.
         depth: number of blocks that a truncated network or a probe keeps; `None` for other phases.
 
@@ -74,6 +76,7 @@ class Phase:
 
 TEACHER = Phase("teacher")
 STUDENT = Phase("student")
+SANDWICH = Phase("sandwich")
 
 
 def pruned(level: Level) -> Phase:

@@ -7,13 +7,14 @@ from tailor_tf.support.errors import TailorError
 from tailor_tf.training.recipe import Recipe
 
 
-def recipes_of(method: str, until: str, *, has_probes: bool) -> list[str]:
+def recipes_of(method: str, until: str, *, has_probes: bool, together: bool) -> list[str]:
     """Names of the recipes that a run uses, as fields of its settings.
 
     Args:
         method: "nettailor", or a method to compare it with.
         until: the last stage of tailoring to run, one of `phase.STAGES`.
         has_probes: whether short trainings of students find the depth.
+        together: whether all levels are trained together.
     """
     if method in (names.LINEAR, names.RESIDUAL_ADAPTERS):
         return ["baseline"]
@@ -21,8 +22,13 @@ def recipes_of(method: str, until: str, *, has_probes: bool) -> list[str]:
         return ["teacher"]
     last = names.stage_index(until if method == "nettailor" else names.TEACHER.kind)
     stages = list(names.STAGES)[: last + 1]
-    used = {"teacher": "teacher" in stages, "student": has_probes or "student" in stages}
-    return [name for name in (*used, "finetune") if used.get(name, name in stages)]
+    used = {
+        "teacher": "teacher" in stages,
+        "student": has_probes or "student" in stages,
+        "sandwich": together and "sandwich" in stages,
+        "finetune": "finetune" in stages,
+    }
+    return [name for name, is_used in used.items() if is_used]
 
 
 def check_batch_sizes(recipes: Mapping[str, Recipe], images: int) -> None:

@@ -10,6 +10,7 @@ from tailor_tf.method import search
 from tailor_tf.method.expectation import expected_difference
 from tailor_tf.method.levels import Levels
 from tailor_tf.method.search import Selection
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.records import phase as names
 from tailor_tf.records.level import Level
 from tailor_tf.records.records import PhaseRecord
@@ -19,6 +20,9 @@ from tailor_tf.tailoring.phases import LevelPlan, Phases
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import Settings
 from tailor_tf.training.loop import NonFiniteLossError
+
+APART = 0.75  # of the cost of a network that is trained: the most that the next one may cost
+MOST_TUNED = 3  # largest number of levels that are fine-tuned after all were trained together
 
 
 class LevelSearch:
@@ -73,9 +77,45 @@ class LevelSearch:
             return search.first_within(candidates, self._tune, goal=goal)
         levels, largest_first = self._levels(), candidates[::-1]
         tune = functools.partial(self._tune, goal=goal)
+        if self._settings.trains_together:
+            within = levels.within(largest_first, budget)
+            guesses = {level: self._judge(level) for level in within}
+            if goal is None:
+                return search.most_accurate([max(within, key=guesses.__getitem__)], tune)
+            return search.guided(within, guesses, tune, goal=goal, most=MOST_TUNED)
         if goal is None:
             return levels.most_accurate(largest_first, budget, tune)
         return levels.leanest(largest_first, budget, tune, goal=goal, margin=self._margin)
+
+    def train_together(self) -> None:
+        """Trains the networks of all levels together, if the settings say so."""
+        if self._settings.trains_together:
+            self._phases.sandwich(self._together())
+
+    def prune(self) -> None:
+        """Records how accurate each level is that may be fine-tuned."""
+        for level in self._settings.levels(self._costs.full.depth):
+            measure = self._phases.judge if self._settings.trains_together else self._phases.pruned
+            measure(self.plan(level))
+
+    def _together(self) -> tuple[Architecture, ...]:
+        """The paths of the networks that are trained together, from the largest to the leanest.
+
+        They are of levels whose costs are well apart, whichever levels are tried: each of them is
+        compiled by itself, and levels between two of them learn from both.
+        """
+        levels, found = self._levels(), []
+        for number in range(self._costs.full.depth + 1):
+            paths = levels.pruning(Level(number)).architecture
+            cost = self._costs.student(paths).multiply_adds
+            if not found or cost <= APART * self._costs.student(found[-1]).multiply_adds:
+                found.append(paths)
+        return tuple(found)
+
+    def _judge(self, level: Level) -> float:
+        """Validation accuracy of a level that was trained together with the others, 0..1."""
+        self._phases.judge(self.plan(level))
+        return self._records.read_phase(names.pruned(level)).accuracy["validation"]
 
     def expected_difference(self, selected: Selection) -> float | None:
         """Expected accuracy of a selected network minus its teacher's, on other images, -1..1.
@@ -109,13 +149,17 @@ class LevelSearch:
     def plan(self, level: Level) -> LevelPlan:
         """The plan of a level: it is pruned from the leanest tuned level that has all its paths.
 
-        A plan is made once and kept, so that it does not change when further levels are tuned.
+        If the levels are trained together, it is pruned from the student that has them all. A plan
+        is made once and kept, so that it does not change when further levels are tuned.
         """
         if level not in self._plans:
-            levels = self._levels()
-            start = levels.nearest(level, self._tuned)
-            before = self._plans[start] if start else None
-            self._plans[level] = LevelPlan(level, levels.pruning(level), before)
+            pruning = self._levels().pruning(level)
+            if self._settings.trains_together:
+                plan = LevelPlan(level, pruning, together=self._together())
+            else:
+                start = self._levels().nearest(level, self._tuned)
+                plan = LevelPlan(level, pruning, self._plans[start] if start else None)
+            self._plans[level] = plan
         return self._plans[level]
 
     def _goal(self) -> float | None:

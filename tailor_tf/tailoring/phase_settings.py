@@ -41,6 +41,7 @@ class PhaseSettings:
             PROBE: self._probe,
             "teacher": self._teacher,
             "student": self._student,
+            "sandwich": self._sandwich,
             "pruned": self._pruned,
             "finetuned": self._finetuned,
             TRUNCATE: self._truncated,
@@ -97,10 +98,16 @@ class PhaseSettings:
         }
 
     def _pruned(self) -> dict[str, Any]:
+        return self._sandwich() if self.settings.trains_together else self._ranked()
+
+    def _ranked(self) -> dict[str, Any]:
         ranking = self.settings.ranking
         further = {} if ranking == "gates" else {"ranking": ranking}  # the only one before
         threshold = self.settings.proxy_threshold
         return {**self._student(), "proxy_threshold": threshold, **further}
+
+    def _sandwich(self) -> dict[str, Any]:
+        return {**self._ranked(), "sandwich": self.settings.sandwich.as_dict()}
 
     def _finetuned(self) -> dict[str, Any]:
         return {**self._pruned(), "finetune": self.settings.finetune.as_dict()}

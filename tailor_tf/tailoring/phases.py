@@ -1,6 +1,7 @@
 """Networks of a run's phases; each is made from the network before and trained once."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,8 +13,10 @@ from tailor_tf.method.complexity import DrivenWeight
 from tailor_tf.method.distillation import StudentObjective
 from tailor_tf.method.folding import fold
 from tailor_tf.method.pruning import Pruning
+from tailor_tf.method.sandwich import SandwichObjective
 from tailor_tf.method.student import Student
 from tailor_tf.network import costs, keys, weights
+from tailor_tf.network.architecture import Architecture
 from tailor_tf.records import phase as names
 from tailor_tf.records.level import Level
 from tailor_tf.records.phase import Phase
@@ -34,11 +37,14 @@ class LevelPlan:
         level: the level.
         pruning: the remaining paths.
         start: plan of the tuned level that is pruned; `None` for the student with all paths.
+        together: the paths of all levels that are trained together before this one is pruned; empty
+            if they are not.
     """
 
     level: Level
     pruning: Pruning
     start: "LevelPlan | None" = None
+    together: tuple[Architecture, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,12 +148,59 @@ class Phases:
             self._made[names.STUDENT] = student
         return self._made[names.STUDENT]
 
+    def sandwich(self, levels: Sequence[Architecture]) -> Student:
+        """A copy of the student, trained together with the networks that it is pruned to.
+
+        Args:
+            levels: the paths of each of these networks.
+        """
+        if names.SANDWICH not in self._made:
+            trained = self.student()
+            needed = {path for level in levels for path in level.paths}
+            whole = trained.architecture.with_paths(needed)
+            keras.utils.set_random_seed(self.settings.seed)
+            student = students.prune_student(trained, whole)
+            subnets = [students.subnet(student, level) for level in levels if level != whole]
+            shares = [self.costs.student(subnet.architecture).multiply_adds for subnet in subnets]
+            objective = SandwichObjective(
+                self._objective(student, 0.0),
+                [self._objective(subnet, 0.0) for subnet in subnets],
+                shares,
+                self.settings.seed,
+            )
+            self.trainer.train(
+                names.SANDWICH,
+                objective,
+                self.settings.sandwich,
+                self.depends_on.of(names.SANDWICH),
+                self.costs.student(whole),
+                student=student,
+            )
+            self._made[names.SANDWICH] = student
+        return self._made[names.SANDWICH]
+
+    def judge(self, plan: LevelPlan) -> None:
+        """Records how accurate a level is that was trained together with others."""
+        phase = names.pruned(plan.level)
+        self.trainer.judge(
+            phase,
+            self.sandwich(plan.together),
+            plan.pruning,
+            self.depends_on.of(phase),
+            self.costs.student(plan.pruning.architecture),
+        )
+
     def pruned(self, plan: LevelPlan) -> Student:
         """The student pruned to a level, before fine-tuning; a new student at each call."""
         phase, kept = names.pruned(plan.level), plan.pruning.architecture
-        trained = self.finetuned(plan.start) if plan.start else self.student()
+        if plan.together:
+            trained = self.sandwich(plan.together)
+        else:
+            trained = self.finetuned(plan.start) if plan.start else self.student()
         keras.utils.set_random_seed(self.settings.seed)
         student = students.prune_student(trained, kept)
+        if plan.together:
+            self.trainer.estimate_statistics(student.model)
         self.trainer.record_pruning(
             phase,
             student,

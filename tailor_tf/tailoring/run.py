@@ -166,7 +166,7 @@ class Run:
             looked_at = [self.baseline_phase(method)]
         if method == "nettailor":
             levels = self.settings.levels(self._costs.full.depth)
-            looked_at.append(names.STUDENT)
+            looked_at += [names.STUDENT, names.SANDWICH]
             looked_at += [
                 make(level) for level in levels for make in (names.pruned, names.finetuned)
             ]
@@ -199,7 +199,8 @@ class Run:
         Raises:
             TailorError: batches that are larger than the training images, or an unknown stage.
         """
-        used = recipes_of(method, until, has_probes=bool(self._depth_search.probes))
+        has_probes, together = bool(self._depth_search.probes), self.settings.trains_together
+        used = recipes_of(method, until, has_probes=has_probes, together=together)
         recipes = {f"{name}_batch_size": getattr(self.settings, name) for name in used}
         check_batch_sizes(recipes, len(self.task.train))
 
@@ -227,9 +228,10 @@ class Run:
             phases.teacher()
         if until not in ("depth", "teacher"):
             phases.student()
+        if until in ("sandwich", "prune"):
+            self.search.train_together()
         if until == "prune":
-            for level in self.settings.levels(self._costs.full.depth):
-                phases.pruned(self.search.plan(level))
+            self.search.prune()
         return None
 
     def baseline(self, method: str) -> None:

@@ -25,12 +25,14 @@ STUDENT_RECIPE = Recipe(
     optimizer="adam",
     weight_decay=0.0,
 )
-FINETUNE_RECIPE = dataclasses.replace(STUDENT_RECIPE, learning_rate=0.005)
+SANDWICH_RECIPE = dataclasses.replace(STUDENT_RECIPE, learning_rate=0.005)
+FINETUNE_RECIPE = dataclasses.replace(SANDWICH_RECIPE, epochs=10)
 BASELINE_RECIPE = Recipe(20, batch_size=32, learning_rate=0.1)
 COMPLEXITY_WEIGHT = 0.3
 AUTO, ALL = "auto", "all"  # depths
 RANKINGS = ("loss", "gates")
 UNDECIDED = ("lean", "accurate")
+TRAININGS = ("sandwich", "separate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Settings:
     Attributes:
         teacher: optimisation settings of the teacher's fine-tuning.
         student: optimisation settings of the student's training.
+        sandwich: optimisation settings of the training of all levels together.
         finetune: optimisation settings of the fine-tuning after pruning.
         baseline: optimisation settings of the baselines, the networks to compare with.
         max_skip: largest number of layers that a proxy may cover, 3 in the paper; `None` for no
@@ -66,6 +69,9 @@ class Settings:
         estimator: estimator of E[C], see `complexity`: "paper", which can be negative, or
             "reachability". `None` for "reachability" if `complexity_weight` is `None`, else
             "paper".
+        training: how the networks of the levels are trained: "sandwich" for all together, with the
+            student's weights, before some of them are fine-tuned, see `sandwich`; "separate" for
+            fine-tuning alone, as in the paper.
         prune_blocks: numbers of universal blocks to remove; they are tried from the largest one
             down, until a network is within the tolerance. `None` searches for the leanest network
             within the tolerance.
@@ -87,11 +93,12 @@ class Settings:
 
     Raises:
         TailorError: settings that contradict each other, or an unknown `complexity`,
-            `node_errors`, `logit_errors`, `own`, `ranking` or `undecided`.
+            `node_errors`, `logit_errors`, `own`, `training`, `ranking` or `undecided`.
     """
 
     teacher: Recipe = TEACHER_RECIPE
     student: Recipe = STUDENT_RECIPE
+    sandwich: Recipe = SANDWICH_RECIPE
     finetune: Recipe = FINETUNE_RECIPE
     baseline: Recipe = BASELINE_RECIPE
     max_skip: int | None = 1
@@ -106,6 +113,7 @@ class Settings:
     node_errors: str = "relative"
     logit_errors: str = "divergence"
     estimator: str | None = None
+    training: str = TRAININGS[0]
     prune_blocks: tuple[int, ...] | None = None
     ranking: str = RANKINGS[0]
     proxy_threshold: float = pruning.PROXY_THRESHOLD
@@ -134,6 +142,7 @@ class Settings:
             ("node_errors", NODE_ERRORS),
             ("logit_errors", LOGIT_ERRORS),
             ("own", OWN),
+            ("training", TRAININGS),
             ("ranking", RANKINGS),
             ("undecided", UNDECIDED),
         ):
@@ -164,6 +173,11 @@ class Settings:
                 "equally accurate network is within it; expected a tolerance above 0, "
                 "undecided='lean', or a confidence of 0."
             )
+
+    @property
+    def trains_together(self) -> bool:
+        """Whether the networks of all levels are trained together before some are fine-tuned."""
+        return self.training == "sandwich"
 
     @property
     def needs_latency(self) -> bool:

@@ -88,24 +88,41 @@ class Trainer:
         if any(layer.compute_dtype == "float16" for layer in self.model.layers):
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
-        self.step = self._make_step()
+        replicas = self.strategy.num_replicas_in_sync
+        for layer in self.model.layers:
+            if isinstance(layer, BatchNorm):
+                layer.synchronized = self.options.sync_batch_norm and replicas > 1
+        self.step = self._make_steps()
 
-    def _make_step(self):
+    def _make_steps(self):
+        """One compiled step for each variant of the objective, made when it is first called."""
+        steps = {}
+
+        def step(images, labels):
+            variant = self._objective.variant
+            if variant not in steps:
+                steps[variant] = self._make_step(variant)
+            return steps[variant](images, labels)
+
+        return step
+
+    def _make_step(self, variant):
         trained = self.model.trainable_variables
         replicas = self.strategy.num_replicas_in_sync
         weight_decay = self.recipe.weight_decay / replicas  # the optimizer sums over replicas
         decays = [0.0 if keys.is_gate(v.path) else weight_decay for v in trained]
         jit_compile = self.options.jit_compile
-        for layer in self.model.layers:
-            if isinstance(layer, BatchNorm):
-                layer.synchronized = self.options.sync_batch_norm and replicas > 1
 
         def on_replica(images, labels):
             scale = self.optimizer.scale_loss(1.0)  # above 1 in half precision
             with tf.GradientTape() as tape:
-                loss, figures = self._objective(images, labels)
+                loss, figures = self._objective(images, labels, variant)
                 share = loss * (scale / replicas)
-            gradients = tape.gradient(share, [v.value for v in trained])
+            gradients = tape.gradient(
+                share,
+                [v.value for v in trained],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
             decayed = [
                 g + (decay * scale) * v
                 for g, v, decay in zip(gradients, trained, decays, strict=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import keras
 
@@ -15,17 +15,20 @@ class Objective(Protocol):
     Attributes:
         model: the model to train, changed in place.
         state: further variables, by name, that are saved and restored together with the model.
+        variant: number of the loss that the next step computes; each is compiled by itself.
     """
 
     model: keras.Model
     state: Mapping[str, keras.Variable]
+    variant: int
 
-    def __call__(self, images: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
+    def __call__(self, images: Any, labels: Any, variant: int = 0) -> tuple[Any, dict[str, Any]]:
         """Computes the loss of a batch.
 
         Args:
             images: float `[batch, height, width, 3]`, normalised.
             labels: integers `[batch]`.
+            variant: number of the loss, as the attribute had it before the step.
 
         Returns:
             The loss, a scalar, and further scalars to log, by name.
@@ -43,13 +46,15 @@ class Classification:
         model: the model, with an output `"logits"`.
         label_smoothing: probability that is spread evenly over all classes, 0..1.
         state: empty.
+        variant: always 0.
     """
 
     model: keras.Model
     label_smoothing: float = 0.0
     state: Mapping[str, keras.Variable] = dataclasses.field(default_factory=dict, init=False)
+    variant: ClassVar[int] = 0
 
-    def __call__(self, images, labels):
+    def __call__(self, images, labels, variant=0):
         """Returns the loss of one batch, and its accuracy."""
         logits = self.model(images, training=True)["logits"]
         loss = cross_entropy(labels, logits, self.label_smoothing)

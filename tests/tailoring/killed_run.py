@@ -21,7 +21,14 @@ from tailor_tf.records import store
 from tailor_tf.training import loop
 
 QUICK = Recipe(2, batch_size=128, learning_rate=0.05)
-SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)
+SETTINGS = Settings(
+    teacher=QUICK,
+    student=QUICK,
+    sandwich=QUICK,
+    finetune=QUICK,
+    prune_blocks=(6,),
+    tolerance=100,
+)
 
 
 class Countdown:

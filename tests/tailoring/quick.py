@@ -5,7 +5,15 @@ import json
 from tailor_tf import Recipe, Settings
 
 QUICK = Recipe(1, batch_size=64, learning_rate=0.05)
-SETTINGS = Settings(teacher=QUICK, student=QUICK, finetune=QUICK, prune_blocks=(6,), tolerance=100)
+SETTINGS = Settings(
+    teacher=QUICK,
+    student=QUICK,
+    sandwich=QUICK,
+    finetune=QUICK,
+    training="separate",
+    prune_blocks=(6,),
+    tolerance=100,
+)
 
 
 def record(workdir, name):

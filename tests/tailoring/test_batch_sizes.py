@@ -29,13 +29,17 @@ RECIPE = Recipe(1)
     ],
 )
 def test_recipes_of_a_run(method, until, has_probes, names):
-    assert recipes_of(method, until, has_probes=has_probes) == names
+    assert recipes_of(method, until, has_probes=has_probes, together=False) == names
+    together = recipes_of(method, until, has_probes=has_probes, together=True)
+    assert [name for name in together if name != "sandwich"] == names
+    after_student = method == "nettailor" and until in ("sandwich", "prune", "finetune")
+    assert ("sandwich" in together) == after_student
 
 
 @pytest.mark.parametrize("method", ["nettailor", "finetune", *BASELINES])
 def test_every_method_and_stage_has_recipes(method):
     for until in STAGES:
-        assert recipes_of(method, until, has_probes=True)
+        assert recipes_of(method, until, has_probes=True, together=True)
 
 
 def test_all_large_batches_are_refused_at_once():

@@ -1,6 +1,7 @@
 """Which levels are tuned, from what, for how long, and which is taken: decided without training."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tailor_tf.records.level import Level
 from tailor_tf.records.records import EpochRecord, PhaseRecord
 from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
-from tailor_tf.tailoring.level_search import LevelSearch
+from tailor_tf.tailoring.level_search import APART, LevelSearch
 from tailor_tf.tailoring.run_costs import RunCosts
 from tailor_tf.tailoring.settings import Settings
 from tailor_tf.training.recipe import Recipe
@@ -22,7 +23,9 @@ GRAPH = builders.small_graph()
 FULL = Architecture.full(4, 3)
 GATES = {path: 0.1 + 0.03 * rank for rank, path in enumerate(FULL.paths)}
 EPOCHS = 6
-SETTINGS = Settings(finetune=Recipe(EPOCHS), tolerance=5.0, proxy_threshold=0.0)
+SETTINGS = Settings(
+    finetune=Recipe(EPOCHS), training="separate", tolerance=5.0, proxy_threshold=0.0
+)
 IMAGES = 10_000  # of validation: the standard error is of no account
 
 
@@ -51,6 +54,16 @@ class FakePhases:
         self.curves = curves
         self.mistakes = {}  # positions of validation images, by level
         self.tuned = []  # level, level that it started from, epochs
+        self.judged = {}  # accuracy of each level before fine-tuning
+        self.together = None  # the architectures that are trained together
+
+    def sandwich(self, levels):
+        self.together = levels
+
+    def judge(self, plan):
+        self.together = plan.together
+        judged = record({"validation": self.judged[plan.level], "test": 0.0})
+        self.records.write_phase(names.pruned(plan.level), judged)
 
     def finetuned(self, plan, stop):
         curve = []
@@ -236,6 +249,75 @@ def test_of_a_budget_alone_the_most_accurate_network_is_taken_and_none_given_up(
     search, phases = make(everything(0.0) | flat(b0=0.1, b1=0.3, b2=0.2), settings=settings)
     assert search.select().chosen == Level(1)
     assert phases.tuned == [(Level(n), phases.tuned[n][1], EPOCHS) for n in range(3)]
+
+
+class TestTogether:
+    """All levels are trained together, and some are fine-tuned afterwards."""
+
+    settings = dataclasses.replace(SETTINGS, training="sandwich")
+
+    @pytest.fixture
+    def judged(self, make):
+        """From judged and tuned accuracies of levels 0 to 4 to a search, and what it has done."""
+
+        def judged(guesses, tuned, **settings):
+            curves = {Level(n): [value] * EPOCHS for n, value in enumerate(tuned)}
+            changed = dataclasses.replace(self.settings, **settings)
+            search, phases = make(curves, settings=changed)
+            phases.judged = {Level(n): value for n, value in enumerate(guesses)}
+            return search, phases
+
+        return judged
+
+    @pytest.mark.parametrize(
+        ("guesses", "tuned", "tried", "chosen"),
+        [
+            # the leanest one that is judged to reach 0.85 does, and no gain makes others reach it
+            ((0.90, 0.89, 0.86, 0.70, 0.5), (0.9, 0.9, 0.88, 0.8, 0.6), [2], 2),
+            # it gains 0.04, which the next one needs, too
+            ((0.90, 0.88, 0.85, 0.82, 0.5), (0.9, 0.9, 0.89, 0.86, 0.6), [2, 3], 3),
+            # it does not reach the goal: larger ones are tried
+            ((0.90, 0.88, 0.86, 0.82, 0.5), (0.9, 0.87, 0.84, 0.8, 0.6), [2, 1], 1),
+            # none is judged to reach it: the best one is tried, and what it gains is seen
+            ((0.80, 0.84, 0.83, 0.80, 0.5), (0.9, 0.88, 0.87, 0.8, 0.6), [1, 2], 2),
+            # none reaches it: the most accurate one of those tried
+            ((0.80, 0.79, 0.78, 0.70, 0.5), (0.8, 0.8, 0.8, 0.8, 0.8), [0], 0),
+        ],
+    )
+    def test_levels_are_tried_as_they_are_judged(self, judged, guesses, tuned, tried, chosen):
+        search, phases = judged(guesses, tuned)
+        selected = search.select()
+        assert [level.blocks for level, *_ in phases.tuned] == tried
+        assert selected.chosen == Level(chosen)
+        assert selected.within_tolerance == (tuned[chosen] >= 0.85)
+
+    def test_no_more_than_three_are_tried(self, judged):
+        search, phases = judged((1.0, 1.0, 1.0, 1.0, 0.9), (0.8,) * 5)
+        assert not search.select().within_tolerance
+        assert len(phases.tuned) == 3
+
+    def test_of_a_budget_alone_the_one_that_is_judged_best_is_tuned(self, judged):
+        budget = {"tolerance": None, "budget": {"parameters": 1e9}}
+        search, phases = judged((0.5, 0.6, 0.7, 0.6, 0.5), (0.9,) * 5, **budget)
+        assert search.select().chosen == Level(2)
+        assert [level for level, *_ in phases.tuned] == [Level(2)]
+
+    @pytest.mark.parametrize("numbers", [None, (2, 1)])
+    def test_what_is_trained_together_does_not_depend_on_what_is_asked_for(self, judged, numbers):
+        search, phases = judged((0.9,) * 5, (0.9,) * 5, prune_blocks=numbers)
+        search.train_together()
+        levels = Levels(FULL, GATES, 0.0, COSTS.student)
+        every = [levels.pruning(Level(number)).architecture for number in range(5)]
+        assert phases.together[0] == every[0]
+        assert set(phases.together) <= set(every)
+        amounts = [COSTS.student(paths).multiply_adds for paths in phases.together]
+        assert all(b <= APART * a for a, b in itertools.pairwise(amounts))
+        for paths in every:  # none is far from those that are trained
+            cost = COSTS.student(paths).multiply_adds
+            assert any(APART * amount < cost <= amount for amount in amounts)
+        search.select()
+        assert search.plan(Level(2)).together == phases.together
+        assert search.plan(Level(2)).start is None
 
 
 def test_gates_come_from_the_students_record(make):

@@ -19,12 +19,14 @@ from tailor_tf.training.recipe import Recipe
 PHASES = {
     "teacher": names.TEACHER,
     "student": names.STUDENT,
+    "sandwich": names.SANDWICH,
     "pruned": names.pruned(Level(1)),
     "finetuned": names.finetuned(Level(1)),
     "baseline": Phase("linear"),
 }
 ALL = set(PHASES)
-FROM_STUDENT = {"student", "pruned", "finetuned"}
+FROM_SANDWICH = {"sandwich", "pruned", "finetuned"}
+FROM_STUDENT = {"student", *FROM_SANDWICH}
 FROM_TEACHER = {"teacher", *FROM_STUDENT}
 
 # Another value of each setting, and the phases whose result may change with it. Those of the
@@ -32,6 +34,7 @@ FROM_TEACHER = {"teacher", *FROM_STUDENT}
 FIELDS = {
     "teacher": (Recipe(7), FROM_TEACHER),
     "student": (Recipe(7), FROM_TEACHER),  # the depth, which the teacher has, depends on it
+    "sandwich": (Recipe(7), FROM_SANDWICH),
     "finetune": (Recipe(7), {"finetuned"}),
     "baseline": (Recipe(7), {"baseline"}),
     "max_skip": (2, FROM_STUDENT),
@@ -46,8 +49,9 @@ FIELDS = {
     "node_errors": ("absolute", FROM_STUDENT),
     "logit_errors": ("squared", FROM_STUDENT),
     "estimator": ("reachability", FROM_STUDENT),
-    "proxy_threshold": (0.07, {"pruned", "finetuned"}),
-    "ranking": ("gates", {"pruned", "finetuned"}),
+    "proxy_threshold": (0.07, FROM_SANDWICH),
+    "training": ("separate", {"pruned", "finetuned"}),
+    "ranking": ("gates", FROM_SANDWICH),
     "seed": (7, ALL),
     "prune_blocks": ((1,), FROM_TEACHER),  # of the whole network, see `depth`
     "tolerance": (0.7, set()),
@@ -91,9 +95,12 @@ def test_runs_of_earlier_versions_were_the_papers(small, task):
         "own_head": False,
         "depth": "all",
         "ranking": "gates",
+        "training": "separate",
     }
     before = of_phases(small, task, dataclasses.replace(Settings(), **papers))
-    assert not [name for name in PHASES if papers.keys() & before[name]]
+    newer = papers.keys() | {"sandwich"}
+    earlier = [name for name in PHASES if name != "sandwich"]
+    assert not [name for name in earlier if newer & before[name].keys()]
 
 
 def test_targets_and_machines_of_the_student(small, task):

@@ -44,6 +44,9 @@ class FakeTrainer:
         assert len(model.output["nodes"]) == len(VARIANCES), "those of the teacher"
         return VARIANCES
 
+    def estimate_statistics(self, model):
+        self.estimated = model
+
     def record_order(self, phase, student, teacher, costs):
         self.ranked = (phase, student, teacher, costs)
 
@@ -61,8 +64,8 @@ def make(small, rng):
     return make
 
 
-def plan(level, architecture, start=None):
-    return LevelPlan(Level(level), Pruning(architecture), start)
+def plan(level, architecture, start=None, together=()):
+    return LevelPlan(Level(level), Pruning(architecture), start, together)
 
 
 def kernels(universal):
@@ -135,6 +138,29 @@ def test_pruned_student_has_the_weights_of_the_level_that_it_starts_from(make):
     changed = weights.arrays(student.model)
     assert any((changed[k] != v.numpy()).any() for k, v in tuned.task_weights().items())
     assert phases.trainer.prunings[names.pruned(Level(2))][0].architecture == fewest
+
+
+def test_levels_that_are_trained_together_start_from_the_student(make):
+    phases = make()
+    fewer = FULL.without(FULL.into(2)[:1])
+    fewest = fewer.without(FULL.into(3)[:1])
+    levels = (fewer, fewest)
+    student = phases.student()
+    own = {k: v for k, v in weights.arrays(student.model).items() if k in student.own_keys}
+    together = phases.sandwich(levels)
+    asked = phases.trainer.asked[names.SANDWICH]
+    assert together.architecture == fewer, "what no level has is left out"
+    assert [o.student.architecture for o in asked.objective.pruned] == [fewest]
+    assert {o.complexity_weight for o in asked.objective.pruned} == {0.0}
+    for key, value in own.items():
+        if not keys.is_gate(key) and key in asked.before:
+            np.testing.assert_array_equal(asked.before[key], value, err_msg=key)
+        np.testing.assert_array_equal(weights.arrays(student.model)[key], value, err_msg=key)
+    pruned = phases.pruned(plan(1, fewest, together=levels))
+    assert phases.trainer.estimated is pruned.model, "statistics of its own"
+    for key, variable in pruned.task_weights().items():
+        if not keys.is_gate(key):
+            np.testing.assert_array_equal(variable, weights.arrays(together.model)[key])
 
 
 def test_fine_tuning_is_without_the_complexity_term(make):

@@ -119,6 +119,35 @@ class TestSearch:
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
+    @pytest.mark.slow  # a network is compiled for several levels
+    def test_levels_that_are_trained_together_are_judged_and_one_is_tuned(
+        self, universal, digits, workdir
+    ):
+        started = []
+
+        def noting(phase):
+            started.append(phase.name)
+            return ()
+
+        settings = self.settings(tolerance=100, training="sandwich")
+        result = tailor(universal, digits, workdir, settings, callbacks=noting)
+        chosen = record(workdir, "selection")["chosen"]
+        assert started == ["sandwich", f"finetuned_{chosen}"]
+        judged = sorted((workdir / "records").glob("pruned_*.json"))
+        assert len(judged) > 8, "every level with a network of its own"
+        again = tailor(universal, digits, workdir, settings, callbacks=noting)
+        assert (again.table, started[2:]) == (result.table, [])
+
+        cost = record(workdir, f"finetuned_{chosen}")["cost"]["multiply_adds"]
+        budget = {"multiply_adds": 2 * cost}
+        larger = dataclasses.replace(settings, tolerance=-100, budget=budget)
+        tailor(universal, digits, workdir, larger, callbacks=noting)
+        assert set(started[2:]) <= {
+            f"finetuned_{level}" for level in record(workdir, "selection")["levels"]
+        }, "a new budget trains nothing but levels"
+        taken = record(workdir, "selection")["chosen"]
+        assert record(workdir, f"finetuned_{taken}")["cost"]["multiply_adds"] <= 2 * cost
+
     def test_levels_that_are_not_chosen_are_measured_on_test_images_if_asked_for(
         self, universal, digits, workdir
     ):

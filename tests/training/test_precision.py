@@ -187,7 +187,7 @@ class _Scaled(Classification):
         super().__init__(model)
         object.__setattr__(self, "factor", factor)
 
-    def __call__(self, images, labels):
+    def __call__(self, images, labels, variant=0):
         loss, figures = super().__call__(images, labels)
         return self.factor * loss, figures
 
