@@ -1,7 +1,8 @@
 """Damaged and hostile files: refused in one message, or as good as the undamaged ones.
 
 Every input is made by a fixed seed. A reader may raise what programs print as one line, and nothing
-else; it ends in ten seconds, and changes no file outside of the folder that it was given.
+else; it ends in ten seconds, needs no process above 2 GB, and changes no file outside of the folder
+that it was given.
 """
 
 import dataclasses

@@ -1,12 +1,20 @@
-"""Watching of code that reads damaged files: time, and everything that it does to other files."""
+"""Watching of code that reads wrong inputs: time, memory, and what it does to other files."""
 
 import contextlib
+import faulthandler
 import os
 import pathlib
 import signal
 import sys
+import time
 
-SECONDS = 10
+from tailor_tf.support.measuring import peak_memory, resident_memory
+
+SECONDS = 10  # of an input
+MEMORY = 2 * 10**9  # bytes of a process
+_READING = MEMORY // 2  # of them for an input; a program with TensorFlow itself takes less
+
+_STUCK = 60  # seconds after which code that handles no signal ends with the whole process
 
 _CHANGES = {  # events of Python's audit hooks, with the positions of paths among their arguments
     "os.remove": (0,),
@@ -49,19 +57,42 @@ sys.addaudithook(_hook)  # which nothing can remove; it does nothing outside of 
 
 
 @contextlib.contextmanager
-def watched(folder):
-    """Context manager: what runs in it ends in `SECONDS` and changes nothing outside a folder."""
+def bounded():
+    """Context manager: what runs in it ends in `SECONDS` and takes no more memory than `_READING`.
+
+    What earlier tests left in memory does not count.
+    """
 
     def out_of_time(number, frame):
         raise AssertionError(f"it took more than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, out_of_time)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # `peak_memory` starts anew
+    before, started = resident_memory(), time.monotonic()
+    handler = signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    _state.update(allowed=pathlib.Path(os.path.realpath(folder)), found=[])
+    faulthandler.dump_traceback_later(_STUCK, exit=True)
     try:
         yield
     finally:
-        _state["allowed"] = None
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, handler)
+        check(time.monotonic() - started, peak_memory() - before, _READING)
+
+
+def check(seconds, taken, most=MEMORY):
+    """Fails on an input that took too long or too much memory, `taken` of `most` bytes."""
+    assert seconds < SECONDS, f"it took {seconds:.1f} s"
+    assert taken < most, f"it took {taken / 1e9:.2f} GB"
+
+
+@contextlib.contextmanager
+def watched(folder):
+    """Context manager: what runs in it is `bounded` and changes nothing outside a folder."""
+    with bounded():
+        _state.update(allowed=pathlib.Path(os.path.realpath(folder)), found=[])
+        try:
+            yield
+        finally:
+            _state["allowed"] = None
     assert not _state["found"]

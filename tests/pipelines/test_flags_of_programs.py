@@ -9,12 +9,14 @@ import pathlib
 import runpy
 import sys
 import tempfile
+import time
 
 import numpy as np
 import pytest
 
 from tailor_tf import backbones, save_universal
 from tests import builders
+from tests.fuzz.watching import check
 from tests.pipelines.test_flags import NUMBERS, TEXTS
 from tests.programs import ROOT, in_fork, own_flags, parsed
 
@@ -50,7 +52,7 @@ def _accepted(name, base):
 
 
 def _run_all(name, commands):
-    """Exit status and output of each command, each in a fork of this process."""
+    """Exit status, output, seconds and memory of each command, in a fork of this process each."""
     import tailor_tf  # noqa: F401  imported once
 
     return [_run(name, command) for command in commands]
@@ -58,15 +60,17 @@ def _run_all(name, commands):
 
 def _run(name, command):
     with tempfile.TemporaryFile() as output:
-        child = os.fork()
+        started, child = time.monotonic(), os.fork()
         if not child:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             sys.argv = [name, *command]
             _exit_with(name)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _, status, used = os.wait4(child, 0)
+        seconds, taken = time.monotonic() - started, used.ru_maxrss * 1024
         output.seek(0)
-        return status, output.read().decode(errors="backslashreplace")
+        text = output.read().decode(errors="backslashreplace")
+        return os.waitstatus_to_exitcode(status), text, seconds, taken
 
 
 def _exit_with(name):
@@ -91,7 +95,9 @@ def test_whatever_is_accepted_ends_in_one_message(name, universal, tmp_path):
     commands = in_fork(_accepted, name, base)
     assert len(commands) >= 10
     before = _tree(ROOT)
-    for command, (status, output) in zip(commands, in_fork(_run_all, name, commands), strict=True):
+    results = in_fork(_run_all, name, commands)
+    for command, (status, output, seconds, taken) in zip(commands, results, strict=True):
+        check(seconds, taken)
         assert status == 2, (command, output)
         assert "Traceback" not in output, (command, output)
         assert output.splitlines()[-1].startswith("Error: "), (command, output)

@@ -8,6 +8,7 @@ import pytest
 from tailor_tf.records.records import ExamplesRecord
 from tailor_tf.report import tables, writer
 from tailor_tf.support.errors import TailorError
+from tests.fuzz.watching import watched
 from tests.report.builders import PIXEL, finished
 
 VALUES = (None, True, -1, 0, 10**30, 1e-300, float("nan"), float("inf"), "x", "", [], {}, [1])
@@ -56,9 +57,10 @@ def test_a_changed_value_is_shown_or_named(count, workdir):
         place = drawn.choice(list(_places(json.loads(text))))
         file.write_text(_changed(text, place, drawn.choice(VALUES)))
         try:
-            writer.write(workdir)
-            tables.comparison([workdir])
-            writer.write_overview([workdir], workdir / "overview.html")
+            with watched(workdir):
+                writer.write(workdir)
+                tables.comparison([workdir])
+                writer.write_overview([workdir], workdir / "overview.html")
         except TailorError as error:
             refused += 1
             assert str(workdir) in str(error) or ".json" in str(error)

@@ -19,6 +19,7 @@ from tests.export.serving.wrong_servers import (
     rest_server,
     states,
 )
+from tests.fuzz.watching import bounded
 
 GOOD = {"class_name": "bee", "scores": [0.25, 0.75]}
 DEEP = b'{"predictions": ' + b"[" * 200_000
@@ -217,7 +218,8 @@ def test_replies_of_random_bytes_are_one_message(count):
         classifier = client.rest(url, "m")
         for content[0] in (mutated() for _ in range(count)):
             try:
-                (answer,) = ask(classifier)
+                with bounded():
+                    (answer,) = ask(classifier)
             except ArtifactError as error:
                 assert str(error).isprintable()
             else:
