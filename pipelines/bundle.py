@@ -11,7 +11,7 @@ python -m pipelines.bundle export --bundle=runs/bundle --exports=runs/exports
 from absl import flags
 
 from export import bundle, formats, sizes
-from pipelines.common import artifacts, paths, program, tailored, universal, values
+from pipelines.common import artifacts, largest, paths, program, tailored, universal, values
 from tailor_tf.bundle import packs
 from tailor_tf.bundle.store import BundleStore
 from tailor_tf.support.errors import TailorError
@@ -33,6 +33,7 @@ artifacts.define(
     keep=3,
     hint="; run pipelines.export for each task first, with the same --exports",
 )
+largest.define()
 flags.DEFINE_bool("supersede", False, "Whether a version may follow versions of another bundle.")
 
 
@@ -69,6 +70,7 @@ def verify(store: BundleStore) -> str:
 
 def export(store: BundleStore) -> str:
     """Writes artifacts for all tasks together."""
+    largest.apply()
     folder = FLAGS.exports or store.path.parent / "exports"
     chosen = {"formats": FLAGS.formats, "precisions": FLAGS.precision}
     made = bundle.export(store, folder, **chosen, **values.given(("keep_versions", "supersede")))

@@ -11,7 +11,8 @@ import sys
 from absl import flags
 
 from export.serving import client, patience
-from pipelines.common import answers, paths, program, values
+from pipelines.common import answers, largest, paths, program, values
+from tailor_tf.support import limits
 from tailor_tf.support.errors import TailorError
 
 FLAGS = flags.FLAGS
@@ -34,6 +35,14 @@ values.define_number(
     above=0,
     most=86400,
 )
+values.define_integer(
+    "max_reply",
+    limits.REPLY_BYTES // limits.MIB,
+    "Largest reply of a server to a request of some images, MiB.",
+    least=1,
+    most=1024,
+)
+largest.define()
 values.define_integer(
     "top_k", 1, "Number of the likeliest classes to print.", least=1, most=values.MANY
 )
@@ -59,12 +68,12 @@ def classifier() -> client.Classifier:
         )
     task = FLAGS.name
     if FLAGS.artifact:
+        largest.apply()
         return client.local(FLAGS.artifact, task)
     if not FLAGS.model:
         raise TailorError("A server has many models; name one with --model.")
-    if FLAGS.grpc:
-        return client.grpc(FLAGS.grpc, FLAGS.model, task, FLAGS.timeout)
-    return client.rest(FLAGS.rest, FLAGS.model, task, FLAGS.timeout)
+    ask, address = (client.grpc, FLAGS.grpc) if FLAGS.grpc else (client.rest, FLAGS.rest)
+    return ask(address, FLAGS.model, task, FLAGS.timeout, FLAGS.max_reply * limits.MIB)
 
 
 def line() -> answers.Line:

@@ -8,6 +8,7 @@ import numpy as np
 
 from export.metadata import ArtifactError
 from tailor_tf.data.decoding import refusal
+from tailor_tf.support import limits
 from tailor_tf.support.text import one_line
 
 _SHOWN = 200  # characters of a server's text in a message
@@ -93,6 +94,11 @@ def unlike(place: str, what: str) -> ServerError:
         f"{place} answers with {what}; expected a class and its scores for each image. Is this "
         "TensorFlow Serving, with a model that pipelines.export wrote?"
     )
+
+
+def too_long(place: str, most: int) -> ServerError:
+    """The error for a reply of more than `most` bytes."""
+    return unlike(place, f"more than --max_reply={most / limits.MIB:g} MiB")
 
 
 def excerpt(text: str | None) -> str:

@@ -10,12 +10,17 @@ import tensorflow as tf
 from export.saved_model import requests
 from export.serving import answers, patience
 from export.serving.answers import Answer, Classifier, RefusedError, ServerError, UnavailableError
+from tailor_tf.support import limits
 
-_MAX_SCORES = 2**20  # numbers in the reply to a request; gRPC itself accepts 4 MiB
+_TOO_LONG = "larger than max"  # in gRPC's details on a reply of more bytes than it may read
 
 
 def grpc(
-    address: str, model: str, task: str | None = None, timeout: float = patience.TIMEOUT
+    address: str,
+    model: str,
+    task: str | None = None,
+    timeout: float = patience.TIMEOUT,
+    max_reply: int = limits.REPLY_BYTES,
 ) -> Classifier:
     """Classifies with TensorFlow Serving over gRPC.
 
@@ -24,6 +29,7 @@ def grpc(
         model: the model's name.
         task: name of one task in a model of many; `None` for a model of one.
         timeout: seconds for a request, with all its attempts.
+        max_reply: largest reply, bytes; it has 8 for each image and class.
 
     Raises:
         ServerError: the address or a name is none that gRPC can transport.
@@ -32,7 +38,9 @@ def grpc(
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 
     _check(address, model, task or "")
-    channel = library.insecure_channel(address)
+    channel = library.insecure_channel(
+        address, options=[("grpc.max_receive_message_length", max_reply)]
+    )
     stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
     _, signature = requests.signatures(task)
 
@@ -44,12 +52,16 @@ def grpc(
             try:
                 return stub.Predict(request, timeout=deadline.left).outputs
             except library.RpcError as error:
+                if _TOO_LONG in (error.details() or ""):
+                    raise answers.too_long(address, max_reply) from error
                 raise _refusal(library, address, model, deadline, error) from error
 
         outputs = patience.answered(
             address, deadline, ask, lambda: _states(channel, model, deadline)
         )
-        return answers.checked(address, len(images), _pairs(address, outputs, len(images)))
+        return answers.checked(
+            address, len(images), _pairs(address, outputs, len(images), max_reply)
+        )
 
     return classify
 
@@ -100,24 +112,29 @@ def _states(channel: Any, model: str, deadline: patience.Deadline) -> list[str]:
     ]
 
 
-def _pairs(address: str, outputs: Any, count: int) -> list[tuple[str, list[float]]]:
+def _pairs(address: str, outputs: Any, count: int, most: int) -> list[tuple[str, list[float]]]:
     """Classes and scores in a reply, whose tensors are looked at before they are unpacked."""
     known = {name: outputs[name] for name in ("class_name", "scores") if name in outputs}
     if len(known) != 2:
         raise answers.unlike(address, "no tensors class_name and scores")
-    names = _array(address, known["class_name"], tf.string, [count])
-    scores = _array(address, known["scores"], tf.float32, [count, None])
+    names = _array(address, known["class_name"], tf.string, [count], most)
+    scores = _array(address, known["scores"], tf.float32, [count, None], most)
     texts = [name.decode(errors="surrogateescape") for name in names]
     return list(zip(texts, scores.tolist(), strict=True))
 
 
-def _array(address: str, proto: Any, dtype: tf.DType, expected: Sequence[int | None]) -> np.ndarray:
-    """A tensor of a reply, if it has the type and the sides that are expected."""
+def _array(
+    address: str, proto: Any, dtype: tf.DType, expected: Sequence[int | None], most: int
+) -> np.ndarray:
+    """A tensor of a reply, if it has the type and the sides that are expected.
+
+    A message may repeat one value as often as its sides say: its numbers have `most` bytes, too.
+    """
     sides = [dimension.size for dimension in proto.tensor_shape.dim]
     fits = len(sides) == len(expected) and all(
         side > 0 and wanted in (None, side) for side, wanted in zip(sides, expected, strict=False)
     )
-    if proto.dtype != dtype.as_datatype_enum or not fits or math.prod(sides) > _MAX_SCORES:
+    if proto.dtype != dtype.as_datatype_enum or not fits or math.prod(sides) > most // 4:
         raise answers.unlike(address, f"a tensor of sides {sides[:4]} or of another type")
     try:
         return tf.make_ndarray(proto)

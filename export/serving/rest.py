@@ -12,14 +12,18 @@ from typing import Any
 from export.saved_model import requests
 from export.serving import answers, patience
 from export.serving.answers import Answer, Classifier, RefusedError, ServerError, UnavailableError
+from tailor_tf.support import limits
 
-MAX_REPLY = 16 * 1024 * 1024  # bytes; an answer is about 40 for each image and class
 _MAX_DETAILS = 64 * 1024  # bytes of the text of an error
 _NOT_THERE = (404, 503)  # answers while a model is being loaded, or if there is none
 
 
 def rest(
-    url: str, model: str, task: str | None = None, timeout: float = patience.TIMEOUT
+    url: str,
+    model: str,
+    task: str | None = None,
+    timeout: float = patience.TIMEOUT,
+    max_reply: int = limits.REPLY_BYTES,
 ) -> Classifier:
     """Classifies with TensorFlow Serving over REST.
 
@@ -28,6 +32,7 @@ def rest(
         model: the model's name.
         task: name of one task in a model of many; `None` for a model of one.
         timeout: seconds for a request, with all its attempts.
+        max_reply: largest reply, bytes; it has about 40 for each image and class.
 
     Raises:
         ServerError: the URL is none of a server.
@@ -42,8 +47,8 @@ def rest(
         reply = patience.answered(
             place,
             deadline,
-            lambda: _reply(f"{place}:predict", deadline, body),
-            lambda: _states(place, deadline),
+            lambda: _reply(f"{place}:predict", deadline, max_reply, body),
+            lambda: _states(place, deadline, max_reply),
         )
         return answers.checked(place, len(images), _pairs(place, reply))
 
@@ -80,19 +85,21 @@ def _pairs(place: str, reply: Any) -> list[tuple[Any, Any]]:
         raise answers.unlike(place, "JSON of another form") from error
 
 
-def _states(place: str, deadline: patience.Deadline) -> list[str]:
+def _states(place: str, deadline: patience.Deadline, most: int) -> list[str]:
     """States of a model's versions; none if the server does not say."""
     try:
-        reply = _reply(place, deadline)
+        reply = _reply(place, deadline, most)
         return [str(version["state"]) for version in reply["model_version_status"]]
     except (ServerError, TypeError, KeyError):
         return []
 
 
-def _reply(place: str, deadline: patience.Deadline, body: dict[str, Any] | None = None) -> Any:
-    """The JSON with which a server answers a request: GET, or POST of `body`."""
+def _reply(
+    place: str, deadline: patience.Deadline, most: int, body: dict[str, Any] | None = None
+) -> Any:
+    """The JSON, of `most` bytes, with which a server answers a request: GET, or POST of `body`."""
     try:
-        content = patience.within(place, deadline, lambda: _content(place, deadline, body))
+        content = patience.within(place, deadline, lambda: _content(place, deadline, most, body))
     except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, ServerError | RefusedError):
             raise
@@ -119,19 +126,21 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _content(place: str, deadline: patience.Deadline, body: dict[str, Any] | None) -> bytes:
+def _content(
+    place: str, deadline: patience.Deadline, most: int, body: dict[str, Any] | None
+) -> bytes:
     headers = {"Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         request = urllib.request.Request(place, data, headers)
         with opener.open(request, timeout=deadline.left) as response:
-            content = response.read(MAX_REPLY + 1)
+            content = response.read(most + 1)
     except urllib.error.HTTPError as error:
         with error:
             raise _refusal(place, error.code, error.read(_MAX_DETAILS)) from error
-    if len(content) > MAX_REPLY:
-        raise answers.unlike(place, f"more than {MAX_REPLY >> 20} MiB")
+    if len(content) > most:
+        raise answers.too_long(place, most)
     return content
 
 

@@ -3,8 +3,8 @@
 import tensorflow as tf
 from absl import flags
 
+from pipelines.common import largest, paths, values
 from pipelines.common import normalisation as colours
-from pipelines.common import paths, values
 from pipelines.common.values import given
 from tailor_tf.data.sources import SOURCES, load_prepared, load_task
 from tailor_tf.data.square import FITS
@@ -14,7 +14,7 @@ from tailor_tf.network.graph import Normalisation
 
 FLAGS = flags.FLAGS
 _SOURCE = ("data_dir", "validation_fraction", "seed", "skip_broken")
-SOURCE_NAMES = ("task", "deterministic", *_SOURCE)
+SOURCE_NAMES = ("task", "deterministic", largest.NAME, *_SOURCE)
 _PREPROCESSING = ("flip", "crop_padding", "resize", "fit", "crop_scale", "jitter")
 
 
@@ -45,6 +45,7 @@ def define_source() -> None:
         "seed", 0, "Seed of all random numbers.", least=0, most=values.LARGEST_SEED
     )
     flags.DEFINE_bool("skip_broken", False, "Whether to leave out images that cannot be decoded.")
+    largest.define()
     flags.DEFINE_bool(
         "deterministic", False, "Same result each time on the same machine; a little slower."
     )
@@ -107,7 +108,7 @@ def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
         normalisation: mean and standard deviation that the universal network expects; `None` to
             measure them on the training images. Flags replace them in both cases.
     """
-    _set_determinism()
+    _set_up()
     options = {**given((*_SOURCE, *_PREPROCESSING, "name")), **colours.of_task(normalisation)}
     return load_task(FLAGS.task, image_size=image_size, **options)
 
@@ -118,10 +119,12 @@ def load_for(info: TaskInfo) -> Task:
     Args:
         info: the task of the network.
     """
-    _set_determinism()
+    _set_up()
     return load_prepared(FLAGS.task, info.preprocessing, name=info.name, **given(_SOURCE))
 
 
-def _set_determinism() -> None:
+def _set_up() -> None:
+    """Sets what the flags say of the whole process."""
+    largest.apply()
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()

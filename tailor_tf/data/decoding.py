@@ -84,7 +84,7 @@ def _is_small(sides: tf.Tensor, square: Square) -> tf.Operation | None:
         sides[0],
         "x",
         sides[1],
-        f" pixels; expected {limits.PIXELS} at most, scaled or not.",
+        f" pixels; expected at most --max_pixels={limits.PIXELS}, scaled or not.",
     )
 
 

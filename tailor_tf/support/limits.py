@@ -23,4 +23,9 @@ SQUARE_PIXELS = 16 * MIB  # of all squares of a request, which a network reads a
 
 TENSOR_BYTES = 1024 * MIB  # of all tensors that a TFLite file asks LiteRT for
 
-PIXELS = 64 * MIB  # of an image that is decoded; of a larger one only the header is read
+# Of an image that is decoded; of a larger one only the header is read. Programs set it to their
+# --max_pixels.
+PIXELS = 64 * MIB
+MOST_PIXELS = 512 * MIB // 3  # TensorFlow decodes JPEG files of 512 MiB at most
+
+REPLY_BYTES = 16 * MIB  # of a server to a request; --max_reply of pipelines.predict replaces it

@@ -133,7 +133,8 @@ def test_small_files_of_huge_pictures_are_refused_by_their_headers():
 
 
 def limit(height: int, width: int) -> str:
-    return f"image of {height}x{width} pixels; expected {limits.PIXELS} at most, scaled or not."
+    most = f"--max_pixels={limits.PIXELS}"
+    return f"image of {height}x{width} pixels; expected at most {most}, scaled or not."
 
 
 def header(height: int, width: int) -> bytes:

@@ -117,7 +117,8 @@ class TestClient:
         ((_, answer),) = client.classify([tmp_path / "huge.png"], classifier)
         assert isinstance(answer, client.RefusedError)
         assert str(answer) == (
-            "Received an image of 8193x8193 pixels; expected 67108864 at most, scaled or not."
+            "Received an image of 8193x8193 pixels; expected at most --max_pixels=67108864, scaled "
+            "or not."
         )
 
     def test_no_server(self, files):

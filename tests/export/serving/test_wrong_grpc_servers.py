@@ -115,8 +115,20 @@ class TestGRPC:
         assert ask(client.grpc(serve(lambda _: tensors()), "m")) == [client.Answer("bee", 0.75)]
 
     def test_a_reply_of_more_than_the_limit(self, serve):
-        response = tensors(scores=((0.5,) * (2**20 + 1),))
-        assert message_of(client.grpc(serve(lambda _: response), "m")).isprintable()
+        scores = (0.0,) * 2**18
+        address = serve(lambda _: tensors(scores=(scores,)))
+        said = message_of(client.grpc(address, "m", max_reply=2**20))
+        assert said.startswith(f"{address} answers with more than --max_reply=1 MiB; expected")
+        (answer,) = ask(client.grpc(address, "m", max_reply=2**21))
+        assert answer.scores == scores
+
+    def test_a_short_reply_of_many_scores(self, serve):
+        """One value, repeated as often as the sides say."""
+        response = tensors(scores=((0.5,),))
+        response.outputs["scores"].tensor_shape.dim[1].size = 2**22 + 1
+        assert "a tensor of sides [1, 4194305]" in message_of(
+            client.grpc(serve(lambda _: response), "m")
+        )
 
     def test_details_of_a_server_are_one_line(self, serve):
         def answer(context):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.metadata import ArtifactError
-from export.serving import client, patience, rest
+from export.serving import client, patience
 from tests.export.serving.wrong_servers import (
     ask,
     message_of,
@@ -108,15 +108,14 @@ class TestREST:
         assert "has not answered within 0.6 s" in said
         assert time.monotonic() - started < 5
 
-    def test_a_long_reply_is_not_read_to_its_end(self, monkeypatch):
-        monkeypatch.setattr(rest, "MAX_REPLY", 2**20)
+    def test_a_long_reply_is_not_read_to_its_end(self):
         length = {"Content-Length": str(2**40)}
         with rest_server(lambda *_: (200, length, b" " * 2**22)) as (url, _):
             tracemalloc.start()
-            said = message_of(client.rest(url, "m"))
+            said = message_of(client.rest(url, "m", max_reply=2**20))
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert "answers with more than 1 MiB" in said
+        assert "answers with more than --max_reply=1 MiB" in said
         assert peak < 2**24
 
     @pytest.mark.parametrize(
