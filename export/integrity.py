@@ -21,7 +21,8 @@ def check(path: pathlib.Path) -> None:
         path: the artifact: a file beside the record, or the folder with the record.
 
     Raises:
-        ArtifactError: names the file that is missing or altered, or the link, pipe or device.
+        ArtifactError: names the file that is missing, altered or unknown, or the link, pipe or
+            device.
     """
     folder = path if path.is_dir() else path.parent
     for inside in path.rglob("*"):
@@ -36,6 +37,27 @@ def check(path: pathlib.Path) -> None:
                 f"{folder / name} was altered or cut short: its SHA-256 is {received[:16]}, and "
                 f"{folder / RECORD} says {str(expected)[:16]}. Export the task again."
             )
+    if sums and path.is_dir():
+        _check_known(path, sums)
+
+
+def is_recorded(path: pathlib.Path) -> bool:
+    """Whether an artifact has a record of checksums beside it, with which `check` compares it.
+
+    Raises:
+        ArtifactError: the record is damaged.
+    """
+    return bool(_sums((path if path.is_dir() else path.parent) / RECORD))
+
+
+def _check_known(folder: pathlib.Path, sums: Mapping[str, Any]) -> None:
+    """Refuses a file that is not in the record: runtimes look for files by their names."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    if unknown := sorted(set(found) - {*sums, RECORD}):
+        raise ArtifactError(
+            f"{folder / unknown[0]} was added: {folder / RECORD} does not name it. Remove the file "
+            "or export the task again."
+        )
 
 
 def _sums(record: pathlib.Path) -> Mapping[str, Any]:

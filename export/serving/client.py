@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from export import formats
+from export import formats, integrity
 from export.metadata import ArtifactError
 from export.saved_model.single import is_saved_model
 from export.serving.answers import Answer, Classifier, RefusedError
@@ -71,10 +71,13 @@ def local(path: str | os.PathLike, task: str | None = None) -> Classifier:
 
 
 def _warn_of_code(path: pathlib.Path) -> None:
-    """Says that loading runs code, for a SavedModel that is not where `exporter` publishes them."""
+    """Says that loading runs code, for a SavedModel that does not look as `exporter` leaves them.
+
+    That is no proof of who made it: a stranger can write the same folder with the same record.
+    """
     models = path.resolve().parents[1:2]  # the folder of models, of versions
-    published = any(folder.name == "serving" for folder in models)
-    if is_saved_model(path) and not published:
+    in_place = any(folder.name == "serving" for folder in models)
+    if is_saved_model(path) and not (in_place and integrity.is_recorded(path)):
         logging.warning(
             "%s is a SavedModel, which may contain any code and runs it when it is loaded. Load "
             "only your own or one that you trust; ask others for a .tflite or .onnx file.",

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import random
 import shutil
 import struct
 import zipfile
@@ -24,6 +25,7 @@ from tailor_tf.network.architecture import Architecture
 from tailor_tf.support.files import FileKindError
 from tests.builders import random_student
 from tests.export.pretend import INFO, images_of
+from tests.fuzz import mutation
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,29 @@ def test_altered_ones(artifact, place):
         client.local(artifact)
 
 
+@pytest.mark.parametrize("kind", mutation.OF_FOLDERS)
+def test_a_damaged_model_is_not_loaded(published, tmp_path, kind, monkeypatch):
+    """Damage of each file, but for the record, which may lose what is no checksum."""
+    monkeypatch.setattr(saved_model, "loaded", lambda path: pytest.fail("It was loaded."))
+    model = published.model
+    names = [path.relative_to(model) for path in model.rglob("*") if path.is_file()]
+    assert len(names) >= 8
+    for number, name in enumerate(name for name in names if name.name != "export.json"):
+        copy = shutil.copytree(model, tmp_path / str(number) / "1")
+        mutation.OF_FOLDERS[kind](random.Random(number), copy, copy / name)
+        with pytest.raises(ArtifactError):
+            formats.load(copy)
+
+
 def test_missing_file_of_a_model(model):
     (model / "variables" / "variables.index").unlink()
     with pytest.raises(ArtifactError, match=r"variables.index cannot be read"):
+        formats.load(model)
+
+
+def test_added_file_of_a_model(model):
+    (model / "assets" / "more.txt").touch()
+    with pytest.raises(ArtifactError, match=r"assets/more.txt was added: .*json does not name it"):
         formats.load(model)
 
 

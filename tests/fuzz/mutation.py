@@ -1,6 +1,7 @@
-"""Damage to files, by a seed: of bytes, and of the JSON values in them."""
+"""Damage to files, by a seed: of bytes, of the JSON values in them, and of whole folders."""
 
 import copy
+import os
 
 _BYTES = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\n", b'"', b"{")
 _VALUES = (
@@ -94,3 +95,63 @@ def _places(value):
         yield value, key
         if isinstance(value[key], dict | list):
             yield from _places(value[key])
+
+
+def of_folder(rng, folder):
+    """Damages one file of a folder, or adds one; returns its path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return rng.choice(list(OF_FOLDERS.values()))(rng, folder, rng.choice(files))
+
+
+def _altered(rng, folder, path):
+    path.write_bytes(of_bytes(rng, path.read_bytes() or b"\0"))
+    return path
+
+
+def _removed(rng, folder, path):
+    path.unlink()
+    return path
+
+
+def _linked(rng, folder, path):
+    """The same content behind a link, so that it may be another one a moment later."""
+    aside = path.rename(folder.with_name("aside"))
+    path.symlink_to(aside)
+    return path
+
+
+def _folder_linked(rng, folder, path):
+    if path.parent == folder:
+        return _linked(rng, folder, path)
+    path.parent.rename(folder.with_name("aside"))
+    path.parent.symlink_to(folder.with_name("aside"))
+    return path.parent
+
+
+def _replaced_by_a_folder(rng, folder, path):
+    path.unlink()
+    path.mkdir()
+    return path
+
+
+def _added(rng, folder, path):
+    added = path.with_name(f"{path.name}.txt")
+    added.write_bytes(path.read_bytes())
+    return added
+
+
+def _pipe_added(rng, folder, path):
+    added = path.with_name("pipe")
+    os.mkfifo(added)
+    return added
+
+
+OF_FOLDERS = {
+    "altered": _altered,
+    "removed": _removed,
+    "linked": _linked,
+    "its folder linked": _folder_linked,
+    "replaced by a folder": _replaced_by_a_folder,
+    "added": _added,
+    "pipe added": _pipe_added,
+}

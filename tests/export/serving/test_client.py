@@ -11,6 +11,7 @@ from PIL import Image
 
 from export.metadata import ArtifactError
 from export.serving import client
+from tailor_tf.support.versions import RECORD, Versions
 
 SIDE = 8
 
@@ -153,11 +154,18 @@ class TestClient:
         with pytest.raises(ArtifactError, match="holds no image"):
             client.image_files([tmp_path])
 
-    @pytest.mark.parametrize(("place", "warned"), [("given/1", True), ("serving/animals/1", False)])
+    @pytest.mark.parametrize(
+        ("place", "recorded", "warned"),
+        [("given", True, True), ("serving/animals", False, True), ("serving/animals", True, False)],
+    )
     def test_a_savedmodel_of_somebody_else_is_loaded_with_a_warning(
-        self, place, warned, model, tmp_path, caplog
+        self, place, recorded, warned, model, tmp_path, caplog
     ):
-        shutil.copytree(model, tmp_path / place)
+        path = Versions(tmp_path / place).publish(
+            lambda content: shutil.copytree(model, content, dirs_exist_ok=True), keep=1
+        )
+        if not recorded:
+            (path / RECORD).unlink()
         with caplog.at_level("WARNING"):
-            client.local(tmp_path / place)
+            client.local(path)
         assert ("runs it when it is loaded" in caplog.text) == warned
