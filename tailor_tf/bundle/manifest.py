@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.json_text import parsed
+from tailor_tf.support.json_text import parsed, sealed, unsealed
 
 FORMAT_VERSION = 1
 
@@ -85,8 +85,9 @@ class Manifest:
         return f"{tasks}, {self.total_bytes / 1e6:.2f} MB"
 
     def to_json(self) -> str:
-        """The manifest as one JSON object."""
-        return json.dumps({"bundle": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=2) + "\n"
+        """The manifest as one JSON object, with a checksum."""
+        data = sealed({"bundle": FORMAT_VERSION, **dataclasses.asdict(self)})
+        return json.dumps(data, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str) -> "Manifest":
@@ -98,11 +99,13 @@ class Manifest:
 
         Raises:
             BundleError: the manifest is damaged, or was written by a newer version of this project.
+                One without a checksum, of an earlier version, is read as it is.
         """
         try:
             data = parsed(text)
             version = data["bundle"]
             if version == FORMAT_VERSION:
+                data = unsealed(data)
                 tasks = {_spelled(name): Entry(**e) for name, e in data["tasks"].items()}
                 if not isinstance(data["fingerprint"], str):
                     raise TypeError("the fingerprint is no text")

@@ -1,6 +1,5 @@
 """Reading and writing the records of a working directory."""
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -16,9 +15,8 @@ from tailor_tf.records.same_settings import check_same_settings
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
-from tailor_tf.support.json_text import canonical, parsed
+from tailor_tf.support.json_text import parsed, sealed, unsealed
 
-_CHECKSUM = "checksum"  # missing in records of earlier versions of this project
 LAYOUT = 2  # number of the records' layout; files of other layouts are refused
 
 _NAMES: Mapping[type, str] = {
@@ -106,12 +104,7 @@ class Records:
 
 def _write(path: pathlib.Path, record: Any) -> None:
     data = {"layout": LAYOUT, **record.as_dict()}
-    files.write_text(path, json.dumps({**data, _CHECKSUM: _checksum(data)}, indent=1) + "\n")
-
-
-def _checksum(data: Mapping[str, Any]) -> str:
-    """SHA-256 of a record, independent of the order of keys and of white space."""
-    return hashlib.sha256(canonical(data).encode()).hexdigest()
+    files.write_text(path, json.dumps(sealed(data), indent=1) + "\n")
 
 
 def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:
@@ -122,10 +115,7 @@ def _read(path: pathlib.Path, kind: type[_Record]) -> _Record | None:
         data = parsed(content, limits.RECORD_BYTES)
         layout = data.get("layout")
         if layout == LAYOUT:
-            received = data.pop(_CHECKSUM, None)
-            if received not in (None, _checksum(data)):
-                raise ValueError(f"its content does not match its checksum {str(received)[:16]}")
-            record = kind.from_dict(data)
+            record = kind.from_dict(unsealed(data))
             check(record)
             return record
     except (ValueError, KeyError, TypeError, AttributeError) as error:

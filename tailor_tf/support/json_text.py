@@ -1,9 +1,13 @@
 """JSON of files that other people may have written."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tailor_tf.support import limits
+
+CHECKSUM = "checksum"  # entry of an object; missing in files of earlier versions of this project
 
 
 def parsed(text: str | bytes, most: int = limits.JSON_BYTES) -> Any:
@@ -33,6 +37,28 @@ def canonical(value: Any) -> str:
     Checksums are made of it, so that they do not depend on the order of keys or on white space.
     """
     return json.dumps(json.loads(json.dumps(value)), sort_keys=True)
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with a checksum of its other entries."""
+    return {**value, CHECKSUM: _checksum(value)}
+
+
+def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `sealed`; an object without a checksum is returned as it is.
+
+    Raises:
+        ValueError: the entries do not match their checksum.
+    """
+    rest = {key: entry for key, entry in value.items() if key != CHECKSUM}
+    if CHECKSUM in value and value[CHECKSUM] != _checksum(rest):
+        received = str(value[CHECKSUM])[:16]
+        raise ValueError(f"its content does not match its checksum {received}")
+    return rest
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def _check_depth(value: Any) -> None:

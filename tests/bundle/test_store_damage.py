@@ -8,6 +8,7 @@ import pytest
 from tailor_tf.bundle.manifest import BundleError, Manifest
 from tailor_tf.bundle.packs import read_pack
 from tailor_tf.bundle.store import BundleStore
+from tailor_tf.support.json_text import sealed, unsealed
 from tests.bundle import bundle_packs
 
 
@@ -73,7 +74,7 @@ class TestDamage:
         pack = read_pack(bundle_packs.write(tmp_path, universal)["signs"], universal)
         other = BundleStore.create(tmp_path / "other", universal, [pack])
         shutil.copytree(other.path / "universal", store.path / "universal", dirs_exist_ok=True)
-        mixed = json.loads((store.path / "bundle.json").read_text())
+        mixed = unsealed(json.loads((store.path / "bundle.json").read_text()))
         mixed["universal"] = json.loads((other.path / "bundle.json").read_text())["universal"]
         (store.path / "bundle.json").write_text(json.dumps(mixed))
         with pytest.raises(BundleError, match=r"universal network is not the one that bundle.json"):
@@ -104,5 +105,21 @@ class TestDamage:
 
     def test_manifest_whose_task_would_leave_the_directory(self, store):
         text = store.read().to_json().replace('"birds"', '"../birds"')
+        forged = {key: value for key, value in json.loads(text).items() if key != "checksum"}
         with pytest.raises(BundleError, match="cannot be the name"):
-            Manifest.from_json(text, origin="bundle.json")
+            Manifest.from_json(json.dumps(sealed(forged)), origin="bundle.json")
+
+    def test_altered_manifest(self, store):
+        text = store.read().to_json()
+        for old, new in (('"birds"', '"bards"'), ('"bytes": ', '"bytes": 1')):
+            (store.path / "bundle.json").write_text(text.replace(old, new))
+            with pytest.raises(BundleError, match=r"does not match its checksum .*bundle anew"):
+                store.read()
+
+    def test_manifest_of_an_earlier_version(self, store):
+        """It has no checksum, and the next change adds one."""
+        path, manifest = store.path / "bundle.json", store.read()
+        path.write_text(json.dumps(unsealed(json.loads(path.read_text()))))
+        assert store.verify() == manifest
+        store.remove("birds")
+        assert "checksum" in json.loads(path.read_text())

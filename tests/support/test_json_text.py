@@ -1,8 +1,10 @@
 """JSON of strangers: limits of length, depth and digits."""
 
+import json
+
 import pytest
 
-from tailor_tf.support.json_text import parsed
+from tailor_tf.support.json_text import parsed, sealed, unsealed
 
 
 def test_plain():
@@ -34,3 +36,14 @@ def test_length():
     assert parsed("[1]", most=3) == [1]
     with pytest.raises(ValueError, match="a text of 4 bytes, expected 3 at most"):
         parsed("[10]", most=3)
+
+
+def test_objects_with_a_checksum():
+    value = {"a": [1, 2.5, "é"], "b": {"d": 1, "c": None}}
+    written = parsed(json.dumps(sealed(value)))
+    assert unsealed(written) == value
+    assert unsealed(dict(reversed(written.items()))) == value
+    assert unsealed(value) == value
+    for other in ({"a": [1]}, {"e": 1}, {"checksum": "0"}):
+        with pytest.raises(ValueError, match="does not match its checksum"):
+            unsealed({**written, **other})
