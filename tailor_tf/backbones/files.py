@@ -88,8 +88,11 @@ _SHA256 = {
 
 
 def _load_shipped(name: str, backbone: str | None, config: Mapping[str, Any]) -> Universal:
-    """Reads a network that comes with the project, after a check of its file."""
-    path, received = SHIPPED[name], files.sha256(SHIPPED[name])
+    """Reads a network that comes with the project, after a check of its file.
+
+    The file may be a link, as some package managers install it.
+    """
+    path, received = SHIPPED[name], files.sha256(SHIPPED[name].resolve())
     if received != _SHA256[name]:
         raise weights.AlteredError(
             f"{path} was altered: its SHA-256 is {received[:16]}, expected {_SHA256[name][:16]}. "

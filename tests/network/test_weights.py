@@ -274,6 +274,12 @@ class TestDamage:
         with pytest.raises(AlteredError, match=r"was altered: its SHA-256 is .*Install the proj"):
             load_universal("tiny_imagenet")
 
+    def test_shipped_network_that_is_a_link(self, tmp_path, monkeypatch):
+        path = tmp_path / "network.safetensors"
+        path.symlink_to(shipped.SHIPPED["tiny_imagenet"])
+        monkeypatch.setattr(shipped, "SHIPPED", {"tiny_imagenet": path})
+        assert load_universal("tiny_imagenet").graph.name == "wide_resnet26"
+
 
 def _without_checksum(metadata):
     return {key: value for key, value in metadata.items() if key != "checksum"}
