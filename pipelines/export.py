@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
     )
     network = tailored.load_universal()
     exported = tailored.load_exportable(network)
-    task = images.load_for(exported.info)
+    task = images.load_for(exported.info, tailored.looked_at())
     published = exporter.export(exported, task, FLAGS.exports or tailored.exports(), options)
     print(f"\n{published.summary}\nVersion {published.version} is in {published.files}", end="")
     print(f" and {published.model}." if published.model else ".")

@@ -18,6 +18,7 @@ from pipelines.common import (
     universal,
 )
 from tailor_tf.records.phase import BASELINES, STAGES
+from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.report import tables
 from tailor_tf.support import locks
@@ -48,7 +49,8 @@ def make_run(workdir: str) -> Run:
     settings, options = tailoring.settings(), training.options()
     network = universal.load()
     tailoring.say_what_is_own(network)
-    task = images.load(network.graph.input_shape[0], network.graph.normalisation)
+    looked_at = Records(Workdir(workdir)).fingerprints()
+    task = images.load(network.graph.input_shape[0], network.graph.normalisation, looked_at)
     run = Run(
         network,
         task,

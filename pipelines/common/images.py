@@ -1,11 +1,14 @@
 """Flags of the images of a task."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 from absl import flags
 
 from pipelines.common import largest, paths, values
 from pipelines.common import normalisation as colours
 from pipelines.common.values import given
+from tailor_tf.data.fingerprint import Fingerprint
 from tailor_tf.data.sources import SOURCES, load_prepared, load_task
 from tailor_tf.data.square import FITS
 from tailor_tf.data.task import Task
@@ -100,27 +103,34 @@ def _define_preprocessing() -> None:
     colours.define()
 
 
-def load(image_size: int, normalisation: Normalisation | None = None) -> Task:
+def load(
+    image_size: int,
+    normalisation: Normalisation | None = None,
+    looked_at: Mapping[str, Fingerprint] | None = None,
+) -> Task:
     """Loads the task that the flags name.
 
     Args:
         image_size: width and height of the network's input, pixels.
         normalisation: mean and standard deviation that the universal network expects; `None` to
             measure them on the training images. Flags replace them in both cases.
+        looked_at: fingerprints of images that are known to be whole, as of `sources.load_task`.
     """
     _set_up()
     options = {**given((*_SOURCE, *_PREPROCESSING, "name")), **colours.of_task(normalisation)}
-    return load_task(FLAGS.task, image_size=image_size, **options)
+    return load_task(FLAGS.task, image_size=image_size, looked_at=looked_at, **options)
 
 
-def load_for(info: TaskInfo) -> Task:
+def load_for(info: TaskInfo, looked_at: Mapping[str, Fingerprint] | None = None) -> Task:
     """Loads the images that the flags name, prepared as for a network that exists.
 
     Args:
         info: the task of the network.
+        looked_at: as of `load`.
     """
     _set_up()
-    return load_prepared(FLAGS.task, info.preprocessing, name=info.name, **given(_SOURCE))
+    options = {"name": info.name, "looked_at": looked_at, **given(_SOURCE)}
+    return load_prepared(FLAGS.task, info.preprocessing, **options)
 
 
 def _set_up() -> None:

@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 from absl import flags
 
 from export import exportable
 from pipelines.common import flag_files, images, paths, universal
 from tailor_tf.backbones.universal import Universal
+from tailor_tf.data.fingerprint import Fingerprint
+from tailor_tf.records.store import Records
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support.errors import TailorError
 
@@ -60,6 +63,12 @@ def load_exportable(network: Universal) -> exportable.Exportable:
     if workdir := run():
         return exportable.from_run(workdir, network, FLAGS.name)
     return exportable.from_task_pack(FLAGS.task_pack, network, FLAGS.name)
+
+
+def looked_at() -> Mapping[str, Fingerprint]:
+    """Fingerprints of the images of the run, which are known to be whole; none for a task pack."""
+    workdir = run()
+    return Records(workdir).fingerprints() if workdir else {}
 
 
 def exports() -> pathlib.Path:

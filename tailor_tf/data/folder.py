@@ -52,11 +52,18 @@ class _Listing:
         return {name: self.paths[self.labels == i] for i, name in enumerate(self.classes)}
 
 
-def load_folder(path: str, square: Square, *, skip_broken: bool = False) -> Found:
+def load_folder(
+    path: str,
+    square: Square,
+    *,
+    skip_broken: bool = False,
+    looked_at: Mapping[str, fingerprint.Fingerprint] | None = None,
+) -> Found:
     """Reads the splits of a folder of images.
 
     All images are decoded at once, in parallel. They are kept if all of them fit in
-    `images.MEMORY_BUDGET`. Otherwise they are decoded again whenever they are read.
+    `images.MEMORY_BUDGET`. Otherwise they are decoded again whenever they are read, and not at once
+    if it is known that none of them is broken.
 
     Args:
         path: folder with `train`, and optionally folders of validation and test images, each with
@@ -64,6 +71,8 @@ def load_folder(path: str, square: Square, *, skip_broken: bool = False) -> Foun
             `split_folders`. `~` is the home folder.
         square: the rule that makes images square.
         skip_broken: whether to leave out images that cannot be decoded.
+        looked_at: fingerprints of splits, by name, in which no image is broken as an earlier
+            program found.
 
     Returns:
         The class names in sorted order, and the splits found, by name.
@@ -78,7 +87,12 @@ def load_folder(path: str, square: Square, *, skip_broken: bool = False) -> Foun
     listings = {name: _with_classes(name, found, classes) for name, found in listings.items()}
     count = sum(len(listing.paths) for listing in listings.values())
     in_memory = image_bytes(count, square.side) <= MEMORY_BUDGET
-    images, listings = _decoded(listings, square, in_memory, skip_broken)
+    # An image that was damaged since then is refused when it is read, and not left out.
+    may_be_known = looked_at and not in_memory and not skip_broken
+    if may_be_known and _fingerprints(listings) == looked_at:
+        images = {name: ImageFiles(found.paths, square) for name, found in listings.items()}
+    else:
+        images, listings = _decoded(listings, square, in_memory, skip_broken)
     prints = _fingerprints(listings)
     return classes, {
         name: Split(name, listing.labels, images[name], prints[name])
@@ -208,7 +222,9 @@ def _with_classes(name: str, listing: _Listing, classes: tuple[str, ...]) -> _Li
 
 SOURCE = Source(
     usage="'folder:PATH' (PATH/train/<class>/<image>, or PATH/<class>/<image>)",
-    load=lambda rest, reading: load_folder(rest, reading.square, skip_broken=reading.skip_broken),
+    load=lambda rest, reading: load_folder(
+        rest, reading.square, skip_broken=reading.skip_broken, looked_at=reading.looked_at
+    ),
     name=lambda rest: Path(rest).expanduser().resolve().name,
     mirrors=lambda rest: True,
     place=lambda rest: str(Path(rest).expanduser().resolve()),

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from tailor_tf.data.fingerprint import Fingerprint
 from tailor_tf.data.splits import Split
 from tailor_tf.data.square import Square
 
@@ -15,11 +16,14 @@ class Reading:
         square: the rule that makes images square.
         data_dir: folder of TensorFlow Datasets' data sets; its own default if None.
         skip_broken: whether to leave out images that cannot be decoded.
+        looked_at: fingerprints of splits, by name, in which no image is broken as an earlier
+            program found.
     """
 
     square: Square
     data_dir: str | None = None
     skip_broken: bool = False
+    looked_at: Mapping[str, Fingerprint] = dataclasses.field(default_factory=dict)
 
 
 # Class names, and the source's splits by name; a test split without labels is None.

@@ -7,6 +7,7 @@ from typing import Any
 
 from tailor_tf.data import digits, folder, tfds_source
 from tailor_tf.data.errors import DataError
+from tailor_tf.data.fingerprint import Fingerprint
 from tailor_tf.data.preprocessing import Preprocessing
 from tailor_tf.data.source import Reading, Source
 from tailor_tf.data.splits import Split, check_fractions, cut_splits
@@ -47,6 +48,7 @@ def load_task(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     name: str | None = None,
+    looked_at: Mapping[str, Fingerprint] | None = None,
 ) -> Task:
     """Loads a task; validation and test splits that are missing are cut out of the training images.
 
@@ -80,6 +82,8 @@ def load_task(
             images.
         std: standard deviation of red, green and blue, likewise.
         name: the task's name, see `names.checked`; None: the name of the folder or data set.
+        looked_at: fingerprints of splits, by name, in which no image is broken as an earlier
+            program found; images that are not kept in memory are then not decoded to find out.
 
     Returns:
         The task.
@@ -110,6 +114,7 @@ def load_task(
         seed=seed,
         name=name,
         skip_broken=skip_broken,
+        looked_at=looked_at,
     )
     if mean is None or std is None:
         found_mean, found_std = channel_statistics(task.train.images)
@@ -152,6 +157,7 @@ def load_prepared(
     seed: int = 0,
     name: str | None = None,
     skip_broken: bool = False,
+    looked_at: Mapping[str, Fingerprint] | None = None,
 ) -> Task:
     """Loads a task whose preprocessing is known, such as that of a network that exists.
 
@@ -167,7 +173,8 @@ def load_prepared(
         raise DataError(f"seed is {seed}; expected 0 or more.")
     source, rest = _find_source(spec)
     name = names.checked(source.name(rest) if name is None else name)
-    classes, found = source.load(rest, Reading(preprocessing.square, data_dir, skip_broken))
+    reading = Reading(preprocessing.square, data_dir, skip_broken, looked_at or {})
+    classes, found = source.load(rest, reading)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     splits = _complete(classes, found, fractions, seed)
     kind = spec.partition(":")[0]

@@ -53,9 +53,16 @@ def have_same_images(old: Mapping[str, Any], settings: Mapping[str, Any]) -> boo
     return not _changed_images(old, settings)
 
 
+def fingerprints(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Fingerprints of classes by split, as far as the settings have them."""
+    found = settings.get(_IMAGES)
+    splits = found.items() if isinstance(found, Mapping) else ()
+    return {split: classes for split, classes in splits if isinstance(classes, Mapping)}
+
+
 def _changed_images(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What changed in the images of each split; nothing if one of the settings does not tell."""
-    before, after = _fingerprints(old), _fingerprints(now)
+    before, after = fingerprints(old), fingerprints(now)
     if not before or not after:
         return []
     found = []
@@ -65,13 +72,6 @@ def _changed_images(old: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
         if names:
             found.append(f"the images of {split} changed, of the classes {first_names(names)}")
     return found
-
-
-def _fingerprints(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Fingerprints of classes by split, as far as the settings have them."""
-    found = settings.get(_IMAGES)
-    splits = found.items() if isinstance(found, Mapping) else ()
-    return {split: classes for split, classes in splits if isinstance(classes, Mapping)}
 
 
 def _without_images(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reading and writing the records of a working directory."""
 
+import contextlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from tailor_tf.records.checks import check
 from tailor_tf.records.level import Level
 from tailor_tf.records.phase import TRUNCATE, Phase
 from tailor_tf.records.records import ExamplesRecord, PhaseRecord, RunRecord, SelectionRecord
-from tailor_tf.records.same_settings import check_same_settings
+from tailor_tf.records.same_settings import check_same_settings, fingerprints
 from tailor_tf.records.workdir import Workdir
 from tailor_tf.support import files, limits
 from tailor_tf.support.errors import TailorError
@@ -82,6 +83,19 @@ class Records:
         if record is not None:
             check_same_settings(self.phase_path(phase), record.settings, settings)
         return record
+
+    def fingerprints(self) -> dict[str, Mapping[str, Any]]:
+        """Fingerprints of the images that a finished phase used, by split and class.
+
+        Returns:
+            None of them if there is no such phase, or its record does not tell or is damaged.
+        """
+        for phase in self.workdir.phases():
+            with contextlib.suppress(TailorError):
+                record = self.read_phase(phase)
+                if record and (found := fingerprints(record.settings)):
+                    return found
+        return {}
 
     def levels(self, kind: str) -> dict[Level, PhaseRecord]:
         """The existing records of the phases of a kind, "pruned" or "finetuned", by level."""

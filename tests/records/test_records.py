@@ -1,5 +1,6 @@
 """Records: through JSON and back, and from files of the version before."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -271,3 +272,16 @@ def test_a_name_that_earlier_versions_accepted_may_be_replaced(tmp_path):
         check_same_settings(tmp_path, {**old, "task": "digits"}, {"task": "photos", "seed": 0})
     with pytest.raises(SettingsChangedError, match="seed was 0 and is 1"):
         check_same_settings(tmp_path, old, {"task": "photos", "seed": 1})
+
+
+def test_fingerprints_of_images(tmp_path):
+    records = Records(Workdir(tmp_path))
+    assert records.fingerprints() == {}
+    records.write_phase(phases.TEACHER, TEACHER)  # of an earlier version
+    assert records.fingerprints() == {}
+    found = {"train": {"a": "f1", "b": "f2"}}
+    settings = {**TEACHER.settings, "fingerprint": found}
+    records.write_phase(phases.TEACHER, dataclasses.replace(TEACHER, settings=settings))
+    assert records.fingerprints() == found
+    records.phase_path(phases.TEACHER).write_text("{")
+    assert records.fingerprints() == {}
