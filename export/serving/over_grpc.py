@@ -12,7 +12,8 @@ from export.serving import answers, patience
 from export.serving.answers import Answer, Classifier, RefusedError, ServerError, UnavailableError
 from tailor_tf.support import limits
 
-_TOO_LONG = "larger than max"  # in gRPC's details on a reply of more bytes than it may read
+# In gRPC's details on a reply of more bytes than it may read; requests are the server's matter.
+_TOO_LONG = "CLIENT: Received message larger than max"
 
 
 def grpc(

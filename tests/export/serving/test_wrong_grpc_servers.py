@@ -122,6 +122,12 @@ class TestGRPC:
         (answer,) = ask(client.grpc(address, "m", max_reply=2**21))
         assert answer.scores == scores
 
+    def test_a_request_of_more_than_the_limit_of_the_server(self, serve):
+        details = "SERVER: Received message larger than max (9 vs. 4)"
+        address = serve(lambda context: context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, details))
+        said = message_of(client.grpc(address, "m"))
+        assert details in said and "--max_reply" not in said
+
     def test_a_short_reply_of_many_scores(self, serve):
         """One value, repeated as often as the sides say."""
         response = tensors(scores=((0.5,),))
