@@ -14,7 +14,7 @@ SECONDS = 10  # of an input
 MEMORY = 2 * 10**9  # bytes of a process
 _READING = MEMORY // 2  # of them for an input; a program with TensorFlow itself takes less
 
-_STUCK = 60  # seconds after which code that handles no signal ends with the whole process
+STUCK = 60  # seconds after which a process ends that handles no signal, or waits
 
 _CHANGES = {  # events of Python's audit hooks, with the positions of paths among their arguments
     "os.remove": (0,),
@@ -70,7 +70,7 @@ def bounded():
     before, started = resident_memory(), time.monotonic()
     handler = signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    faulthandler.dump_traceback_later(_STUCK, exit=True)
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     try:
         yield
     finally:

@@ -7,16 +7,16 @@ the flag is, and must leave nothing behind.
 import os
 import pathlib
 import runpy
+import signal
 import sys
 import tempfile
-import time
 
 import numpy as np
 import pytest
 
 from tailor_tf import backbones, save_universal
 from tests import builders
-from tests.fuzz.watching import check
+from tests.fuzz.watching import STUCK, check
 from tests.pipelines.test_flags import NUMBERS, TEXTS
 from tests.programs import ROOT, in_fork, own_flags, parsed
 
@@ -52,7 +52,7 @@ def _accepted(name, base):
 
 
 def _run_all(name, commands):
-    """Exit status, output, seconds and memory of each command, in a fork of this process each."""
+    """Exit status, output, processor's seconds and memory of each command, each in a fork."""
     import tailor_tf  # noqa: F401  imported once
 
     return [_run(name, command) for command in commands]
@@ -60,14 +60,15 @@ def _run_all(name, commands):
 
 def _run(name, command):
     with tempfile.TemporaryFile() as output:
-        started, child = time.monotonic(), os.fork()
+        child = os.fork()
         if not child:
+            signal.alarm(STUCK)
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             sys.argv = [name, *command]
             _exit_with(name)
         _, status, used = os.wait4(child, 0)
-        seconds, taken = time.monotonic() - started, used.ru_maxrss * 1024
+        seconds, taken = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
         output.seek(0)
         text = output.read().decode(errors="backslashreplace")
         return os.waitstatus_to_exitcode(status), text, seconds, taken
