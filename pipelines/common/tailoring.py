@@ -12,7 +12,7 @@ from tailor_tf.method.complexity import ESTIMATORS
 from tailor_tf.method.distillation import LOGIT_ERRORS, NODE_ERRORS, TEACHER_GRADIENTS
 from tailor_tf.network import cost
 from tailor_tf.network.architecture import DEPTHWISE, OWN
-from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, UNDECIDED, Settings
+from tailor_tf.tailoring.settings import ALL, AUTO, RANKINGS, TRAININGS, UNDECIDED, Settings
 
 FLAGS = flags.FLAGS
 DEFAULTS = Settings()
@@ -142,6 +142,13 @@ def _define_method() -> None:
 
 
 def _define_target() -> None:
+    flags.DEFINE_enum(
+        "training",
+        DEFAULTS.training,
+        TRAININGS,
+        "Training of the pruned networks: sandwich for all levels together, after which a few of "
+        "them are fine-tuned; separate for fine-tuning each level by itself, as in the paper.",
+    )
     flags.DEFINE_enum(
         "ranking",
         DEFAULTS.ranking,
