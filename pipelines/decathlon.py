@@ -36,7 +36,8 @@ def command(domain: str) -> list[str]:
     """The command that tailors the network to a domain."""
     own = {"task": protocol.images(domain), "workdir": run_of(domain), "data_dir": FLAGS.data_dir}
     own["universal"] = FLAGS.universal
-    start = [sys.executable, "-m", "pipelines.tailor", f"--flagfile={protocol.flag_file(domain)}"]
+    flag_file = f"--flagfile={protocol.flag_file(domain)}"
+    start = [sys.executable, "-m", f"{__package__}.tailor", flag_file]
     return [*start, *(f"--{name}={value}" for name, value in own.items()), *universal.given_flags()]
 
 

@@ -25,8 +25,8 @@ from tailor_tf.data.task import Task
 
 IMAGES = 20_000  # training images that are used at most
 
-_WORKER = "export.optimize.worker"
-_ROOT = pathlib.Path(__file__).parents[2]  # where the worker is found
+_WORKER = f"{__package__}.worker"
+_ROOT = pathlib.Path(__file__).parents[_WORKER.count(".")]  # where the worker is found
 
 
 def quantise(network: keras.Model, task: Task, job: Job, *, fixed: Collection[str] = ()) -> bytes:

@@ -11,7 +11,7 @@ from tailor_tf.support.files import replacing
 FLAGS = flags.FLAGS
 _OF_ONE_START = ("method", "redo", "until")  # flags of a single start, not of the run
 _BYTES = {"encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
-_OWN = ("pipelines", "__main__")  # modules whose flags belong to a run
+_OWN = (f"{__package__}.", "__main__")  # begins of modules whose flags belong to a run
 
 
 def write(workdir: Workdir) -> None:
@@ -28,8 +28,7 @@ def write(workdir: Workdir) -> None:
 
 
 def _is_own(module: str) -> bool:
-    package = module.partition(".")[0]
-    return package in _OWN or module == FLAGS.find_module_defining_flag("workdir")
+    return module.startswith(_OWN) or module == FLAGS.find_module_defining_flag("workdir")
 
 
 def read(workdir: Workdir, names: Collection[str]) -> None:
