@@ -24,6 +24,7 @@ from absl import flags
 from benchmarks.figures import spread
 from export import exportable, formats, parity
 from export.tflite import kernels as tflite_kernels
+from export.tflite import merging
 from export.tflite import shared as shared_tflite
 from export.tflite import single as tflite
 from export.tflite.calibration import calibration_images
@@ -121,7 +122,7 @@ def bytes_table(files: Files, network: Universal, folder: pathlib.Path) -> list[
                     f"{separate / 1e6:.2f}",
                     f"{sizes.shared / 1e6:.2f}",
                     f"{sizes.shared / separate:.2f}",
-                    f"{len(shared_tflite.merge(contents)) / 1e6:.2f}",
+                    f"{len(merging.merge(contents)) / 1e6:.2f}",
                 ]
             )
     return rows
@@ -133,14 +134,14 @@ def cost_table(packs: Mapping[str, Pack], own: Mapping[str, pathlib.Path]) -> li
     Universal kernels that no other task uses are counted separately.
     """
     contents = {name: path.read_bytes() for name, path in own.items()}
-    whole = len(shared_tflite.merge(contents))
+    whole = len(merging.merge(contents))
     header = ["task", "own parameters (KB)", "bound (KB)", "cost (KB)", "universal kernels (KB)"]
     rows = [[*header, "cost / bound"]]
     for name, pack in packs.items():
         others = {other: content for other, content in contents.items() if other != name}
         known = {kernel for other in others for kernel in packs[other].kernels}
         new = sum(size for kernel, size in pack.kernels.items() if kernel not in known)
-        cost = whole - len(shared_tflite.merge(others)) - new
+        cost = whole - len(merging.merge(others)) - new
         bound = 1.1 * pack.own + ROOM
         kilobytes = [f"{value / 1e3:.1f}" for value in (pack.own, bound, cost, new)]
         rows.append([name, *kilobytes, f"{cost / bound:.2f}"])

@@ -52,11 +52,13 @@ def export(
         lineage.LineageError: the versions in the folder so far are of another bundle.
         parity.ParityError: a task answers otherwise than by itself, likewise.
         BundleError: a file of the bundle is missing or altered.
+        extras.MissingPackageError: the packages of a format are not installed.
     """
     names = default_formats() if formats is None else formats
     known = registry.shared_formats()
     registry.check_known("formats", names, tuple(known))
     registry.check_known("precisions", precisions, registry.shared_precisions())
+    registry.require(names)
     chosen = [each for name, each in known.items() if name in names]
     subject = SharedSubject(store.load(), Exports(folder), precisions)
     infos = {name: task.info for name, task in subject.tasks.items()}

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 
-from export import benchmark, lineage, parity, sizes
+from export import benchmark, formats, lineage, parity, sizes
 from export.exportable import Exportable
 from export.format import Format, Improvement, Subject, first_images
 from export.judge import Judge
@@ -78,8 +78,10 @@ def export(
         ArtifactError: the images belong to another task, or a format cannot express the network.
         lineage.LineageError: the versions of this name so far are of another task.
         names.TaskNameError: the task's name is not allowed.
+        extras.MissingPackageError: the packages of a format are not installed.
     """
     options = options or Options()
+    formats.require(options.formats)
     _check_images(exportable.info, task)
     lineage.check(Exports(folder), exportable.info, supersede=options.supersede)
     subject = Subject(exportable.network, dataclasses.replace(task, info=exportable.info))

@@ -20,6 +20,7 @@ from tailor_tf.data.splits import Split
 from tailor_tf.data.task import Task
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.method.folding import fold
+from tailor_tf.support import extras
 
 Compare = Callable[[pathlib.Path], Parity]  # of an artifact with its network
 
@@ -187,6 +188,7 @@ class Family:
         recognises: whether a path that exists looks like an artifact of one task.
         load: loads such an artifact to run with a number of threads.
         modules: modules that its runtime imports; measurements of memory leave them out.
+        writer_modules: modules that writing its artifacts imports besides these.
         precisions: precisions to choose from; none where there is no choice.
         has_threads: whether its runtime has a number of threads of its own.
         shared: one artifact of many tasks, where the format can have it.
@@ -199,6 +201,7 @@ class Family:
     recognises: Callable[[pathlib.Path], bool]
     load: Callable[[pathlib.Path, int], Runtime]
     modules: tuple[str, ...]
+    writer_modules: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     has_threads: bool = True
     shared: SharedFormat | None = None
@@ -209,5 +212,7 @@ class Family:
 
         Raises:
             ArtifactError: the artifact is damaged.
+            extras.MissingPackageError: the packages of the format are not installed.
         """
+        extras.require(*self.modules)
         return self.describe(path) if self.describe else self.load(path, 1).info

@@ -12,7 +12,7 @@ from export.runtimes import Runtime
 from export.saved_model.family import SAVED_MODEL
 from export.shared_format import SharedFormat
 from export.tflite.family import TFLITE
-from tailor_tf.support import files
+from tailor_tf.support import extras, files
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (SAVED_MODEL, ONNX, TFLITE)}
 
@@ -52,6 +52,16 @@ def check_known(kind: str, received: Sequence[str], known: Sequence[str]) -> Non
         raise ArtifactError(f"Unknown {kind} {', '.join(unknown)}; known are {', '.join(known)}.")
 
 
+def require(names: Sequence[str]) -> None:
+    """Refuses to write artifacts of formats whose packages are not installed.
+
+    Raises:
+        extras.MissingPackageError: names the modules that are missing and the extra to install.
+    """
+    families = [FAMILIES[name] for name in names]
+    extras.require(*(name for each in families for name in each.modules + each.writer_modules))
+
+
 def family_of(path: str | os.PathLike) -> Family:
     """The family of an artifact of one task.
 
@@ -79,9 +89,11 @@ def load(path: str | os.PathLike, *, task: str | None = None, threads: int = 1) 
     Raises:
         ArtifactError: the artifact is missing, damaged, or none of this project, or it has no such
             task.
+        extras.MissingPackageError: the packages of its format are not installed.
     """
     if task is None:
         family = family_of(path)
+        extras.require(*family.modules)
         integrity.check(pathlib.Path(path))
         return family.load(pathlib.Path(path), threads)
     if _shared_format_of(path) is None and family_of(path):
@@ -101,10 +113,12 @@ def load_shared(path: str | os.PathLike, *, threads: int = 1) -> Mapping[str, Ru
 
     Raises:
         ArtifactError: the artifact is missing, damaged, or not one of many tasks.
+        extras.MissingPackageError: the packages of its format are not installed.
     """
     shared = _shared_format_of(path)
     if shared is None:
         raise ArtifactError(f"{path} is no artifact of many tasks; pipelines.bundle writes them.")
+    extras.require(*FAMILIES[shared.name].modules)
     integrity.check(pathlib.Path(path))
     return shared.load(pathlib.Path(path), threads)
 

@@ -26,7 +26,7 @@ from tailor_tf.network.factories import PlainLayers
 from tailor_tf.network.graph import BlockGraph, add_path, build_network, classifier
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.layers import full_precision
-from tailor_tf.support import files, measuring
+from tailor_tf.support import extras, files, measuring
 
 PRECISIONS = ("float32", "int8")
 ROUNDS = 15
@@ -53,6 +53,9 @@ class Meter:
         precision: precision of the TFLite files, one of `PRECISIONS`.
         threads: threads of LiteRT.
         cache: folder of latencies that were measured before.
+
+    Raises:
+        extras.MissingPackageError: LiteRT is not installed.
     """
 
     graph: BlockGraph
@@ -62,6 +65,9 @@ class Meter:
     precision: str = "float32"
     threads: int = 1
     cache: pathlib.Path = dataclasses.field(default_factory=cache_folder)
+
+    def __post_init__(self):
+        extras.require("ai_edge_litert")
 
     @functools.cached_property
     def measured_on(self) -> Mapping[str, str]:

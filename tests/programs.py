@@ -9,7 +9,7 @@ import pathlib
 import runpy
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,24 +22,29 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def started(name: str, *flags: str, output: os.PathLike = os.devnull):
+def started(
+    name: str, *flags: str, output: os.PathLike = os.devnull, without: Collection[str] = ()
+):
     """Starts a program as `python -m pipelines.NAME FLAGS` does; returns its process.
 
     Args:
         name: the program's.
         *flags: its arguments.
         output: file that receives all that it prints.
+        without: modules that the program cannot import, as if they were not installed.
     """
-    process = _SERVER.Process(target=_run, args=(name, flags, output))
+    process = _SERVER.Process(target=_run, args=(name, flags, output, tuple(without)))
     process.start()
     return process
 
 
-def program(name: str, *flags: str, timeout: float = 300) -> tuple[int, str]:
+def program(
+    name: str, *flags: str, timeout: float = 300, without: Collection[str] = ()
+) -> tuple[int, str]:
     """Runs a program; returns its exit status, and all that it printed."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "output"
-        process = started(name, *flags, output=output)
+        process = started(name, *flags, output=output, without=without)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -48,7 +53,8 @@ def program(name: str, *flags: str, timeout: float = 300) -> tuple[int, str]:
         return process.exitcode, output.read_text()
 
 
-def _run(name, flags, output):
+def _run(name, flags, output, without):
+    sys.modules.update(dict.fromkeys(without))
     with open(output, "wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -11,6 +11,7 @@ ONNX = Family(
     recognises=lambda path: path.suffix == ".onnx",
     load=runtime.load,
     modules=("onnxruntime", "onnx"),
+    writer_modules=("tf2onnx",),
     shared=SharedONNX(),
     describe=single.read_info,
 )

@@ -22,6 +22,7 @@ from export.optimize.assignment import Assignment
 from export.optimize.job import Job
 from tailor_tf.data.splits import Split
 from tailor_tf.data.task import Task
+from tailor_tf.support import extras
 
 IMAGES = 20_000  # training images that are used at most
 
@@ -44,6 +45,7 @@ def quantise(network: keras.Model, task: Task, job: Job, *, fixed: Collection[st
     Raises:
         ArtifactError: the network has a layer that the library does not know, or the process
             failed; its last words are in the message.
+        extras.MissingPackageError: the library is not installed.
     """
     with _done(network, task, job, fixed) as folder:
         return (folder / assignment.TFLITE).read_bytes()
@@ -74,6 +76,7 @@ def _done(
     network: keras.Model, task: Task, job: Job, fixed: Collection[str]
 ) -> Iterator[pathlib.Path]:
     """Runs a job in the worker; yields a folder with the result, which is removed afterwards."""
+    extras.require("tensorflow_model_optimization")
     if unknown := description.unknown_layers(network):
         raise ArtifactError(
             f"TensorFlow Model Optimization is not used on {', '.join(unknown)} layers, which "

@@ -11,6 +11,7 @@ SAVED_MODEL = Family(
     recognises=single.is_saved_model,
     load=single.load_runtime,
     modules=("tensorflow",),
+    writer_modules=("tensorflow_serving",),  # for requests and configurations of the server
     has_threads=False,
     shared=SharedSavedModel(),
     describe=single.read_info,

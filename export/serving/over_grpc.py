@@ -10,7 +10,7 @@ import tensorflow as tf
 from export.saved_model import requests
 from export.serving import answers, patience
 from export.serving.answers import Answer, Classifier, RefusedError, ServerError, UnavailableError
-from tailor_tf.support import limits
+from tailor_tf.support import extras, limits
 
 # In gRPC's details on a reply of more bytes than it may read; requests are the server's matter.
 _TOO_LONG = "CLIENT: Received message larger than max"
@@ -34,7 +34,9 @@ def grpc(
 
     Raises:
         ServerError: the address or a name is none that gRPC can transport.
+        extras.MissingPackageError: TensorFlow Serving's messages are not installed.
     """
+    extras.require("tensorflow_serving")
     import grpc as library
     from tensorflow_serving.apis import prediction_service_pb2_grpc
 

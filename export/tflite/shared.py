@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from export import metadata, parity, shared_tasks
 from export.metadata import ArtifactError
 from export.runtimes import Runtime
 from export.shared_format import SharedFormat, SharedSubject
-from export.tflite import flatbuffer, kernels, litert, own_files, runtime, single, unfolding
+from export.tflite import kernels, litert, own_files, runtime, single
 from tailor_tf.backbones.universal import Universal
 from tailor_tf.data.task_info import TaskInfo
 from tailor_tf.support import archives, files
@@ -32,8 +31,6 @@ RANDOM_IMAGES = 16  # that every task is compared on, besides given ones
 MAX_DIFFERENCE = {"int8": 0.0, "float32": 1e-5, "float16": 2e-2}
 """How far logits may be from the logits of a task's own file, by the type of its universal kernels;
 relative to the largest one where that is above 1."""
-
-_VERSION = 3  # of TFLite's schema
 
 
 class SharedTFLite(SharedFormat):
@@ -99,6 +96,8 @@ def write(
             the universal network.
         parity.ParityError: a task answers otherwise than in its own file; nothing is written.
     """
+    from export.tflite import merging  # LiteRT's schema, which not every installation has
+
     if not artifacts:
         raise ArtifactError("No TFLite files to put together; expected one for each task.")
     paths = {name: pathlib.Path(artifact) for name, artifact in artifacts.items()}
@@ -107,7 +106,7 @@ def write(
     }
     contents, limits = _unfolded(paths, universal)
     with files.replacing(path) as temporary:
-        save(temporary, merge(contents), infos)
+        save(temporary, merging.merge(contents), infos)
         shared = load(temporary)
         for name, own in paths.items():
             given = (images or {}).get(name)
@@ -120,6 +119,8 @@ def _unfolded(
     paths: Mapping[str, pathlib.Path], universal: Universal
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """Files with universal kernels as they are in the universal network, and limits of logits."""
+    from export.tflite import unfolding  # likewise
+
     universal_kernels, contents, limits = kernels.universal_kernels(universal), {}, {}
     for name, own in paths.items():
         contents[name], found = unfolding.unfold(own.read_bytes(), universal_kernels)
@@ -131,81 +132,6 @@ def _unfolded(
             )
         limits[name] = max(MAX_DIFFERENCE[kind] for kind in found)
     return contents, limits
-
-
-def merge(contents: Mapping[str, bytes]) -> bytes:
-    """Puts flatbuffers together, equal constants once.
-
-    Args:
-        contents: flatbuffers of `single.convert`, by task.
-
-    The integer biases of a task's convolutions are its own, also if another task has equal ones.
-    LiteRT's cache of packed weights knows a packing by the places of kernel and bias alone, and not
-    by the scales, which are part of it: tasks that share both would get each other's scales.
-
-    Returns:
-        A flatbuffer with a signature per task, of the task's name, `images` to `logits`.
-    """
-    merged = schema.ModelT(
-        version=_VERSION,
-        operatorCodes=[],
-        subgraphs=[],
-        buffers=[schema.BufferT()],
-        signatureDefs=[],
-    )
-    buffers: dict[Any, int] = {b"": 0}  # the first buffer belongs to everything that is computed
-    codes: dict[Any, int] = {}
-    for name, content in contents.items():
-        _add(merged, name, flatbuffer.read(content), buffers, codes)
-    return flatbuffer.write(merged, apart=_biases(merged))
-
-
-def _biases(model: schema.ModelT) -> list[int]:
-    """Positions of the buffers of all integer biases."""
-    return [
-        graph.tensors[position].buffer for graph in model.subgraphs for position in _bias_of(graph)
-    ]
-
-
-def _bias_of(graph: schema.SubGraphT) -> set[int]:
-    """Positions of a graph's tensors that are integer biases, int32 third inputs of operators."""
-    thirds = {int(op.inputs[2]) for op in graph.operators if len(op.inputs) > 2}
-    return {i for i in thirds if i >= 0 and graph.tensors[i].type == schema.TensorType.INT32}
-
-
-def _add(
-    merged: schema.ModelT,
-    name: str,
-    model: schema.ModelT,
-    buffers: dict[Any, int],
-    codes: dict[Any, int],
-) -> None:
-    """Adds a task's model to the merged one; knows places of buffers and codes by content."""
-    (graph,), (signature,) = model.subgraphs, model.signatureDefs
-    biases = _bias_of(graph)
-    for position, tensor in enumerate(graph.tensors):
-        buffer = model.buffers[tensor.buffer]
-        key = b"" if buffer.data is None else buffer.data.tobytes()
-        if key and position in biases:
-            key = (name, position)
-        tensor.buffer = _place(merged.buffers, buffers, key, buffer)
-        tensor.name = None  # signatures have names of their own
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        key = (code.builtinCode, code.customCode, code.version)
-        operator.opcodeIndex = _place(merged.operatorCodes, codes, key, code)
-    graph.name = signature.signatureKey = name
-    signature.subgraphIndex = len(merged.subgraphs)
-    merged.subgraphs.append(graph)
-    merged.signatureDefs.append(signature)
-
-
-def _place(items: list[Any], places: dict[Any, int], key: object, item: object) -> int:
-    """Position of an item of that key in a list; it is added if there is none."""
-    if key not in places:
-        places[key] = len(items)
-        items.append(item)
-    return places[key]
 
 
 def save(path: str | os.PathLike, content: bytes, infos: Mapping[str, TaskInfo]) -> None:

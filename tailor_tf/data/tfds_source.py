@@ -24,6 +24,7 @@ from tailor_tf.data.images import (
 from tailor_tf.data.source import Found, Reading, Source
 from tailor_tf.data.splits import Split
 from tailor_tf.data.square import Square
+from tailor_tf.support import extras
 
 _SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 _WITHHELD = -1
@@ -54,6 +55,7 @@ def load_tfds(name: str, reading: Reading) -> Found:
     Raises:
         DataError: if the data set is unknown, cannot be prepared, or is not for image
             classification.
+        extras.MissingPackageError: if TensorFlow Datasets is not installed.
     """
     builder = _prepared(name, reading.data_dir)
     splits = _find_splits(name, builder.info.splits)
@@ -75,6 +77,7 @@ def _prepared(name: str, data_dir: str | None) -> Any:
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
+    extras.require("tensorflow_datasets", "importlib_resources")
     import tensorflow_datasets as tfds
 
     try:

@@ -1,6 +1,7 @@
 """The registry of formats: an entry is all that a format needs to be exported and used."""
 
 import json
+import sys
 import types
 
 import pytest
@@ -13,6 +14,7 @@ from export.options import Options
 from export.serving import client
 from tailor_tf.method.compaction import compact
 from tailor_tf.network.architecture import Architecture
+from tailor_tf.support.extras import MissingPackageError
 from tests.builders import random_student
 from tests.export.pretend import FAMILY, INFO, Pretend, images_of
 from tests.export.shared_tasks import assert_same_logits, own_logits, pixels, random_tasks
@@ -98,6 +100,29 @@ def test_artifacts_have_names_of_their_own():
     assert names[:4] == ["saved_model", "onnx", "tflite float32", "tflite float16"]
     assert names[-1] == "tflite int8 clustered"
     assert len({each.file_name for each in artifacts}) == len(set(names)) == len(names) == 2 + 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("module", "form", "extra"),
+    [
+        ("tf2onnx", "onnx", "export"),
+        ("ai_edge_litert", "tflite", "export"),
+        ("tensorflow_serving", "saved_model", "serving"),
+    ],
+)
+def test_formats_whose_packages_are_missing(
+    module, form, extra, exportable, task, small, monkeypatch, tmp_path
+):
+    """Nothing is made; other formats do not need the package."""
+    monkeypatch.setitem(sys.modules, module, None)
+    message = rf"{module} is not installed; .*tailor_tf\[{extra}\]"
+    with pytest.raises(MissingPackageError, match=message):
+        exporter.export(exportable, task, tmp_path, Options(formats=(form,)))
+    store = types.SimpleNamespace(load=lambda: random_tasks(small))
+    with pytest.raises(MissingPackageError, match=message):
+        bundle.export(store, tmp_path, formats=(form,))
+    formats.require([name for name in formats.FAMILIES if name != form])
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_one_task_or_of_many(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from export import exportable, exporter, formats, parity
 from export.options import Options
 from export.tflite import kernels as tflite_kernels
+from export.tflite import merging, unfolding
 from export.tflite import shared as shared_tflite
-from export.tflite import unfolding
 from tailor_tf import load_task, load_universal, tailor
 from tailor_tf.records.workdir import Workdir
 from tests.real.test_export import SETTINGS
@@ -44,7 +44,7 @@ def test_tasks_of_real_images(tmp_path):
             received = parity.in_batches(runtime.logits, images[name])
             assert np.mean(expected.argmax(-1) == received.argmax(-1)) >= 0.999
     contents = {name: path.read_bytes() for name, path in artifacts.items()}
-    whole = len(shared_tflite.merge(contents))
+    whole = len(merging.merge(contents))
     kernels = {
         name: set(tflite_kernels.universal_convolutions(each.network))
         for name, each in sources.items()
@@ -55,5 +55,5 @@ def test_tasks_of_real_images(tmp_path):
         others = {other for other in contents if other != name}
         new = kernels[name] - set().union(*(kernels[other] for other in others))
         new_bytes = sum(math.prod(universal.model.get_layer(n).kernel.shape) for n in new)
-        cost = whole - len(shared_tflite.merge({other: contents[other] for other in others}))
+        cost = whole - len(merging.merge({other: contents[other] for other in others}))
         assert cost - new_bytes <= 1.1 * tflite_kernels.task_bytes(each.network) + 65536

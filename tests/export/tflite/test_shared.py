@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export import formats, parity
 from export.metadata import ArtifactError
-from export.tflite import flatbuffer
+from export.tflite import flatbuffer, merging
 from export.tflite import kernels as tflite_kernels
 from export.tflite import shared as shared_tflite
 from export.tflite import single as tflite
@@ -163,7 +163,7 @@ class TestBadInput:
 
     def test_answers_that_differ(self, universal, artifacts, tmp_path, monkeypatch):
         """The file that is there already stays."""
-        path, merge = tmp_path / "shared.tflite", shared_tflite.merge
+        path, merge = tmp_path / "shared.tflite", merging.merge
         path.write_text("old")
 
         def damaged(contents):
@@ -173,7 +173,7 @@ class TestBadInput:
                     tensor.quantization.scale = tensor.quantization.scale * np.float32(1.01)
             return flatbuffer.write(model)
 
-        monkeypatch.setattr(shared_tflite, "merge", damaged)
+        monkeypatch.setattr(merging, "merge", damaged)
         with pytest.raises(parity.ParityError, match="bees answers otherwise"):
             shared_tflite.write(path, artifacts["int8"], universal)
         assert path.read_text() == "old"
