@@ -8,6 +8,8 @@ allows.
 
 import importlib
 
+__version__ = "0.1.0"
+
 # Modules are imported on first use: data and training need TensorFlow, but networks can be built
 # on any Keras backend without it.
 _HOMES = {
