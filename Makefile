@@ -1,5 +1,8 @@
 # Every target sets up what it needs: a virtual environment with the requirements.
-PYTHON ?= python3.11
+# The newest of these that the machine has and that makes virtual environments.
+PYTHONS = python3.13 python3.12 python3.11
+CAN_BE_USED = -c "import ensurepip" 2>/dev/null
+PYTHON ?= $(or $(shell for p in $(PYTHONS); do $$p $(CAN_BE_USED) && echo $$p && break; done),python3.11)
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
