@@ -119,7 +119,8 @@ def installed(distributions, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     venv.create(folder / "venv", with_pip=False)
     (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    (site / "requirements.pth").write_text("\n".join(p for p in sys.path if "site-packages" in p))
+    lines = [f"import site; site.addsitedir({p!r})" for p in sys.path if "site-packages" in p]
+    (site / "requirements.pth").write_text("\n".join(lines))
     python = folder / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", distributions[1]]
     subprocess.run(pip, check=True, capture_output=True)
