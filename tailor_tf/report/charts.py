@@ -52,6 +52,8 @@ def _lines(outcome: Outcome) -> Iterable[_Line]:
     yield _Line("teacher", outcome.teacher, {"color": DARK})
     if outcome.student:
         yield _Line("student", outcome.student, {"color": BLUE})
+    if outcome.sandwich:
+        yield _Line("all levels together", outcome.sandwich, {"color": BLUE, "linestyle": ":"})
     faint = {"linestyle": "--", "linewidth": 0.9, "alpha": 0.6}
     for level, record in outcome.finetuned.items():
         label, style = f"fine-tuned, level {level.name}", {"color": ORANGE}
@@ -110,9 +112,9 @@ def _points(outcome: Outcome) -> Iterable[_Point]:
 def levels_figure(outcome: Outcome) -> "Figure":
     """Validation accuracy in percent, a point for each level tried and each truncated network.
 
-    On the left against complexity, on the right against the task's own parameters. Error bars are
-    one standard error of the difference to the teacher; lines mark the teacher's accuracy and the
-    goals.
+    Where all levels were trained together, a line shows them before fine-tuning. On the left against
+    complexity, on the right against the task's own parameters. Error bars are one standard error of
+    the difference to the teacher; lines mark the teacher's accuracy and the goals.
     """
     figure = _figure(11, 4.2)
     against = figure.subplots(1, 2, sharey=True)
@@ -120,6 +122,7 @@ def levels_figure(outcome: Outcome) -> "Figure":
         count = COUNTS[name]
         for point in _points(outcome):
             _draw_point(axes, outcome, point, name)
+        _draw_judged(axes, outcome, name)
         _draw_goals(axes, outcome, name)
         axes.set(xlabel=count.label)
         axes.set_xlim(left=0)
@@ -138,6 +141,15 @@ def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, count: str) -> No
     axes.errorbar(amount, accuracy, error, fmt="o", **style)
     place = {"textcoords": "offset points", "xytext": (7, 5), "fontsize": 8}
     axes.annotate(point.label, (amount, accuracy), color=point.color, **place)
+
+
+def _draw_judged(axes: "Axes", outcome: Outcome, count: str) -> None:
+    """A line through all levels as they were trained together, before any fine-tuning."""
+    if outcome.judged:
+        amounts = [record.cost[count] / COUNTS[count].unit for record in outcome.judged.values()]
+        accuracies = [100 * record.accuracy["validation"] for record in outcome.judged.values()]
+        style = {"color": PALE, "marker": ".", "linewidth": 0.8}
+        axes.plot(amounts, accuracies, label="levels before fine-tuning", **style)
 
 
 def _draw_goals(axes: "Axes", outcome: Outcome, count: str) -> None:

@@ -36,6 +36,9 @@ class Outcome:
         selection: the levels tried and the level chosen; `None` before one is chosen.
         truncated: the records of truncated networks to compare with, by their number of blocks.
         failed: the records of the levels whose fine-tuning failed.
+        sandwich: the record of the training of all levels together; `None` without one.
+        judged: the records of all levels after that training, from the largest network to the
+            leanest; empty without one.
     """
 
     run: RunRecord
@@ -46,6 +49,8 @@ class Outcome:
     selection: SelectionRecord | None
     truncated: dict[int, PhaseRecord] = dataclasses.field(default_factory=dict)
     failed: dict[Level, PhaseRecord] = dataclasses.field(default_factory=dict)
+    sandwich: PhaseRecord | None = None
+    judged: dict[Level, PhaseRecord] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -60,7 +65,8 @@ class Outcome:
     @property
     def seconds(self) -> float:
         """Duration of all phases together, levels that were not chosen included."""
-        records = (self.teacher, self.student, *self.pruned.values(), *self.finetuned.values())
+        levels = (*self.pruned.values(), *self.finetuned.values())
+        records = (self.teacher, self.student, self.sandwich, *levels)
         return sum(record.seconds for record in records if record)
 
     @property
@@ -79,6 +85,8 @@ class Outcome:
         found = {"teacher": self.teacher}
         if self.student:
             found["student"] = self.student
+        if self.sandwich:
+            found["sandwich"] = self.sandwich
         if self.chosen:
             found |= {"pruned": self.pruned[self.chosen], "fine-tuned": self.finetuned[self.chosen]}
         return found
@@ -263,7 +271,8 @@ def load(workdir: Workdir, *, finished: bool = True) -> Outcome:
     student = records.read_phase(phases.STUDENT)
     tuned, failed = _parted(records.levels("finetuned"))
     pruned, truncated = records.levels("pruned"), records.truncated()
-    return Outcome(run, teacher, student, pruned, tuned, None, truncated, failed)
+    together = _together(records)
+    return Outcome(run, teacher, student, pruned, tuned, None, truncated, failed, *together)
 
 
 def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Outcome:
@@ -276,7 +285,15 @@ def _load_finished(records: Records, run: RunRecord, teacher: PhaseRecord) -> Ou
     for level in selection.levels:
         tuned[level] = _read_phase(records, phases.finetuned(level), f"fine-tuning with {level}")
     tuned, failed = _parted(tuned)
-    return Outcome(run, teacher, student, pruned, tuned, selection, records.truncated(), failed)
+    truncated, together = records.truncated(), _together(records)
+    return Outcome(run, teacher, student, pruned, tuned, selection, truncated, failed, *together)
+
+
+def _together(records: Records) -> tuple[PhaseRecord | None, dict[Level, PhaseRecord]]:
+    """The record of the training of all levels together, and those of the levels after it."""
+    sandwich = records.read_phase(phases.SANDWICH)
+    judged = records.levels("pruned") if sandwich else {}
+    return sandwich, {level: r for level, r in judged.items() if "sandwich" in r.settings}
 
 
 def _parted(

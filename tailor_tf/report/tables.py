@@ -161,24 +161,33 @@ def _phase_row(outcome: Outcome, name: str, record: PhaseRecord) -> list[str]:
 
 
 def level_rows(outcome: Outcome) -> list[list[str]]:
-    """The levels tried, one a row, under their header."""
-    header = ["level", *(f"{split} (%)" for split in _SPLITS), *_cost_names(outcome)]
+    """The levels, one a row, under their header.
+
+    Levels that were trained together are all shown, with their accuracy before fine-tuning;
+    otherwise those that were tried.
+    """
+    before = ["before fine-tuning (%)"] if outcome.judged else []
+    header = ["level", *before, *(f"{split} (%)" for split in _SPLITS), *_cost_names(outcome)]
     header += ["universal blocks kept", "proxies", ""]
+    tried = {**outcome.finetuned, **outcome.failed}
     rows = [
         [
             level.name,
-            *(percent(record, split) for split in _SPLITS),
+            *([percent(outcome.judged[level], "validation")] if outcome.judged else []),
+            *(percent(tried[level], split) if level in tried else "-" for split in _SPLITS),
             *_cost_cells(outcome, record.cost),
             kept(outcome, record),
             str(record.cost.proxies),
             ", ".join(_remarks(outcome, level)),
         ]
-        for level, record in {**outcome.finetuned, **outcome.failed}.items()
+        for level, record in {**outcome.judged, **tried}.items()
     ]
     return [header, *rows]
 
 
 def _remarks(outcome: Outcome, level: Level) -> Iterable[str]:
+    if level not in outcome.finetuned and level not in outcome.failed:
+        return
     if level in outcome.failed:
         yield f"failed: {outcome.failed[level].failed}"
         return
@@ -202,8 +211,8 @@ def table(outcome: Outcome) -> str:
     """
     first, last = markdown(headline(outcome.run)), markdown(verdict(outcome))
     lines = [first, "", *aligned(phase_rows(outcome)), "", last]
-    if len(outcome.finetuned) + len(outcome.failed) > 1:
-        lines += ["", "Levels tried, by the number of universal blocks to remove:", ""]
+    if len(outcome.finetuned) + len(outcome.failed) > 1 or outcome.judged:
+        lines += ["", "Levels, by the number of universal blocks to remove:", ""]
         lines += aligned(level_rows(outcome))
     return "\n".join(lines) + "\n"
 

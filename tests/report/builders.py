@@ -130,6 +130,21 @@ class Made:
         self.phases = {phase: self.phases[phase] for phase in kept}
         self.selection = None
 
+    def train_together(self) -> None:
+        """Makes it a run whose levels were trained together; 4 and 0 were judged only."""
+        settings = {"sandwich": {"epochs": 2}}
+        of_student = self.phases[phases.STUDENT]
+        self.phases[phases.SANDWICH] = dataclasses.replace(of_student, seconds=100.0)
+        judged = self.phases[phases.pruned(CHOSEN)]
+        for blocks in range(5):
+            network_cost = dataclasses.replace(judged.cost, multiply_adds=600_000 - 10_000 * blocks)
+            self.phases[phases.pruned(Level(blocks))] = dataclasses.replace(
+                judged,
+                accuracy={"validation": 0.95 - 0.01 * blocks},
+                cost=network_cost,
+                settings={**judged.settings, **settings},
+            )
+
     def write(self, path: pathlib.Path) -> pathlib.Path:
         """Writes the records into a working directory, and returns it."""
         records = Records(Workdir(path))
@@ -148,8 +163,17 @@ class Made:
         student = self.phases.get(phases.STUDENT)
         teacher = self.phases[phases.TEACHER]
         truncated = {p.depth: r for p, r in self.phases.items() if p.kind == phases.TRUNCATE}
+        sandwich = self.phases.get(phases.SANDWICH)
+        judged = levels["pruned"] if sandwich else {}
         return Outcome(
-            self.run, teacher, student, **levels, selection=self.selection, truncated=truncated
+            self.run,
+            teacher,
+            student,
+            **levels,
+            selection=self.selection,
+            truncated=truncated,
+            sandwich=sandwich,
+            judged={level: judged[level] for level in sorted(judged, key=lambda x: x.leanness)},
         )
 
 

@@ -76,6 +76,13 @@ def test_the_tolerance_is_below_the_teacher(made):
     assert not axes.yaxis_inverted()
 
 
+def test_levels_that_were_trained_together_are_a_line_before_fine_tuning(made):
+    made.train_together()
+    line = drawn.lines(_levels(made)[1])["levels before fine-tuning"]
+    np.testing.assert_allclose(line.get_xdata(), [0.60, 0.59, 0.58, 0.57, 0.56])
+    np.testing.assert_allclose(line.get_ydata(), [95.0, 94.0, 93.0, 92.0, 91.0])
+
+
 def test_a_zero_tolerance_is_the_teachers_line_and_none_is_no_line(made):
     made.change_run(tolerance=0.0)
     assert set(drawn.lines(_levels(made)[1])["within the tolerance"].get_ydata()) == {97.0}

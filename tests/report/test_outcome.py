@@ -33,6 +33,14 @@ def test_a_missing_record_names_file_and_phase(tmp_path, made, name, phase):
         outcome.load(workdir)
 
 
+def test_levels_that_were_trained_together_are_read_as_they_were_judged(tmp_path, made):
+    made.train_together()
+    found = outcome.load(Workdir(made.write(tmp_path)))
+    assert list(found.judged) == [Level(blocks) for blocks in range(5)]
+    assert list(found.finetuned) == [Level(3), Level(2), Level(1)]
+    assert found.sandwich.seconds == 100
+
+
 def test_a_chosen_level_that_was_not_tried_is_refused(tmp_path, made):
     made.change_selection(chosen=Level(5))
     with pytest.raises(ValueError, match=r"level 5; expected one of \['3', '2', '1'\]"):

@@ -96,6 +96,23 @@ def test_levels_that_were_tried(made):
     assert row(text, "1")[1] == "92.00" and row(text, "1")[-1] == "dominated by 2"
 
 
+def test_levels_that_were_trained_together_are_all_shown_before_fine_tuning(made):
+    made.train_together()
+    outcome = made.outcome()
+    header, *rows = tables.level_rows(outcome)
+    assert header[:4] == ["level", "before fine-tuning (%)", "validation (%)", "test (%)"]
+    found = {name: figures[:3] for name, *figures in rows}
+    assert list(found) == ["0", "1", "2", "3", "4"], "from the largest network to the leanest"
+    assert found["0"] == ["95.00", "-", "-"] and found["4"] == ["91.00", "-", "-"]
+    assert found["2"] == ["93.00", "96.75", "96.25"]
+    assert [figures[-1] for _, *figures in rows] == ["", "dominated by 2", "chosen", "", ""]
+    names = [name for name, *_ in tables.phase_rows(outcome)]
+    assert names == ["", "teacher", "student", "sandwich", "pruned", "fine-tuned"]
+    before = builders.finished().outcome().seconds
+    more = 100 + 2 * 1234.4  # the training, and the prunings of two more levels
+    assert outcome.seconds == pytest.approx(before + more), "what it took counts"
+
+
 def test_a_level_that_was_given_up(made):
     made.change(phases.finetuned(Level(3)), stopped=True)
     assert row(tables.table(made.outcome()), "3")[-1] == "given up after 2 epochs"
