@@ -30,7 +30,8 @@ def quick(source):
     epochs = [f"--{phase}_epochs=1" for phase in ("teacher", "student", "finetune")]
     batches = [f"--{phase}_batch_size=128" for phase in ("teacher", "student", "finetune")]
     universal = f"--universal={source / 'universal.safetensors'}"
-    return [universal, *epochs, *batches, "--prune_blocks=6", "--tolerance=100"]
+    separate = "--training=separate"
+    return [universal, *epochs, *batches, separate, "--prune_blocks=6", "--tolerance=100"]
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,7 @@ def test_the_papers_settings():
     assert (settings.depth, settings.max_skip, settings.identities) == ("all", 3, False)
     assert (settings.own, settings.node_errors) == ("statistics", "absolute")
     assert (settings.logit_errors, settings.ranking) == ("squared", "gates")
+    assert settings.training == "separate"
     assert settings.proxy_threshold == 0.05
     assert settings.estimator == "paper"
     assert settings.tolerance == 0.5

@@ -53,7 +53,7 @@ def file(task, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(file, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("own") / "run"
-    flags = ["--prune_blocks=1", "--tolerance=100"]
+    flags = ["--training=separate", "--prune_blocks=1", "--tolerance=100"]
     for phase, epochs in (("teacher", 6), ("student", 10), ("finetune", 6)):
         flags += [f"--{phase}_epochs={epochs}", f"--{phase}_batch_size=32"]
     flags += ["--teacher_learning_rate=0.05"]

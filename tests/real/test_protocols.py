@@ -29,6 +29,7 @@ QUICK = """--image_size={size}
 --teacher_epochs=1
 --student_epochs=1
 --finetune_epochs=1
+--training=separate
 --teacher_batch_size=6
 --student_batch_size=6
 --finetune_batch_size=6

@@ -15,6 +15,7 @@ SETTINGS = Settings(
     teacher=Recipe(1, batch_size=32, learning_rate=0.05, schedule="cosine"),
     student=Recipe(1, learning_rate=0.1, schedule="cosine"),
     finetune=Recipe(1, learning_rate=0.1, schedule="cosine"),
+    training="separate",
     prune_blocks=(6,),
     tolerance=100,
 )

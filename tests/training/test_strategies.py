@@ -85,6 +85,7 @@ QUICK = [
     "--universal=tiny_imagenet",
     "--teacher_epochs=3",
     "--student_epochs=2",
+    "--sandwich_epochs=1",
     "--finetune_epochs=2",
     "--teacher_learning_rate=0.05",
     "--prune_blocks=4",
