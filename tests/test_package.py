@@ -158,7 +158,8 @@ class TestInstalled:
         status, output = installed("pretrain", "--workdir=source", *tiny)
         assert status == 0, output
         flags = ["--universal=source/universal.safetensors", "--prune_blocks=6", "--tolerance=100"]
-        flags += ["--training=separate", "--noidentities"]  # paths that the library behind --sparsity knows
+        flags.append("--training=separate")
+        flags += ["--noidentities"]  # paths that the library behind --sparsity knows
         status, output = installed("tailor", "--workdir=run", *flags, *epochs, *batches)
         assert status == 0 and "fine-tuned" in output, output
         assert "--prune_blocks=6" in (installed.folder / "run" / "flags.txt").read_text()

@@ -112,9 +112,9 @@ def _points(outcome: Outcome) -> Iterable[_Point]:
 def levels_figure(outcome: Outcome) -> "Figure":
     """Validation accuracy in percent, a point for each level tried and each truncated network.
 
-    Where all levels were trained together, a line shows them before fine-tuning. On the left against
-    complexity, on the right against the task's own parameters. Error bars are one standard error of
-    the difference to the teacher; lines mark the teacher's accuracy and the goals.
+    Where all levels were trained together, a line shows them before fine-tuning. On the left
+    against complexity, on the right against the task's own parameters. Error bars are one standard
+    error of the difference to the teacher; lines mark the teacher's accuracy and the goals.
     """
     figure = _figure(11, 4.2)
     against = figure.subplots(1, 2, sharey=True)
