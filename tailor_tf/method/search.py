@@ -1,7 +1,6 @@
 """Search for the best of several pruned networks (NetTailor, section 3.4)."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 from tailor_tf.records.level import Level
@@ -108,34 +107,45 @@ def guided(
     accuracy: Accuracy,
     *,
     goal: float,
+    margin: Margin = no_margin,
     most: int,
 ) -> Selection:
     """Selects the leanest level that is accurate enough, by guesses of all accuracies.
 
-    The level tried next is the leanest one that is guessed to reach the goal. If there is none and
-    no level has reached it, it is the one with the best guess. After a level that reaches the goal
-    only leaner ones are tried, and after another one only larger ones. Guesses rise by what the
-    levels tried have gained over theirs, so that they only have to be right in comparison.
+    The first level tried is the leanest one whose guess is within the margin of the goal, or of the
+    best guess if no guess reaches the goal. After a level that reaches the goal only leaner ones
+    are tried, and after another one only larger ones: the leanest one that is expected to reach the
+    goal. Expected are the guesses plus the most that a level tried has gained over its guess, so
+    that guesses only have to be right in comparison with each other. If none is expected to, the
+    search ends where a level has reached the goal, and goes on with the best guess otherwise.
 
     Args:
         levels: levels from the largest network to the leanest, at least one.
         guesses: guessed validation accuracy of each level, 0..1.
         accuracy: trains a level's network; its validation accuracy, 0..1.
         goal: validation accuracy to reach, 0..1.
+        margin: tolerance for chance in a guess, such as a standard error.
         most: largest number of levels to try, at least one.
     """
-    reached: dict[Level, float] = {}
-    left = list(levels)
+    least = min(goal, max(guesses[level] for level in levels))
+    first = [level for level in levels if guesses[level] >= least - margin(level)][-1]
+    reached = {first: accuracy(first)}
+    left = _beside(levels, first, leaner=reached[first] >= goal)
     while left and len(reached) < most:
-        gain = max((reached[level] - guesses[level] for level in reached), default=0.0)
+        gain = max(reached[level] - guesses[level] for level in reached)
         expected = [level for level in left if guesses[level] + gain >= goal]
-        if not expected and max(reached.values(), default=-math.inf) >= goal:
+        if not expected and max(reached.values()) >= goal:
             break
         level = expected[-1] if expected else max(left, key=guesses.__getitem__)
         reached[level] = accuracy(level)
-        position = left.index(level)
-        left = left[position + 1 :] if reached[level] >= goal else left[:position]
+        left = _beside(left, level, leaner=reached[level] >= goal)
     return choose(reached, goal)
+
+
+def _beside(levels: Sequence[Level], level: Level, *, leaner: bool) -> Sequence[Level]:
+    """The levels that are leaner than one of them, or larger."""
+    position = levels.index(level)
+    return levels[position + 1 :] if leaner else levels[:position]
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:

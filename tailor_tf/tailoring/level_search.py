@@ -82,7 +82,8 @@ class LevelSearch:
             guesses = {level: self._judge(level) for level in within}
             if goal is None:
                 return search.most_accurate([max(within, key=guesses.__getitem__)], tune)
-            return search.guided(within, guesses, tune, goal=goal, most=MOST_TUNED)
+            margin = self._judged_margin
+            return search.guided(within, guesses, tune, goal=goal, margin=margin, most=MOST_TUNED)
         if goal is None:
             return levels.most_accurate(largest_first, budget, tune)
         return levels.leanest(largest_first, budget, tune, goal=goal, margin=self._margin)
@@ -115,7 +116,14 @@ class LevelSearch:
     def _judge(self, level: Level) -> float:
         """Validation accuracy of a level that was trained together with the others, 0..1."""
         self._phases.judge(self.plan(level))
-        return self._records.read_phase(names.pruned(level)).accuracy["validation"]
+        return self._judged(level).accuracy["validation"]
+
+    def _judged(self, level: Level) -> PhaseRecord:
+        return self._records.read_phase(names.pruned(level))
+
+    def _judged_margin(self, level: Level) -> float:
+        """Standard error of a judged level's accuracy against its teacher's, 0..1."""
+        return self._judged(level).difference_error(self._teacher, images=self._validation_images)
 
     def expected_difference(self, selected: Selection) -> float | None:
         """Expected accuracy of a selected network minus its teacher's, on other images, -1..1.

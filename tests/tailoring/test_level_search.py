@@ -280,6 +280,8 @@ class TestTogether:
             ((0.90, 0.88, 0.86, 0.82, 0.5), (0.9, 0.87, 0.84, 0.8, 0.6), [2, 1], 1),
             # none is judged to reach it: the best one is tried, and what it gains is seen
             ((0.80, 0.84, 0.83, 0.80, 0.5), (0.9, 0.88, 0.87, 0.8, 0.6), [1, 2], 2),
+            # of those that are judged alike, the leanest one is tried first
+            ((0.80, 0.84, 0.84, 0.839, 0.5), (0.9, 0.88, 0.87, 0.86, 0.6), [3], 3),
             # none reaches it: the most accurate one of those tried
             ((0.80, 0.79, 0.78, 0.70, 0.5), (0.8, 0.8, 0.8, 0.8, 0.8), [0], 0),
         ],
