@@ -1,5 +1,6 @@
 """Options and fixtures of all tests."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,6 +21,12 @@ def pytest_addoption(parser):
         action="store_true",
         help="write tests/snapshots anew from the code as it is, instead of comparing with them",
     )
+
+
+def pytest_collection_finish():
+    """Keeps what was imported out of all later searches for garbage; TFLite makes one a file."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
