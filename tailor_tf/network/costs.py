@@ -9,7 +9,7 @@ import keras
 from tailor_tf.network.architecture import STATISTICS, Architecture, Path
 from tailor_tf.network.cost import Cost
 from tailor_tf.network.counting import multiply_adds, parameters, statistics
-from tailor_tf.network.factories import NewLayers
+from tailor_tf.network.factories import CountedLayers
 from tailor_tf.network.graph import BlockGraph, Part, add_path
 from tailor_tf.network.latencies import Latencies
 from tailor_tf.network.own import own_keys
@@ -25,19 +25,19 @@ def _task_weights(model: keras.Model, own: str) -> int:
 @functools.cache
 def _part_model(part: Part) -> keras.Model:
     x = keras.Input(part.input_shape)
-    return keras.Model(x, part(x, NewLayers()))
+    return keras.Model(x, part(x, CountedLayers()))
 
 
 @functools.cache
 def _proxy_model(graph: BlockGraph, path: Path) -> keras.Model:
     x = keras.Input(graph.node_shape(path.source))
-    return keras.Model(x, add_path(graph, path, x, NewLayers()))
+    return keras.Model(x, add_path(graph, path, x, CountedLayers()))
 
 
 @functools.cache
 def _head_model(graph: BlockGraph, depth: int, head_channels: int) -> keras.Model:
     x = keras.Input(graph.node_shape(depth))
-    return keras.Model(x, graph.read_out(x, depth, NewLayers(), head_channels))
+    return keras.Model(x, graph.read_out(x, depth, CountedLayers(), head_channels))
 
 
 def _path_model(graph: BlockGraph, path: Path) -> keras.Model:

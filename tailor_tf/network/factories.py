@@ -64,6 +64,33 @@ class NewLayers:
         return type(operation).from_config(settings(name, operation))
 
 
+class CountedLayers(NewLayers):
+    """Factory of new layers that are counted and not computed with.
+
+    Kernels are zero: drawing those of a large network takes seconds.
+    """
+
+    def conv(self, name, filters, kernel_size, strides):
+        """Returns a convolution without bias and padding."""
+        return _undrawn(super().conv(name, filters, kernel_size, strides))
+
+    def depthwise_conv(self, name, kernel_size, strides):
+        """Returns a depthwise convolution without bias and padding."""
+        return _undrawn(super().depthwise_conv(name, kernel_size, strides))
+
+    def copy(self, name, operation):
+        """Returns a layer or operation with the settings of another one."""
+        return _undrawn(super().copy(name, operation))
+
+
+def _undrawn(layer):
+    """The layer itself, with kernels that will be zero."""
+    for attribute in ("kernel_initializer", "depthwise_initializer", "pointwise_initializer"):
+        if hasattr(layer, attribute):
+            setattr(layer, attribute, keras.initializers.Zeros())
+    return layer
+
+
 class PlainLayers(NewLayers):
     """Factory of stock Keras layers only, so that the network needs no code of this project."""
 

@@ -8,7 +8,7 @@ import keras
 
 from tailor_tf.network import blocks, counting, keys
 from tailor_tf.network.architecture import STATISTICS, Architecture, Path
-from tailor_tf.network.factories import NewLayers
+from tailor_tf.network.factories import CountedLayers, NewLayers
 
 Shape = tuple[int, int, int]  # height, width, channels
 OWN_HEAD_FACTOR = 2  # channels of a head of the task's own for each channel that it reads
@@ -43,7 +43,7 @@ class Part:
     def of(cls, name: str, build: Callable[..., Any], input_shape: Shape) -> "Part":
         """Describes the piece that `build` makes, for an input of shape `input_shape`."""
         x = keras.Input(input_shape)
-        y = build(x, name=name, layers=NewLayers())
+        y = build(x, name=name, layers=CountedLayers())
         cost = counting.multiply_adds(keras.Model(x, y))
         return cls(name, build, input_shape, tuple(y.shape[1:]), cost)
 
