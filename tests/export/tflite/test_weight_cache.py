@@ -14,32 +14,31 @@ from tests.export.tflite.three_tasks import CLASSES, SIZE, info, make_student, s
 FLOATS = [pytest.param(name, marks=pytest.mark.slow) for name in ("float32", "float16")]
 
 
-def cached_logits(path, cache, images):
-    """Logits of all tasks from LiteRT's compiled model, with packed weights in a cache file."""
+def cached_logits(path, cache, images, tasks):
+    """Logits of tasks from LiteRT's compiled model, with packed weights in a cache file."""
     options = Options(
         hardware_accelerators=HardwareAccelerator.CPU,
         cpu_options=CpuOptions(xnnpack_weight_cache_path=str(cache)),
     )
     model = CompiledModel.from_file(str(path), options=options)
     found = {}
-    for name, classes in CLASSES.items():
+    for name in tasks:
         index = model.get_signature_index(name)
         inputs, outputs = model.create_input_buffers(index), model.create_output_buffers(index)
         rows = []
         for image in images:
             inputs[0].write(image)
             model.run_by_index(index, inputs, outputs)
-            rows.append(outputs[0].read(len(classes), np.float32))
+            rows.append(outputs[0].read(len(CLASSES[name]), np.float32))
         found[name] = np.array(rows)
     return found
 
 
 def interpreted_logits(path, images):
     """The same of LiteRT's interpreter, without a cache."""
-    runtimes = shared_tflite.load(path)
     return {
-        name: np.concatenate([runtimes[name].run(image[None]) for image in images])
-        for name in CLASSES
+        name: np.concatenate([runtime.run(image[None]) for image in images])
+        for name, runtime in shared_tflite.load(path).items()
     }
 
 
@@ -47,9 +46,9 @@ def assert_cached_answers_are_the_interpreters(path, folder):
     images = np.random.default_rng(4).normal(size=(6, SIZE, SIZE, 3)).astype(np.float32)
     expected = interpreted_logits(path, images)
     for _ in range(2):  # the first time writes the cache, the second one reads it
-        received = cached_logits(path, folder / "cache", images)
-        for name in CLASSES:
-            np.testing.assert_array_equal(received[name], expected[name])
+        received = cached_logits(path, folder / "cache", images, list(expected))
+        for name, logits in expected.items():
+            np.testing.assert_array_equal(received[name], logits)
 
 
 @pytest.mark.parametrize("precision", ["int8", *FLOATS])
@@ -58,9 +57,9 @@ def test_cached_answers_are_those_of_the_interpreter(shared, tmp_path, precision
 
 
 def test_tasks_whose_biases_are_equal_keep_their_own_scales(universal, tmp_path):
-    """Batch norms without offset: kernels and biases of all tasks are the same bytes."""
+    """Batch norms without offset: kernels and biases of both tasks are the same bytes."""
     own = {}
-    for place, name in enumerate(CLASSES):
+    for place, name in enumerate(("ants", "köter")):
         network = make_student(universal, name, place)
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
