@@ -75,14 +75,27 @@ def _head(x, *, name, layers):
     return kl.GlobalAveragePooling2D(name=f"{name}_average")(x)
 
 
-def small_graph():
+def small_graph(num_blocks=4):
     """Four layers of one convolution each, the cheapest graph with every kind of proxy.
 
     images 8x8x3 -> x_0 8x8x3 -> x_1 8x8x4 -> x_2 4x4x6 -> x_3 4x4x6 -> x_4 2x2x8
     """
     steps = ((4, 1), (6, 2), (6, 1), (8, 2))
-    parts = [functools.partial(_block, filters=f, strides=s) for f, s in steps]
+    parts = [functools.partial(_block, filters=f, strides=s) for f, s in steps[:num_blocks]]
     return chain("small", {"name": "small"}, (8, 8, 3), _stem, parts, _head)
+
+
+def bottleneck_graph():
+    """Three blocks and proxies as those of ResNet-50, with 8 to 16 channels.
+
+    images 8x8x3 -> x_0 8x8x3 -> x_1 8x8x8 -> x_2 8x8x8 -> x_3 4x4x16
+    """
+    parts = [
+        functools.partial(blocks.bottleneck_block, filters=f, strides=s)
+        for f, s in ((2, 1), (2, 1), (4, 2))
+    ]
+    name, shape = "bottlenecks", (8, 8, 3)
+    return chain(name, {"name": name}, shape, _stem, parts, _head, proxies="bottleneck")
 
 
 _INVERTED = ((8, 1), (8, 1), (12, 2), (12, 1), (16, 2))  # channels and strides

@@ -227,11 +227,12 @@ def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     assert other.cache_path != again.cache_path
 
 
-def test_networks_trained_in_half_precision_are_measured_in_full(small, rng, tmp_path, monkeypatch):
+def test_networks_trained_in_half_precision_are_measured_in_full(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(meter, "ROUNDS", 1)
+    small = builders.universal(builders.small_graph(1), rng)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        architecture = Architecture.full(4, 2)
+        architecture = Architecture.full(1, 1)
         network = compact(builders.random_student(small, architecture, rng, 5))
         measured = meter.Meter(small.graph, architecture, 5, cache=tmp_path)
         assert measured.measure(network) > 0

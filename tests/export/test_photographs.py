@@ -23,10 +23,10 @@ CLASSES = ("ant", "bee")
 
 
 @pytest.fixture(scope="module")
-def network(tiny):
+def network(small):
     rng = np.random.default_rng(4)
-    architecture = random_architecture(tiny.graph.num_blocks, rng, 3)
-    return fold(compact(random_student(tiny, architecture, rng, len(CLASSES))))
+    architecture = random_architecture(small.graph.num_blocks, rng, 3)
+    return fold(compact(random_student(small, architecture, rng, len(CLASSES))))
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,14 @@ def photographs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("fit", FITS)
+# test_encoded.py has images that are cropped.
+FITTING = [pytest.param(f, marks=[pytest.mark.slow] if f == "crop" else []) for f in FITS]
+
+
+@pytest.mark.parametrize("fit", FITTING)
 def test_artifacts_answer_as_in_training(network, photographs, tmp_path, fit):
     colours = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
-    prepared = Preprocessing(16, *colours, flip=True, crop_padding=0, resize=18, fit=fit)
+    prepared = Preprocessing(8, *colours, flip=True, crop_padding=0, resize=10, fit=fit)
     info = TaskInfo("animals", CLASSES, prepared)
     _, splits = load_folder(str(photographs), prepared.square)
     ((inputs, _),) = evaluation_batches(splits["train"], prepared, batch_size=8)

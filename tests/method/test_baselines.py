@@ -15,11 +15,15 @@ from tests import builders
 CLASSES = 5
 
 
-@pytest.fixture(scope="module", params=["wide_resnet26", "resnet50"])
+GRAPHS = {
+    "wide_resnet26": lambda: backbones.create("wide_resnet26", image_size=16, width=0.125),
+    "bottlenecks": builders.bottleneck_graph,
+}
+
+
+@pytest.fixture(scope="module", params=GRAPHS)
 def universal(request):
-    sizes = {"wide_resnet26": {"image_size": 16, "width": 0.125}, "resnet50": {"image_size": 32}}
-    graph = backbones.create(request.param, **sizes[request.param])
-    return builders.universal(graph, np.random.default_rng(0))
+    return builders.universal(GRAPHS[request.param](), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("method", baselines.BASELINES)
