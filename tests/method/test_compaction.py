@@ -48,6 +48,12 @@ def slow_but(*fast):
     return [name if name in fast else pytest.param(name, marks=others) for name in NETWORKS]
 
 
+def seeds(count, fast):
+    """Seeds of random networks; all but the first `fast` are marked as slow."""
+    others = (pytest.param(seed, marks=pytest.mark.slow) for seed in range(fast, count))
+    return [*range(fast), *others]
+
+
 # Deeper ones are rows of the same table.
 ONE_OF_EACH_KIND = ("wide_resnet26", "resnet18", "resnet50", "cifar_resnet20", "efficientnet_lite0")
 
@@ -68,7 +74,7 @@ def test_pruned_student_of_every_backbone(name, rng):
     assert all(type(layer).__module__.split(".")[0] == "keras" for layer in _all_layers(plain))
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", seeds(100, fast=16))
 def test_random_architecture(small, seed):
     rng = np.random.default_rng(seed)
     architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])

@@ -19,7 +19,7 @@ from tests.builders import (
     randomise,
     universal,
 )
-from tests.method.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, slow_but
+from tests.method.test_compaction import CLASSES, NETWORKS, ONE_OF_EACH_KIND, seeds, slow_but
 
 
 def _compacted(network, architecture, rng):
@@ -59,7 +59,7 @@ def test_teacher_with_its_nodes(name, rng):
     assert "BatchNorm" not in _kinds(folded)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", seeds(25, fast=8))
 def test_random_architecture(small, seed):
     rng = np.random.default_rng(seed)
     architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])
@@ -67,7 +67,7 @@ def test_random_architecture(small, seed):
     _assert_same(plain, fold(plain), images(small.graph, rng))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_shared_kernels_stay_as_they_are(small, seed):
     rng = np.random.default_rng(seed)
     architecture = random_architecture(4, rng, max_skip=(1, 2, 3, None)[seed % 4])

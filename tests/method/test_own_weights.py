@@ -72,8 +72,17 @@ def test_training_leaves_universal_kernels_alone(universal, rng, own):
 
 
 @pytest.mark.parametrize("own", OWN)
-@pytest.mark.parametrize(("depth", "own_head"), [(3, False), (3, True), (5, True)])
-@pytest.mark.parametrize("identities", [False, True])
+@pytest.mark.parametrize(
+    ("depth", "own_head", "identities"),
+    [
+        (3, False, False),
+        (3, True, True),
+        (5, True, True),
+        pytest.param(3, False, True, marks=pytest.mark.slow),
+        pytest.param(3, True, False, marks=pytest.mark.slow),
+        pytest.param(5, True, False, marks=pytest.mark.slow),
+    ],
+)
 def test_compact_and_folded_networks_and_counts(universal, rng, own, depth, own_head, identities):
     options = {"own": own, "depth": depth, "identities": identities, "max_skip": 2}
     options["own_head"] = own_head
