@@ -45,7 +45,7 @@ def name(request):
 def subject(name):
     rng = np.random.default_rng(8)
     universal = UNIVERSAL[name](rng)
-    full = Architecture.full(universal.graph.num_blocks, 2)
+    full = Architecture.full(universal.graph.num_blocks, 1)
     network = compact(builders.random_student(universal, full, rng, len(CLASSES)))
     side = universal.graph.input_shape[0]
     preprocessing = Preprocessing(side, (0.5,) * 3, (0.25,) * 3, flip=False, crop_padding=0)

@@ -18,15 +18,15 @@ from tests.data.encodings import ACCEPTED, REFUSED
 INFO = TaskInfo(
     "animals",
     ("ant", "bee"),
-    Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), flip=True, crop_padding=0),
+    Preprocessing(8, (0.4, 0.5, 0.6), (0.2, 0.25, 0.3), flip=True, crop_padding=0),
 )
 
 
 @pytest.fixture(scope="module")
-def network(tiny):
+def network(small):
     rng = np.random.default_rng(4)
-    architecture = random_architecture(tiny.graph.num_blocks, rng, 3)
-    return fold(compact(random_student(tiny, architecture, rng, len(INFO.classes))))
+    architecture = random_architecture(small.graph.num_blocks, rng, 3)
+    return fold(compact(random_student(small, architecture, rng, len(INFO.classes))))
 
 
 @pytest.fixture(scope="module")
