@@ -16,7 +16,7 @@ PICTURES = ("architecture", "confusion", "gates", "history", "levels")
 
 
 def test_write_leaves_the_files_and_returns_the_table(tmp_path, made):
-    text = writer.write(made.write(tmp_path))
+    text = writer.write(str(made.write(tmp_path)))
     folder = tmp_path / "report"
     assert (folder / "table.md").read_text() == text == tables.table(made.outcome())
     assert (folder / "classes.md").read_text() == tables.classes(made.outcome())
@@ -45,10 +45,6 @@ def test_each_name_has_its_picture(made):
     assert set(writer.figures(made.outcome())) == {"history", "levels", "confusion"}
 
 
-def test_a_working_directory_may_be_text(tmp_path, made):
-    assert writer.write(str(made.write(tmp_path))) == tables.table(made.outcome())
-
-
 def test_the_same_records_give_the_same_files(tmp_path, made):
     writer.write(made.write(tmp_path))
     before = {path: path.read_bytes() for path in (tmp_path / "report").iterdir()}
@@ -69,7 +65,8 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("phase", UNFINISHED)
-def test_an_unfinished_run_has_a_report_of_its_results_so_far(tmp_path, made, phase):
+def test_an_unfinished_run_has_a_report_of_its_results_so_far(tmp_path, made, phase, monkeypatch):
+    monkeypatch.setattr(writer, "FORMATS", ("svg",))
     made.keep(*UNFINISHED[phase])
     text = writer.write(made.write(tmp_path))
     assert "The run is not finished" in text
