@@ -3,26 +3,21 @@
 import numpy as np
 import pytest
 
-from tailor_tf import Universal, backbones, load_task, tailor
+from tailor_tf import load_task, tailor
 from tailor_tf.network import weights
-from tailor_tf.network.graph import build_network
-from tests.builders import randomise
+from tests import builders
 from tests.tailoring.quick import SETTINGS
 
 
 @pytest.fixture(scope="module")
 def digits():
-    """Handwritten digits of 16 pixels; read-only."""
-    return load_task("digits", image_size=16)
+    """Handwritten digits of 8 pixels; read-only."""
+    return load_task("digits", image_size=8)
 
 
 @pytest.fixture(scope="module")
 def universal():
-    graph = backbones.create("wide_resnet26", image_size=16, width=0.125)
-    model = build_network(graph, 10)
-    randomise(model, np.random.default_rng(0))
-    model.trainable = False
-    return Universal(graph, model)
+    return builders.universal(builders.small_graph(), np.random.default_rng(0), 10)
 
 
 @pytest.fixture(scope="module")

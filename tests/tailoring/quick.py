@@ -11,7 +11,7 @@ SETTINGS = Settings(
     sandwich=QUICK,
     finetune=QUICK,
     training="separate",
-    prune_blocks=(6,),
+    prune_blocks=(2,),
     tolerance=100,
 )
 

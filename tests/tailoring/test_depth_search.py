@@ -41,37 +41,37 @@ def test_the_shortest_network_near_the_best_one(accuracies, tolerance, chosen, t
     assert asked == tried
 
 
-def test_teacher_and_student_end_where_short_trainings_say(tiny, digits, tmp_path):
+def test_teacher_and_student_end_where_short_trainings_say(universal, digits, tmp_path):
     """With a tolerance of 100 points, all depths are tried and the smallest one is taken."""
-    run = Run(tiny, digits, tmp_path, AUTOMATIC)
+    run = Run(universal, digits, tmp_path, AUTOMATIC)
     run.check()
     run.run("student")
-    ends = tiny.graph.stage_ends
+    ends = universal.graph.stage_ends
     assert {f"probe_{depth}" for depth in ends} <= {p.stem for p in tmp_path.glob("records/*")}
     student = Architecture.from_dict(record(tmp_path, "student")["architecture"])
     assert student.depth == ends[0] == record(tmp_path, "teacher")["cost"]["universal_blocks"]
-    again = Run(tiny, digits, tmp_path, AUTOMATIC)
+    again = Run(universal, digits, tmp_path, AUTOMATIC)
     again.check()
     assert again.prepare().costs.full == student, "known from the records"
 
 
-def test_a_given_depth_needs_no_short_trainings(tiny, digits, tmp_path):
-    settings = dataclasses.replace(AUTOMATIC, depth=5)
-    Run(tiny, digits, tmp_path, settings).run("teacher")
+def test_a_given_depth_needs_no_short_trainings(universal, digits, tmp_path):
+    settings = dataclasses.replace(AUTOMATIC, depth=2)
+    Run(universal, digits, tmp_path, settings).run("teacher")
     assert not list(tmp_path.glob("records/probe*"))
-    assert record(tmp_path, "teacher")["cost"]["universal_blocks"] == 5
+    assert record(tmp_path, "teacher")["cost"]["universal_blocks"] == 2
     with pytest.raises(SettingsChangedError, match="depth"):
-        Run(tiny, digits, tmp_path, dataclasses.replace(settings, depth=6)).check()
+        Run(universal, digits, tmp_path, dataclasses.replace(settings, depth=3)).check()
 
 
-def test_truncated_networks(tiny, digits, tmp_path):
-    for depth in (5, 8):
+def test_truncated_networks(universal, digits, tmp_path):
+    for depth in (2, 3):
         settings = dataclasses.replace(AUTOMATIC, depth=depth)
-        Run(tiny, digits, tmp_path, settings).baseline("truncate")
-    costs_of = {n: record(tmp_path, f"truncate_{n}")["cost"]["multiply_adds"] for n in (5, 8)}
-    budget = {"multiply_adds": costs_of[8] + 1}
+        Run(universal, digits, tmp_path, settings).baseline("truncate")
+    costs_of = {n: record(tmp_path, f"truncate_{n}")["cost"]["multiply_adds"] for n in (2, 3)}
+    budget = {"multiply_adds": costs_of[3] + 1}
     settings = dataclasses.replace(AUTOMATIC, budget=budget, tolerance=None)
-    run = Run(tiny, digits, tmp_path, settings)
-    assert run.baseline_phase("truncate").name == "truncate_8", "the largest within the budget"
-    assert costs_of[5] < costs_of[8] < record(tmp_path, "run")["universal"]["multiply_adds"]
-    assert "test" in record(tmp_path, "truncate_5")["accuracy"]
+    run = Run(universal, digits, tmp_path, settings)
+    assert run.baseline_phase("truncate").name == "truncate_3", "the largest within the budget"
+    assert costs_of[2] < costs_of[3] < record(tmp_path, "run")["universal"]["multiply_adds"]
+    assert "test" in record(tmp_path, "truncate_2")["accuracy"]

@@ -21,7 +21,7 @@ from tests.tailoring.quick import QUICK, SETTINGS, record
 
 def test_every_phase_leaves_its_files(finished):
     workdir, result = finished
-    for name in ("teacher", "student", "pruned_6", "finetuned_6", "run"):
+    for name in ("teacher", "student", "pruned_2", "finetuned_2", "run"):
         assert record(workdir, name)
     assert (workdir / "task_pack.safetensors").exists()
     for picture in ("architecture.png", "architecture.svg", "history.png"):
@@ -35,7 +35,7 @@ def test_recorded_accuracy_is_that_of_the_saved_pack(finished, universal, digits
     batches = evaluation_batches(digits.test, tailored.info.preprocessing, batch_size=100)
     plain = compact(tailored.student)
     hits = [plain(images).numpy().argmax(-1) == labels.numpy() for images, labels in batches]
-    found = record(workdir, "finetuned_6")
+    found = record(workdir, "finetuned_2")
     assert np.concatenate(hits).mean() == pytest.approx(found["accuracy"]["test"])
     assert found["mistakes"]["test"] == np.flatnonzero(~np.concatenate(hits)).tolist()
 
@@ -44,12 +44,12 @@ def test_recorded_costs_are_those_of_the_compacted_network(finished, universal):
     workdir, result = finished
     tailored = result.tailored
     plain = compact(tailored.student)
-    cost = record(workdir, "finetuned_6")["cost"]
+    cost = record(workdir, "finetuned_2")["cost"]
     assert cost["multiply_adds"] == counting.multiply_adds(plain)
     assert cost["parameters"] == counting.parameters(plain) + len(
         tailored.student.architecture.paths
     )
-    assert cost["universal_blocks"] <= 12 - 6
+    assert cost["universal_blocks"] <= 4 - 2
 
 
 def test_finished_phases_are_read_and_not_run(finished, universal, digits, monkeypatch):
@@ -75,19 +75,19 @@ def test_other_settings_are_refused(finished, universal, digits):
     changed = dataclasses.replace(SETTINGS, teacher_weight=2.0)
     with pytest.raises(SettingsChangedError, match=r"teacher_weight was 0.2 and is 2.0"):
         tailor(universal, digits, workdir, changed)
-    assert record(workdir, "finetuned_6")
+    assert record(workdir, "finetuned_2")
 
 
 @pytest.mark.slow
 def test_redo_forgets_later_phases_only(universal, digits, tmp_path):
     run = Run(universal, digits, tmp_path, SETTINGS)
     run.run("prune")
-    assert record(tmp_path, "pruned_6")
-    assert not (tmp_path / "records" / "finetuned_6.json").exists()
+    assert record(tmp_path, "pruned_2")
+    assert not (tmp_path / "records" / "finetuned_2.json").exists()
     run.forget("student")
     assert record(tmp_path, "teacher")
     assert not (tmp_path / "records" / "student.json").exists()
-    assert not (tmp_path / "records" / "pruned_6.json").exists()
+    assert not (tmp_path / "records" / "pruned_2.json").exists()
 
 
 def test_diverging_training_keeps_the_last_good_state(universal, digits, tmp_path):
@@ -129,7 +129,7 @@ def test_interrupted_training_ends_in_the_same_weights(universal, digits, tmp_pa
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"prune_blocks": (13,)}, "Cannot remove 13 universal blocks; expected 0 to 12"),
+        ({"prune_blocks": (5,)}, "Cannot remove 5 universal blocks; expected 0 to 4"),
         ({"max_skip": 0}, "max_skip is 0"),
     ],
 )

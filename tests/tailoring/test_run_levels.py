@@ -11,14 +11,23 @@ from tailor_tf import tailor
 from tailor_tf.method.levels import BLOCKS_TRIED
 from tailor_tf.network import costs, weights
 from tailor_tf.network.architecture import Architecture
+from tailor_tf.report import writer
 from tailor_tf.training import loop
 from tests.tailoring.quick import QUICK, SETTINGS, record
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_pictures():
+    """Reports are as they are, but for the pictures; test_run.py has those."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(writer, "_save", lambda figure, path: '<svg width="1pt"></svg>')
+        yield
 
 
 class TestDivergingLevels:
     """The loss of the first trainings of levels does not stay finite."""
 
-    settings = dataclasses.replace(SETTINGS, prune_blocks=(9, 7))
+    settings = dataclasses.replace(SETTINGS, prune_blocks=(3, 1))
 
     @pytest.fixture
     def workdir(self, finished, tmp_path):
@@ -41,15 +50,15 @@ class TestDivergingLevels:
     def test_it_is_tried_once_more_and_more_cautiously(self, universal, digits, workdir, capsys):
         tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(1))
         assert "once more from the beginning" in capsys.readouterr().out
-        assert record(workdir, "selection")["levels"] == ["9"]
-        state = workdir / "checkpoints" / "finetuned_9.safetensors"
+        assert record(workdir, "selection")["levels"] == ["3"]
+        state = workdir / "checkpoints" / "finetuned_3.safetensors"
         recipe = weights.read_metadata(state)["recipe"]
         assert recipe["learning_rate"] == pytest.approx(QUICK.learning_rate / 3)
         assert recipe["clip_norm"] == 1
 
     def test_after_two_tries_it_has_failed_and_the_search_goes_on(self, universal, digits, workdir):
         result = tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(2))
-        assert record(workdir, "selection")["chosen"] == "7"
+        assert record(workdir, "selection")["chosen"] == "1"
         assert "failed: The loss is nan at step" in result.table
         again = tailor(
             universal,
@@ -66,7 +75,7 @@ class TestDivergingLevels:
     ):
         with pytest.raises(loop.NonFiniteLossError, match="nan at step"):
             tailor(universal, digits, workdir, self.settings, callbacks=self.diverging(4))
-        assert all(record(workdir, f"finetuned_{level}")["failed"] for level in (9, 7))
+        assert all(record(workdir, f"finetuned_{level}")["failed"] for level in (3, 1))
 
 
 class TestSearch:
@@ -76,7 +85,7 @@ class TestSearch:
     def workdir(self, finished, tmp_path):
         target = tmp_path / "run"
         shutil.copytree(finished[0], target)
-        for stem in ("pruned_6", "finetuned_6", "selection"):
+        for stem in ("pruned_2", "finetuned_2", "selection"):
             (target / "records" / f"{stem}.json").unlink()
         return target
 
@@ -151,19 +160,19 @@ class TestSearch:
     def test_levels_that_are_not_chosen_are_measured_on_test_images_if_asked_for(
         self, universal, digits, workdir
     ):
-        asked = dataclasses.replace(SETTINGS, prune_blocks=(9, 6), tolerance=-100)
+        asked = dataclasses.replace(SETTINGS, prune_blocks=(3, 2), tolerance=-100)
         before = tailor(universal, digits, workdir, asked)
-        tested = ["test" in record(workdir, f"finetuned_{n}")["accuracy"] for n in (9, 6)]
+        tested = ["test" in record(workdir, f"finetuned_{n}")["accuracy"] for n in (3, 2)]
         assert sorted(tested) == [False, True]
         after = tailor(universal, digits, workdir, dataclasses.replace(asked, test_levels=True))
-        for level in (9, 6):
+        for level in (3, 2):
             found = record(workdir, f"finetuned_{level}")
             hits = sum(n for true, taken, n in found["confusion"]["test"] if true == taken)
             assert found["accuracy"]["test"] == pytest.approx(hits / len(digits.test))
         assert after.tailored.student.architecture == before.tailored.student.architecture
 
     def test_budgets_are_kept(self, universal, digits, workdir):
-        student, full = record(workdir, "student")["cost"], Architecture.full(12, 3)
+        student, full = record(workdir, "student")["cost"], Architecture.full(4, 3)
         budget = {}
         for count in ("multiply_adds", "parameters", "task_parameters"):
             least = costs.smallest(universal.graph, full, 10, count)
@@ -186,7 +195,7 @@ class TestSearch:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"prune_blocks": (6,), "budget": {"parameters": 1e6}}, {"tolerance": None}],
+        [{"prune_blocks": (2,), "budget": {"parameters": 1e6}}, {"tolerance": None}],
     )
     def test_targets_that_contradict_each_other(self, changes):
         with pytest.raises(ValueError, match=r"Both numbers of blocks|Neither a tolerance"):
