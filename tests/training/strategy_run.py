@@ -55,9 +55,9 @@ def losses(strategy, sync_batch_norm):
     keras.utils.set_random_seed(0)
     result = {}
     with devices.strategy_scope(strategy):
-        universal = builders.universal(builders.small_graph(), np.random.default_rng(0))
+        universal = builders.universal(builders.small_graph(2), np.random.default_rng(0))
         teacher = student.build_teacher(universal, 5)
-        full = Architecture.full(4, 3)
+        full = Architecture.full(2, 2)
         learner = student.build_student(universal, full, 5)
         shares = costs.path_shares(universal.graph, full)
         options = TrainingOptions(sync_batch_norm=sync_batch_norm)
@@ -82,6 +82,13 @@ def _total(variables):
     return sum(float(np.abs(v.numpy()).sum()) for v in variables)
 
 
+def trained(strategy, *options):
+    """The same in a process that has not used TensorFlow, on two devices if "mirrored"."""
+    if strategy == "mirrored":
+        two_devices()
+    return losses(strategy, "nosync" not in options)
+
+
 def two_devices():
     """Makes two devices of this machine's processor."""
     tf.config.set_logical_device_configuration(
@@ -97,6 +104,4 @@ if __name__ == "__main__":
         del sys.argv[1]
         program.run(tailor.main)
     else:
-        if sys.argv[1] == "mirrored":
-            two_devices()
-        print(json.dumps(losses(sys.argv[1], "nosync" not in sys.argv)))
+        print(json.dumps(trained(*sys.argv[1:])))

@@ -12,7 +12,8 @@ import pytest
 from tailor_tf import load_task
 from tailor_tf.data.batches import Share, training_batches
 from tailor_tf.data.errors import DataError
-from tests.programs import ROOT
+from tests.programs import ROOT, in_fork
+from tests.training import strategy_run
 
 
 def _start(*arguments, config=None, module="tests.training.strategy_run"):
@@ -53,7 +54,7 @@ def _cluster():
 
 @pytest.fixture(scope="module")
 def alone():
-    return _result(_start("default"))
+    return in_fork(strategy_run.trained, "default")
 
 
 def _same(found, alone):
@@ -65,12 +66,12 @@ def _same(found, alone):
 
 
 def test_two_devices_follow_one(alone):
-    _same(_result(_start("mirrored")), alone)
+    _same(in_fork(strategy_run.trained, "mirrored"), alone)
 
 
 @pytest.mark.slow
 def test_batch_norm_of_each_device_alone_is_something_else(alone):
-    found = _result(_start("mirrored", "nosync"))
+    found = in_fork(strategy_run.trained, "mirrored", "nosync")
     assert found["teacher"]["losses"] != pytest.approx(alone["teacher"]["losses"], rel=1e-2)
 
 
