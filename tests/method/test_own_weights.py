@@ -19,9 +19,10 @@ from tests import builders
 CLASSES = 5
 
 
-@pytest.fixture
-def universal(rng):
-    return builders.depthwise_universal(rng)
+@pytest.fixture(scope="module")
+def universal():
+    """Read-only."""
+    return builders.depthwise_universal(np.random.default_rng(0))
 
 
 def student_of(universal, rng, **options):
