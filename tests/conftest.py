@@ -23,6 +23,41 @@ def pytest_addoption(parser):
     )
 
 
+# Files whose tests take longest, the longest first.
+LONGEST = (
+    "pipelines/test_pipelines.py",
+    "tailoring/test_run_levels.py",
+    "method/test_reference.py",
+    "export/test_bundle.py",
+    "export/test_exporter.py",
+    "export/test_depthwise.py",
+    "method/test_compaction.py",
+    "training/test_strategies.py",
+    "export/saved_model/test_shared.py",
+    "bundle/test_loaded.py",
+    "tailoring/test_run.py",
+    "export/test_photographs.py",
+    "training/test_precision.py",
+    "export/test_own_weights.py",
+    "pipelines/test_signals.py",
+    "export/test_artifacts.py",
+)
+
+
+def pytest_configure(config):
+    """Processes beside each other take files in the order of the collection.
+
+    By itself pytest-xdist begins with the files of most tests, which are the quickest ones.
+    """
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first, so that no process is left with one at the end."""
+    ranks = {f"tests/{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
 def pytest_collection_finish():
     """Keeps what was imported out of all later searches for garbage; TFLite makes one a file."""
     gc.collect()
