@@ -146,7 +146,7 @@ def test_unknown_phase(universal, digits, tmp_path):
 
 
 class _Meter:
-    """Says that a million multiply-adds take a millisecond, and any whole network three."""
+    """Says that a thousand multiply-adds take a millisecond, and any whole network three."""
 
     measured_on = MappingProxyType(
         {"processor": "abacus", "runtime": "by hand", "precision": "int8", "threads": "1"}
@@ -154,7 +154,7 @@ class _Meter:
 
     def __init__(self, graph):
         full = Architecture.full(graph.num_blocks, 3)
-        paths = {path.name: costs.path_multiply_adds(graph, path) / 1e6 for path in full.paths}
+        paths = {path.name: costs.path_multiply_adds(graph, path) / 1e3 for path in full.paths}
         sums = {f"block{layer}_sum": 0.0 for layer in full.layers}
         exits = {f"exit{node}": 0.0 for node in full.layers[:-1]}
         pieces = {"stem": 0.1, "head": 0.1, **paths, **sums, **exits}
