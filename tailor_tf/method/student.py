@@ -141,7 +141,7 @@ def build_student(
         proxies=own,
         head=own if architecture.head_channels else HeadLayers(universal.model),
         gates=lambda paths, name: GatedSum([logits(path) for path in paths], name=name),
-        last=classifier(num_classes),
+        last=lambda: classifier(num_classes),
     )
 
 
@@ -167,7 +167,7 @@ def subnet(student: Student, kept: Architecture) -> Student:
         proxies=layers,
         head=layers,
         gates=gates,
-        last=model.get_layer(keys.CLASSIFIER),
+        last=lambda: model.get_layer(keys.CLASSIFIER),
     )
 
 
@@ -179,7 +179,7 @@ def _assemble(
     proxies: NewLayers,
     head: NewLayers,
     gates: Callable[[Sequence[Path], str], GatedSum],
-    last: keras.layers.Layer,
+    last: Callable[[], keras.layers.Layer],
 ) -> Student:
     """Connects layers to a student.
 
@@ -190,7 +190,7 @@ def _assemble(
         proxies: factory of the layers of proxies.
         head: factory of the layers of the head.
         gates: from the paths into a layer and a name to the layer that sums them.
-        last: the classifier.
+        last: makes the classifier, after all other layers: seeds follow their order.
     """
     graph = universal.graph
     images = keras.Input(graph.input_shape, name="images")
@@ -206,7 +206,7 @@ def _assemble(
     depth = architecture.depth
     features = graph.read_out(nodes[depth], depth, head, architecture.head_channels)
     outputs = {
-        "logits": last(features),
+        "logits": last()(features),
         "nodes": [nodes[layer] for layer in architecture.layers],
     }
     model = keras.Model(images, outputs, name="student")

@@ -156,11 +156,9 @@ class Phases:
         """
         if names.SANDWICH not in self._made:
             trained = self.student()
-            needed = {path for level in levels for path in level.paths}
-            whole = trained.architecture.with_paths(needed)
             keras.utils.set_random_seed(self.settings.seed)
-            student = students.prune_student(trained, whole)
-            subnets = [students.subnet(student, level) for level in levels if level != whole]
+            student = students.prune_student(trained, trained.architecture)
+            subnets = [students.subnet(student, level) for level in levels]
             shares = [self.costs.student(subnet.architecture).multiply_adds for subnet in subnets]
             objective = SandwichObjective(
                 self._objective(student, 0.0),
@@ -173,7 +171,7 @@ class Phases:
                 objective,
                 self.settings.sandwich,
                 self.depends_on.of(names.SANDWICH),
-                self.costs.student(whole),
+                self.costs.student(student.architecture),
                 student=student,
             )
             self._made[names.SANDWICH] = student

@@ -87,6 +87,8 @@ class TestSearch:
         shutil.copytree(finished[0], target)
         for stem in ("pruned_2", "finetuned_2", "selection"):
             (target / "records" / f"{stem}.json").unlink()
+        for state in (target / "checkpoints").glob("finetuned_*"):
+            state.unlink()
         return target
 
     def settings(self, **changes):
@@ -128,7 +130,6 @@ class TestSearch:
         assert not result.within_tolerance
         assert "points NOT within the tolerance of -100 points" in result.table
 
-    @pytest.mark.slow  # a network is compiled for several levels
     def test_levels_that_are_trained_together_are_judged_and_one_is_tuned(
         self, universal, digits, workdir
     ):
@@ -143,7 +144,7 @@ class TestSearch:
         chosen = record(workdir, "selection")["chosen"]
         assert started == ["sandwich", f"finetuned_{chosen}"]
         judged = sorted((workdir / "records").glob("pruned_*.json"))
-        assert len(judged) > 8, "every level with a network of its own"
+        assert len(judged) >= 4, "every level with a network of its own"
         again = tailor(universal, digits, workdir, settings, callbacks=noting)
         assert (again.table, started[2:]) == (result.table, [])
 
