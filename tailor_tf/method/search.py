@@ -1,6 +1,7 @@
 """Search for the best of several pruned networks (NetTailor, section 3.4)."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from tailor_tf.records.level import Level
@@ -112,12 +113,11 @@ def guided(
 ) -> Selection:
     """Selects the leanest level that is accurate enough, by guesses of all accuracies.
 
-    The first level tried is the leanest one whose guess is within the margin of the goal, or of the
-    best guess if no guess reaches the goal. After a level that reaches the goal only leaner ones
-    are tried, and after another one only larger ones: the leanest one that is expected to reach the
-    goal. Expected are the guesses plus the most that a level tried has gained over its guess, so
-    that guesses only have to be right in comparison with each other. If none is expected to, the
-    search ends where a level has reached the goal, and goes on with the best guess otherwise.
+    The level tried next is the leanest one that is expected to reach the goal, or to be as good as
+    the best one if none is expected to reach it, within the margin. After a level that reaches the
+    goal only leaner ones are tried, if one of them is expected to reach it, too; after another
+    level only larger ones. Expected are the guesses plus the most that a level tried has gained
+    over its guess, so that guesses only have to be right in comparison with each other.
 
     Args:
         levels: levels from the largest network to the leanest, at least one.
@@ -127,25 +127,19 @@ def guided(
         margin: tolerance for chance in a guess, such as a standard error.
         most: largest number of levels to try, at least one.
     """
-    least = min(goal, max(guesses[level] for level in levels))
-    first = [level for level in levels if guesses[level] >= least - margin(level)][-1]
-    reached = {first: accuracy(first)}
-    left = _beside(levels, first, leaner=reached[first] >= goal)
+    reached: dict[Level, float] = {}
+    left = list(levels)
     while left and len(reached) < most:
-        gain = max(reached[level] - guesses[level] for level in reached)
-        expected = [level for level in left if guesses[level] + gain >= goal]
-        if not expected and max(reached.values()) >= goal:
+        gain = max((reached[level] - guesses[level] for level in reached), default=0.0)
+        best = max(guesses[level] for level in left) + gain
+        if best < goal <= max(reached.values(), default=-math.inf):
             break
-        level = expected[-1] if expected else max(left, key=guesses.__getitem__)
+        least = min(goal, best)
+        level = [level for level in left if guesses[level] + gain >= least - margin(level)][-1]
         reached[level] = accuracy(level)
-        left = _beside(left, level, leaner=reached[level] >= goal)
+        position = left.index(level)
+        left = left[position + 1 :] if reached[level] >= goal else left[:position]
     return choose(reached, goal)
-
-
-def _beside(levels: Sequence[Level], level: Level, *, leaner: bool) -> Sequence[Level]:
-    """The levels that are leaner than one of them, or larger."""
-    position = levels.index(level)
-    return levels[position + 1 :] if leaner else levels[:position]
 
 
 def most_accurate(levels: Sequence[Level], accuracy: Accuracy) -> Selection:
