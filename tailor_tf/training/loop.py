@@ -58,8 +58,6 @@ class Trainer:
 
     Attributes:
         model: the model to train, changed in place.
-        step: function of one batch's images and labels. It trains the model by one step and returns
-            the loss and the objective's scalars. `fit` calls it.
         history: the mean of each figure, for each finished epoch.
     """
 
@@ -92,19 +90,25 @@ class Trainer:
         for layer in self.model.layers:
             if isinstance(layer, BatchNorm):
                 layer.synchronized = self.options.sync_batch_norm and replicas > 1
-        self.step = self._make_steps()
+        self._steps: dict[int, Callable[..., Mapping[str, Any]]] = {}
 
-    def _make_steps(self):
-        """One compiled step for each variant of the objective, made when it is first called."""
-        steps = {}
+    def step(self, images: Any, labels: Any) -> Mapping[str, Any]:
+        """Trains the model by one step; `fit` calls it for every batch.
 
-        def step(images, labels):
-            variant = self._objective.variant
-            if variant not in steps:
-                steps[variant] = self._make_step(variant)
-            return steps[variant](images, labels)
+        Args:
+            images: as the objective takes them; one such tensor per replica under a strategy.
+            labels: likewise.
 
-        return step
+        Returns:
+            The loss and the objective's scalars, by name.
+        """
+        return self.compiled_step(self._objective.variant)(images, labels)
+
+    def compiled_step(self, variant: int = 0) -> Callable[..., Mapping[str, Any]]:
+        """The `tf.function` of a step with a variant of the objective, made at the first call."""
+        if variant not in self._steps:
+            self._steps[variant] = self._make_step(variant)
+        return self._steps[variant]
 
     def _make_step(self, variant):
         trained = self.model.trainable_variables

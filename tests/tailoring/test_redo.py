@@ -19,7 +19,7 @@ from tailor_tf.tailoring.redo import kinds_to_forget
 from tests.tailoring.quick import QUICK, SETTINGS
 
 PROBES = [names.probe(4), names.probe(8)]
-LATER = ("teacher", "student", "pruned", "finetuned")
+LATER = ("teacher", "student", "sandwich", "pruned", "finetuned")
 
 
 def settings(letters: str) -> dict:
@@ -47,7 +47,8 @@ COST = Cost(multiply_adds=1, parameters=1, task_parameters=1, universal_blocks=1
         ("teacher", "new", ("probe", *LATER)),
         ("depth", "new", ("probe", *LATER)),
         ("student", "new", LATER[1:]),
-        ("finetune", "new", LATER[3:]),
+        ("sandwich", "new", LATER[2:]),
+        ("finetune", "new", LATER[4:]),
         ("linear", "new", ("linear",)),
     ],
 )

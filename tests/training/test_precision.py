@@ -104,7 +104,7 @@ def _kernels_of_step(trainer, side):
 
     Those of the classifier, which stays float32, are left out.
     """
-    definition = trainer.step.get_concrete_function(*_batch(side)).graph.as_graph_def()
+    definition = trainer.compiled_step().get_concrete_function(*_batch(side)).graph.as_graph_def()
     functions = [function.node_def for function in definition.library.function]
     return collections.Counter(
         (node.op, tf.as_dtype(node.attr["T"].type).name)
