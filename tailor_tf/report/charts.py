@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _NAMED_CLASSES = 45  # more names of classes than that cannot be read
+_BELOW_SHOWN = 8.0  # percentage points below the lowest network; levels below are not shown
 _LONGEST_NAME = 40  # letters; longer names leave no room for the chart
 
 
@@ -112,7 +113,7 @@ def _points(outcome: Outcome) -> Iterable[_Point]:
 def levels_figure(outcome: Outcome) -> "Figure":
     """Validation accuracy in percent, a point for each level tried and each truncated network.
 
-    Where all levels were trained together, a line shows them before fine-tuning. On the left
+    Where all levels were trained together, small points show them before fine-tuning. On the left
     against complexity, on the right against the task's own parameters. Error bars are one standard
     error of the difference to the teacher; lines mark the teacher's accuracy and the goals.
     """
@@ -129,6 +130,9 @@ def levels_figure(outcome: Outcome) -> "Figure":
         axes.margins(x=0.12)
         _plain(axes)
     against[0].set(ylabel="validation accuracy (%)")
+    if outcome.judged:  # those that are far below are out of the picture
+        lowest = min(100 * point.record.accuracy["validation"] for point in _points(outcome))
+        against[0].set_ylim(bottom=max(against[0].get_ylim()[0], lowest - _BELOW_SHOWN))
     _legend_below(figure, against[0])
     return figure
 
@@ -144,11 +148,12 @@ def _draw_point(axes: "Axes", outcome: Outcome, point: _Point, count: str) -> No
 
 
 def _draw_judged(axes: "Axes", outcome: Outcome, count: str) -> None:
-    """A line through all levels as they were trained together, before any fine-tuning."""
+    """All levels as they were trained together, before any fine-tuning."""
     if outcome.judged:
         amounts = [record.cost[count] / COUNTS[count].unit for record in outcome.judged.values()]
         accuracies = [100 * record.accuracy["validation"] for record in outcome.judged.values()]
-        style = {"color": PALE, "marker": ".", "linewidth": 0.8}
+        width = 0.8 if count == outcome.complexity else 0.0  # of the line from level to level
+        style = {"color": PALE, "marker": ".", "linewidth": width}
         axes.plot(amounts, accuracies, label="levels before fine-tuning", **style)
 
 
