@@ -217,6 +217,7 @@ def test_pieces_are_measured_once_a_machine(tmp_path, precision, monkeypatch):
     graph, full = builders.small_graph(), Architecture.full(4, 2)
     found = meter.Meter(graph, full, 5, precision=precision, cache=tmp_path).latencies()
     names = {"stem", "head", "exit1", "exit2", "exit3", *(path.name for path in full.paths)}
+    names |= {"exit1_8", "exit2_12", "exit3_12"}  # with heads of the task's own
     assert set(found.pieces) == names | {f"block{layer}_sum" for layer in range(1, 5)}
     assert found.network > found.call > 0
     assert found.measured_on["precision"] == precision and found.measured_on["processor"]
