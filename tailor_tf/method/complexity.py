@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from tailor_tf.network.architecture import Architecture, Path
 
@@ -106,7 +107,8 @@ class DrivenWeight:
         """Adjusts the weight by the E[C] of a training step."""
         distance = min(max(expected / self.target - 1, -1.0), 1.0)
         self._integral.assign_add(self._rate * distance)
-        self.variable.assign(math.exp(float(self._integral) + self._DAMPING * distance))
+        integral = float(np.array(self._integral))  # also of a variable with a copy on each device
+        self.variable.assign(math.exp(integral + self._DAMPING * distance))
 
 
 ESTIMATORS: Mapping[str, Callable[[Gates, Architecture, Mapping[Path, float]], Any]] = {

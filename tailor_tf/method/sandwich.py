@@ -56,7 +56,8 @@ class SandwichObjective:
     @property
     def variant(self) -> int:
         """The network that this step trains: 0 for the student, else a position in `pruned` + 1."""
-        random = np.random.default_rng([self.seed, int(self.step)])
+        step = int(np.array(self.step))  # also of a variable with a copy on each device
+        random = np.random.default_rng([self.seed, step])
         if not self.pruned or random.random() < WHOLE_SHARE:
             return 0
         return 1 + int(random.choice(len(self.pruned), p=np.divide(self.costs, sum(self.costs))))

@@ -52,9 +52,14 @@ def _norms(model: keras.Model) -> list[BatchNorm]:
 def _forward(model: keras.Model) -> Callable[[tf.Tensor], None]:
     """The compiled forward pass that leaves the statistics of its batch behind."""
 
-    @tf.function
-    def forward(images: tf.Tensor) -> None:
+    strategy = tf.distribute.get_strategy()
+
+    def on_replica(images: tf.Tensor) -> None:
         with statistics_momentum(0.0):
             model(images, training=True)
+
+    @tf.function
+    def forward(images: tf.Tensor) -> None:
+        strategy.run(on_replica, (images,))  # the same images on all of them
 
     return forward

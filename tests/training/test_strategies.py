@@ -125,7 +125,8 @@ def test_tailoring_on_two_hosts_where_only_the_chief_writes(tmp_path):
         _finish(process, timeout=900)
     outputs = [_finish(process, timeout=900) for process in start("finetune")]
     for output in outputs:
-        assert re.findall(r"^digits: (\w+)", output, re.MULTILINE) == ["student", "finetuned"]
+        phases = re.findall(r"^digits: (\w+)", output, re.MULTILINE)
+        assert phases == ["student", "sandwich", "finetuned"]
     tables = {re.search(r"^\| fine-tuned.*?\|(.*?)\|", o, re.MULTILINE)[1] for o in outputs}
     assert len(tables) == 1, "the hosts ended with different networks"
     assert f"Everything is in {workdir};" in outputs[0]
