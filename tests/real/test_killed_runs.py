@@ -43,7 +43,7 @@ def test_killed_anywhere_it_ends_in_the_same_bits(universal, tmp_path):
     assert straight.returncode == 0, straight.stderr
     random = np.random.default_rng(0)
     killed, phases = 0, set()
-    for _ in range(4 * KILLS):
+    for _ in range(6 * KILLS):
         kind, most = MOST[random.integers(len(MOST))]
         done = start(tmp_path / "cut", universal, kind, str(random.integers(1, most + 1)))
         if done.returncode == 0:
@@ -53,10 +53,10 @@ def test_killed_anywhere_it_ends_in_the_same_bits(universal, tmp_path):
         phases |= {file.name.split(".")[0] for file in (tmp_path / "cut").glob("checkpoints/*")}
     else:
         pytest.fail("it never came to its end")
-    assert killed >= KILLS and phases >= {"teacher", "student", "finetuned_6"}
+    assert killed >= KILLS and phases >= {"teacher", "student", "sandwich", "finetuned_6"}
     one, other = (tmp_path / name / "task_pack.safetensors" for name in ("straight", "cut"))
     assert one.read_bytes() == other.read_bytes()
-    for name in ("teacher", "student", "finetuned_6"):
+    for name in ("teacher", "student", "sandwich", "finetuned_6"):
         states = [
             weights.read(tmp_path / run / "checkpoints" / f"{name}.safetensors")[0]
             for run in ("straight", "cut")

@@ -6,6 +6,7 @@ KIND `step` dies after so many training steps, `write` in the middle of writing 
 weights, `between` between the renamings behind that, `record` before so many records are written.
 """
 
+import dataclasses
 import math
 import os
 import pathlib
@@ -24,7 +25,7 @@ QUICK = Recipe(2, batch_size=128, learning_rate=0.05)
 SETTINGS = Settings(
     teacher=QUICK,
     student=QUICK,
-    sandwich=QUICK,
+    sandwich=dataclasses.replace(QUICK, epochs=1),
     finetune=QUICK,
     prune_blocks=(6,),
     tolerance=100,
