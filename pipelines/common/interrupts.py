@@ -1,11 +1,15 @@
 """Ctrl-C and SIGTERM: exit statuses, and a program that still imports its libraries."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from typing import NoReturn
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _WORDS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}
+
+_received: list[int] = []  # the signals that have asked this program to end
 
 
 class Ended(KeyboardInterrupt):
@@ -42,6 +46,23 @@ def raise_ended() -> None:
         signal.signal(number, _raise)
 
 
+@contextlib.contextmanager
+def nothing_else() -> Iterator[None]:
+    """Context manager: after a signal, every error is `Ended`.
+
+    Libraries in C make a `SystemError` of an exception that they do not expect.
+
+    Raises:
+        Ended: the block has failed, and a signal had asked the program to end.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _received:
+            raise
+        raise Ended(_received[0]) from error
+
+
 def _exit(number: int, frame: object) -> NoReturn:
     os.write(2, f"\n{message(number)}\n".encode())
     os._exit(STATUS[signal.Signals(number)])  # an exception may be lost within an import
@@ -49,4 +70,5 @@ def _exit(number: int, frame: object) -> NoReturn:
 
 def _raise(number: int, frame: object) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)  # a second time, at once
+    _received.append(number)
     raise Ended(number)

@@ -32,7 +32,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         tf.get_logger().setLevel("ERROR")  # no warning about retracing, which each phase needs
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # other programs may use the GPU
-        with _messages():
+        with _messages(), interrupts.nothing_else():
             main(argv)
 
     _print_all_names()

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pipelines.common import interrupts
 from tests.programs import ROOT
 
 PROGRAM = (sys.executable, "-m", "pipelines.tailor")
@@ -43,6 +44,15 @@ def test_a_program_that_is_asked_to_end_cleans_up(tmp_path, number, status, mess
     text = output.read_text()
     assert text.rstrip().endswith(message) and "Traceback" not in text
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("received", [[], [signal.SIGTERM]])
+def test_what_c_code_makes_of_a_signal_is_the_end_as_well(monkeypatch, received):
+    monkeypatch.setattr(interrupts, "_received", received)
+    expected = interrupts.Ended if received else SystemError
+    with pytest.raises(expected) as caught, interrupts.nothing_else():
+        raise SystemError("returned a result with an exception set")
+    assert getattr(caught.value, "number", None) == (received[0] if received else None)
 
 
 def wait_until(is_true, seconds=120):
